@@ -1,0 +1,128 @@
+"""What the user wants captured, as one immutable value. Whoever holds an Intent may rely on it being valid.
+
+Only `intercept.parsing` (from flags), `intercept.document` (from a Capture document or a stored intent) and
+tests make one. No field ever holds unparsed text that reaches a rule.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+
+Network = IPv4Network | IPv6Network
+
+
+class Mode(StrEnum):
+    AUTO = "auto"
+    EBPF = "ebpf"
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+    TPROXY = "tproxy"
+
+
+class SelfCalls(StrEnum):
+    PROXY = "proxy"
+    BYPASS = "bypass"
+    HAIRPIN = "hairpin"
+
+
+class Dns(StrEnum):
+    OFF = "off"
+    RESOLVERS = "resolvers"
+    ALL = "all"
+
+
+class Ipv6(StrEnum):
+    AUTO = "auto"
+    REQUIRED = "required"
+    OFF = "off"
+
+
+class WhenDown(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Both ends included; 1 <= first <= last <= 65535."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IdRange:
+    """Numeric user or group ids, both ends included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserPortExclusion:
+    """`--exclude-outbound-for`: these users reach these ports directly. protocols is a subset of {"tcp", "udp"}."""
+
+    protocols: frozenset[str]
+    ports: tuple[PortRange, ...]
+    uids: tuple[IdRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    outbound: int = 15001
+    inbound: int = 15006
+    dns: int = 15053
+    telemetry: int = 15020
+
+
+ALL: None = None
+"""In a field of type `tuple | None`: everything ('*'). The empty tuple is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    include_cidrs: tuple[Network, ...] | None = ALL
+    exclude_cidrs: tuple[Network, ...] = ()
+    include_ports: tuple[PortRange, ...] = ()
+    exclude_ports: tuple[PortRange, ...] = ()
+    include_gids: tuple[IdRange, ...] | None = ALL
+    exclude_gids: tuple[IdRange, ...] = ()
+    exclude_for: tuple[UserPortExclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    include_ports: tuple[PortRange, ...] | None = ALL
+    exclude_ports: tuple[PortRange, ...] = ()
+    exclude_cidrs: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """Whose own traffic is never captured: the proxy's."""
+
+    uids: tuple[int, ...] = (1337,)
+    gids: tuple[int, ...] = (1337,)
+    mark: int | None = None
+    sources: tuple[str, ...] = ()
+    """Source addresses that the proxy binds for its own calls (Istio's 127.0.0.6 and ::6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    mode: Mode = Mode.AUTO
+    listeners: Listeners = field(default_factory=Listeners)
+    outbound: Outbound = field(default_factory=Outbound)
+    inbound: Inbound = field(default_factory=Inbound)
+    exempt: Exempt = field(default_factory=Exempt)
+    exclude_interfaces: tuple[str, ...] = ()
+    virtual_interfaces: tuple[str, ...] = ()
+    cgroup: str | None = None
+    """Path below the cgroup v2 mount, without leading slash, normalised; None: the whole network namespace."""
+    self_calls: SelfCalls = SelfCalls.PROXY
+    dns: Dns = Dns.OFF
+    ipv6: Ipv6 = Ipv6.AUTO
+    drop_invalid: bool = False
+    when_down: WhenDown = WhenDown.CLOSED
+    tproxy_mark: int = 1337
+    tproxy_table: int = 133
