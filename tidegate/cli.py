@@ -1,0 +1,78 @@
+"""The command line's root: finds the command, runs it, turns what went wrong into the contract's exit codes.
+
+Commands are imported when they are used: `init` owes its users 150 ms, and half of that is Python and click already.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "init": ("tidegate.init_cmd", "Put capture in force in this network namespace, then exit."),
+    "cleanup": ("tidegate.cleanup_cmd", "Remove exactly what tidegate put into this network namespace."),
+    "status": ("tidegate.status_cmd", "Tell what is in force, and whether it is still as it was put there."),
+    "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
+    "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
+    "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"tidegate {version('tidegate')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version)
+def cli() -> None:
+    """tidegate takes the traffic of a program that knows nothing of it, and gives it what a service mesh gives."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the console script. Never returns."""
+    sys.exit(_exit_code(argv))
+
+
+def _exit_code(argv: list[str] | None) -> int:
+    try:
+        result: Any = cli.main(args=argv, prog_name="tidegate", standalone_mode=False)
+    except click.ClickException as refused:
+        refused.show()
+        return refused.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`tidegate status | head`): nobody is left to tell.
+        sys.stderr.close()
+        return 1
+    except Exception as failed:
+        code = getattr(failed, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        click.echo(f"tidegate: {failed}", err=True)
+        return code
+    return result if isinstance(result, int) else 0
