@@ -1,0 +1,94 @@
+"""Starting the user's command inside its cgroup, and passing it what the terminal and others send."""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.supervise import linux, scope
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+# What somebody may send to a command through us. Stops and continues reach the whole process group by themselves.
+FORWARDED = {
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGWINCH,
+}  # fmt: skip
+
+
+class CannotStart(Exception):
+    """The command does not exist or cannot be executed; `exit_code` is the one that shells use."""
+
+    def __init__(self, command: str, code: int) -> None:
+        missing = code == errno.ENOENT
+        super().__init__(f"{command}: {'command not found' if missing else os.strerror(code)}")
+        self.exit_code = NOT_FOUND if missing else NOT_EXECUTABLE
+
+
+@dataclass(slots=True)
+class Command:
+    """A started command. `pidfd` is owned here and is readable once it has ended."""
+
+    pid: int
+    pidfd: int
+
+    def send(self, received: linux.Received) -> None:
+        """Pass a signal on, unless the kernel has given it to the command already (Ctrl-C at a shared terminal)."""
+        if received.from_kernel:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.Signals(received.number))
+
+    def wait(self) -> int:
+        """The command's own exit code, or 128 + signal when it died of one."""
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code
+
+
+def start(argv: Sequence[str], folder: Path, mask: Collection[int]) -> Command:
+    """Fork into `folder` (a cgroup) and execute `argv` with our identity, terminal, descriptors 0-2 and environment.
+
+    `mask` is the signal mask that the command gets: the one that we were started with.
+    Raises CannotStart when the exec failed, OSError when the cgroup could not be joined; then nothing is left running.
+    """
+    failure, tell = os.pipe()
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, folder, mask, supervisor, tell)
+    os.close(tell)
+    with os.fdopen(failure, "rb") as reader:
+        # The write end closes by itself at a successful exec.
+        told = reader.read().decode()
+    if told:
+        os.waitpid(pid, 0)
+        stage, code = told.split()
+        if stage == "exec":
+            raise CannotStart(argv[0], int(code))
+        raise OSError(int(code), f"cannot put the command into {folder}: {os.strerror(int(code))}")
+    return Command(pid, os.pidfd_open(pid))
+
+
+def _become(argv: Sequence[str], folder: Path, mask: Collection[int], supervisor: int, tell: int) -> None:
+    """In the child, and it never returns."""
+    stage = "scope"
+    try:
+        scope.join(folder)
+        linux.die_with_parent()
+        if os.getppid() != supervisor:
+            os._exit(1)
+        # Python ignores these; a program expects the defaults.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        stage = "exec"
+        os.execvp(argv[0], argv)
+    except OSError as error:
+        os.write(tell, f"{stage} {error.errno}".encode())
+    finally:
+        os._exit(1)

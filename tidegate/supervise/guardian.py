@@ -1,0 +1,95 @@
+"""The process that cleans up when the supervisor could not, SIGKILL included.
+
+It is not the supervisor's child (so nothing that ends a process tree takes it along), has its own session and holds
+none of the caller's descriptors. It sleeps on a pidfd; when the supervisor ends it undoes the run and ends too.
+The supervisor dismisses it after undoing the run itself, and starts another one should it die.
+"""
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tidegate.supervise import linux
+
+DISMISSAL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Guardian:
+    """The supervisor's handle. `pidfd` is owned here and becomes readable when the guardian has ended."""
+
+    pid: int
+    pidfd: int
+
+    def dismiss(self) -> None:
+        """End the guardian without its doing anything; returns when it has gone."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        select.select([self.pidfd], [], [], DISMISSAL_S)
+        os.close(self.pidfd)
+
+
+def post(undo: Callable[[], None]) -> Guardian:
+    """Start a guardian that calls `undo` when this process ends. Call it from a process with one thread.
+
+    `undo` runs in the guardian: it must find the run by name, not through anything that dies with the supervisor.
+    """
+    supervisor = os.pidfd_open(os.getpid())
+    answer, tell = os.pipe()
+    try:
+        middle = os.fork()
+        if middle == 0:
+            os.close(answer)
+            _leave_family(supervisor, tell, undo)
+        os.close(tell)
+        tell = -1
+        # The guardian is nobody's child of ours: its parent ends at once, and init reaps it.
+        os.waitpid(middle, 0)
+        told = os.read(answer, 32)
+        if not told:
+            raise ChildProcessError("the guardian process ended before it was in place")
+        pid = int(told)
+        return Guardian(pid, os.pidfd_open(pid))
+    finally:
+        for fd in (supervisor, answer, tell):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _leave_family(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
+    """In the middle process: fork the guardian and end. Neither returns."""
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _guard(supervisor, tell, undo)
+    finally:
+        os._exit(0)
+
+
+def _guard(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
+    linux.set_name("tidegate-guard")
+    # A terminal's or a service manager's signals are for the supervisor; we end when it does.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.chdir("/")
+    _keep_only(supervisor, tell)
+    os.write(tell, str(os.getpid()).encode())
+    os.close(tell)
+    select.select([supervisor], [], [])
+    undo()
+
+
+def _keep_only(*kept: int) -> None:
+    """Close every other descriptor: a pipe held open here would make the caller's reader wait for us."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    keep = {0, 1, 2, *kept}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))

@@ -1,0 +1,53 @@
+"""The few Linux calls that Python 3.11 has no name for."""
+
+import ctypes
+import os
+import signal
+import struct
+from typing import NamedTuple
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+SFD_CLOEXEC = os.O_CLOEXEC
+SIGNALFD_SIGINFO = struct.Struct("=IiiI")
+SIGNALFD_SIZE = 128
+# si_code of a signal that the kernel itself raised: a terminal's Ctrl-C goes so to the whole foreground group.
+SI_KERNEL = 0x80
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Received(NamedTuple):
+    number: int
+    from_kernel: bool
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send us `number` when the thread that forked us ends."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def set_name(name: str) -> None:
+    """Name this process in `ps` (15 bytes)."""
+    _checked(_libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0), "prctl(PR_SET_NAME)")
+
+
+def signalfd(numbers: set[signal.Signals]) -> int:
+    """A descriptor, owned by the caller, that is readable while one of `numbers` (block them first) is pending."""
+    mask = (ctypes.c_ulong * (1024 // (8 * ctypes.sizeof(ctypes.c_ulong))))()
+    bits = 8 * ctypes.sizeof(ctypes.c_ulong)
+    for number in numbers:
+        mask[(number - 1) // bits] |= 1 << ((number - 1) % bits)
+    return _checked(_libc.signalfd(-1, mask, SFD_CLOEXEC), "signalfd")
+
+
+def read_signal(fd: int) -> Received:
+    number, _errno, code, _pid = SIGNALFD_SIGINFO.unpack_from(os.read(fd, SIGNALFD_SIZE))
+    return Received(number, code == SI_KERNEL)
+
+
+def _checked(result: int, call: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{call}: {os.strerror(code)}")
+    return result

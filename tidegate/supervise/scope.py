@@ -1,0 +1,148 @@
+"""The cgroup folder of one run. It names who made it, so that anybody can tell a living run's from a dead one's."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from intercept import cgroups
+
+PREFIX = "tidegate-run-"
+NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)")
+# How long processes that the command left behind get to end by themselves.
+GRACE_S = 1.0
+
+
+def start_time(pid: int) -> int | None:
+    """When `pid` started, in clock ticks since boot; None when there is no such process. With the pid, never reused."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name in brackets may itself hold spaces and brackets: fields are counted from the last one. Field 22 is ours.
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The folder `root` with its two leaves. Owned by the supervisor; `remove` may be called by anyone, repeatedly."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Unique on this host while the supervisor lives; also names its rules."""
+        return self.root.name
+
+    @property
+    def command(self) -> Path:
+        return self.root / "command"
+
+    @property
+    def proxy(self) -> Path:
+        return self.root / "proxy"
+
+    def processes(self) -> list[int]:
+        return _processes(self.root)
+
+    def end_command(self) -> None:
+        """End what the command started and left running: asked first, then made to."""
+        if not _processes(self.command):
+            return
+        _signal_all(self.command, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        while _processes(self.command) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        kill(self.command)
+
+    def remove(self) -> None:
+        """Kill every process in the folder and remove it. Nothing happens when it has gone already."""
+        remove(self.root)
+
+
+def create() -> Scope:
+    """Make this process's run folder below its own cgroup. Raises OSError when cgroup v2 cannot be written."""
+    # Below our own folder, so that limits set on the caller go on holding for the command.
+    pid = os.getpid()
+    scope = Scope(cgroups.own_folder() / f"{PREFIX}{pid}-{start_time(pid)}")
+    scope.root.mkdir()
+    try:
+        scope.command.mkdir()
+        scope.proxy.mkdir()
+    except OSError:
+        scope.remove()
+        raise
+    return scope
+
+
+def abandoned(below: Path) -> list[Path]:
+    """Run folders anywhere under `below` whose supervisor has died (with a guardian that died as well)."""
+    found = []
+    for folder, children, _ in os.walk(below):
+        for child in list(children):
+            made_by = NAME.fullmatch(child)
+            if made_by and start_time(int(made_by[1])) != int(made_by[2]):
+                found.append(Path(folder, child))
+                children.remove(child)
+    return found
+
+
+def join(folder: Path) -> None:
+    """Put the calling process into `folder`. One write: it is safe between fork and exec."""
+    fd = os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"0")
+    finally:
+        os.close(fd)
+
+
+def remove(root: Path) -> None:
+    if not root.exists():
+        return
+    kill(root)
+    for folder, _, _ in os.walk(root, topdown=False):
+        _rmdir(Path(folder))
+
+
+def kill(folder: Path) -> None:
+    """SIGKILL everything below `folder` and wait until it is gone."""
+    try:
+        (folder / "cgroup.kill").write_text("1")
+    except FileNotFoundError:
+        # Kernels before 5.14: a process may fork between our reading and our killing, so go round until it is quiet.
+        while _processes(folder):
+            _signal_all(folder, signal.SIGKILL)
+            time.sleep(0.002)
+    while _processes(folder):
+        time.sleep(0.002)
+
+
+def _rmdir(folder: Path) -> None:
+    # The last process is gone from cgroup.procs a moment before the folder may be removed.
+    for _ in range(500):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.002)
+        else:
+            return
+    folder.rmdir()
+
+
+def _processes(folder: Path) -> list[int]:
+    pids: list[int] = []
+    for path, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            pids += map(int, Path(path, "cgroup.procs").read_text().split())
+    return pids
+
+
+def _signal_all(folder: Path, number: signal.Signals) -> None:
+    for pid in _processes(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
