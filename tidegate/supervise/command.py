@@ -20,12 +20,12 @@ FORWARDED = {
 
 
 class CannotStart(Exception):
-    """The command does not exist or cannot be executed; `exit_code` is the one that shells use."""
+    """The command does not exist or cannot be executed; `run_exit_code` is the one that shells use."""
 
     def __init__(self, command: str, code: int) -> None:
         missing = code == errno.ENOENT
         super().__init__(f"{command}: {'command not found' if missing else os.strerror(code)}")
-        self.exit_code = NOT_FOUND if missing else NOT_EXECUTABLE
+        self.run_exit_code = NOT_FOUND if missing else NOT_EXECUTABLE
 
 
 @dataclass(slots=True)

@@ -1,0 +1,183 @@
+"""The order of one run: scope, guardian, proxy, capture, proof, command; and back."""
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intercept import capture, cgroups
+from intercept.intent import Intent, WhenDown
+from tidegate.supervise import command, guardian, linux, proof, scope
+from tidegate.supervise.sidecar import Sidecar, SidecarFailed
+
+# How long connections that the command left open may stay silent before they are taken as finished.
+QUIET_MS = 500
+FLUSH_S = 20.0
+# A proxy that dies sooner than this after its start is not started for ever.
+FLAPPING_S = 2.0
+RESTARTS = 3
+REFRESH_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    exit_code: int
+    mode: str
+    duration_ms: float
+    connections: list[dict[str, Any]]
+
+
+class Supervisor:
+    """Runs one command with its traffic captured. Use once: `run`."""
+
+    def __init__(self, argv: list[str], intent: Intent, *, fixed_ports: tuple[int, int], wait_s: float) -> None:
+        """`fixed_ports` are the listeners' ports that the user asked for; 0 lets the kernel choose."""
+        self._argv = argv
+        self._intent = intent
+        self._ports = fixed_ports
+        self._wait_s = wait_s
+        self._records: list[dict[str, Any]] = []
+        self._short_lives = 0
+
+    def run(self) -> Outcome:
+        """Everything from nothing to nothing. Raises what `run`'s users see as exit code 125, 126 or 127.
+
+        Whatever happens, nothing of the run is left in the kernel when this returns or raises.
+        """
+        own_mask = signal.pthread_sigmask(signal.SIG_BLOCK, command.FORWARDED)
+        with ExitStack() as undo:
+            undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, own_mask)
+            self._signals = linux.signalfd(command.FORWARDED)
+            undo.callback(os.close, self._signals)
+            self._sweep()
+            self._scope = scope.create()
+            undo.callback(self._scope.remove)
+            self._post_guardian()
+            undo.callback(lambda: self._guardian.dismiss())
+            self._sidecar = self._start_sidecar()
+            undo.callback(lambda: self._sidecar.close())
+            bound = capture.bind(self._scoped_intent(), name=self._scope.name, wait_s=self._wait_s)
+            undo.callback(bound.close)
+            for warning in bound.warnings:
+                say(warning)
+            proof.prove(bound.plan, self._sidecar, self._scope.command)
+            started = time.monotonic()
+            child = command.start(self._argv, self._scope.command, own_mask)
+            exit_code = self._attend(child, bound)
+            duration_ms = (time.monotonic() - started) * 1000
+            self._wind_up()
+            return Outcome(exit_code, str(bound.mode), duration_ms, self._records)
+
+    def _scoped_intent(self) -> Intent:
+        outbound, inbound = self._sidecar.outbound_port, self._sidecar.inbound_port
+        listeners = replace(self._intent.listeners, outbound=outbound, inbound=inbound)
+        return replace(self._intent, cgroup=cgroups.path_of(self._scope.command), listeners=listeners)
+
+    def _sweep(self) -> None:
+        """Remove what runs left behind whose supervisor and guardian were both killed."""
+        for folder in scope.abandoned(cgroups.mount_point()):
+            say(f"removing what a killed run left: {folder.name}")
+            _undo(folder.name, scope.Scope(folder), self._wait_s)
+
+    def _post_guardian(self) -> None:
+        run, wait_s = self._scope, self._wait_s
+        self._guardian = guardian.post(lambda: _undo(run.name, run, wait_s))
+
+    def _start_sidecar(self) -> Sidecar:
+        outbound, inbound = self._ports
+        arguments = ["--outbound-port", str(outbound), "--inbound-port", str(inbound)]
+        exempt = self._intent.exempt
+        if exempt.uids:
+            arguments += ["--proxy-uid", str(exempt.uids[0])]
+        if exempt.gids:
+            arguments += ["--proxy-gid", str(exempt.gids[0])]
+        arguments += ["--admin", "off", "--telemetry", "off", "--log-level", "error"]
+        sidecar = Sidecar(self._scope.proxy, arguments)
+        self._ports = (sidecar.outbound_port, sidecar.inbound_port)
+        self._sidecar_started = time.monotonic()
+        return sidecar
+
+    def _attend(self, child: command.Command, bound: capture.Bound) -> int:
+        """Serve the command until it ends: pass signals on, take records in, replace helpers that were killed."""
+        refreshing = self._intent.when_down is WhenDown.OPEN
+        with selectors.DefaultSelector() as selector:
+            watch(selector, self._signals, lambda: child.send(linux.read_signal(self._signals)))
+            watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
+            watch(selector, self._guardian.pidfd, lambda: self._replace_guardian(selector))
+            selector.register(child.pidfd, selectors.EVENT_READ, None)
+            while True:
+                ready = selector.select(REFRESH_S if refreshing else None)
+                if refreshing and self._sidecar.fileno() >= 0:
+                    bound.refresh()
+                for key, _ in ready:
+                    if key.data is None:
+                        return child.wait()
+                    key.data()
+
+    def _hear_sidecar(self, selector: selectors.BaseSelector) -> None:
+        dead = self._sidecar
+        if dead.receive():
+            return
+        selector.unregister(dead)
+        self._records += dead.records
+        code = dead.close()
+        lived = time.monotonic() - self._sidecar_started
+        self._short_lives = self._short_lives + 1 if lived < FLAPPING_S else 0
+        if self._short_lives >= RESTARTS:
+            say(f"the proxy ended again (exit code {code}) and is not started any more: new connections are refused")
+            return
+        try:
+            self._sidecar = self._start_sidecar()
+        except (SidecarFailed, OSError) as error:
+            say(f"the proxy ended (exit code {code}) and cannot be started again: {error}")
+            return
+        say(f"the proxy ended (exit code {code}); its open connections were cut; another one serves now")
+        watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
+
+    def _replace_guardian(self, selector: selectors.BaseSelector) -> None:
+        selector.unregister(self._guardian.pidfd)
+        os.close(self._guardian.pidfd)
+        self._post_guardian()
+        watch(selector, self._guardian.pidfd, lambda: self._replace_guardian(selector))
+
+    def _wind_up(self) -> None:
+        """The command has ended: end what it left, let its last bytes out, gather the records."""
+        self._scope.end_command()
+        with contextlib.suppress(SidecarFailed, OSError):
+            self._let_last_bytes_out()
+            self._sidecar.drain(0)
+        self._records += self._sidecar.records
+
+    def _let_last_bytes_out(self) -> None:
+        # As the kernel does for a process that exits with unsent data. Nobody is left to read answers, so a
+        # connection on which nothing moves any more has nothing left to give.
+        deadline = time.monotonic() + FLUSH_S
+        while time.monotonic() < deadline:
+            live = self._sidecar.request("connections")
+            if all(connection.get("idle_ms", connection["age_ms"]) >= QUIET_MS for connection in live):
+                return
+            time.sleep(0.02)
+
+
+def _undo(name: str, run: scope.Scope, wait_s: float) -> None:
+    """What the guardian does, in this order: no process of the run may outlive its capture."""
+    scope.kill(run.root)
+    try:
+        capture.remove(name=name, wait_s=wait_s)
+    finally:
+        run.remove()
+
+
+def watch(selector: selectors.BaseSelector, what: Any, serve: Callable[[], None]) -> None:
+    selector.register(what, selectors.EVENT_READ, serve)
+
+
+def say(text: str) -> None:
+    print(f"tidegate: {text}", file=sys.stderr)
+
