@@ -1,0 +1,50 @@
+"""Proof that capture works, before the command may start.
+
+A process in the command's cgroup connects to a destination that the plan says is captured; the proxy, told to expect
+it, answers with a random token. Only a connection that really went through the capture can bring the token back.
+"""
+
+import os
+import random
+import secrets
+from pathlib import Path
+
+from intercept import probing
+from intercept.explain import Connection
+from intercept.own_addresses import own_addresses
+from intercept.plan import Plan
+from tidegate.supervise import scope
+from tidegate.supervise.sidecar import Sidecar
+
+CONNECT_S = 3.0
+
+
+class NotProven(Exception):
+    """A connection that should have been captured was not."""
+
+
+def prove(plan: Plan, sidecar: Sidecar, folder: Path) -> list[str]:
+    """Raise NotProven unless captured connections reach `sidecar`, for each family with a captured destination.
+
+    Returns, in words, the families that could not be tried because no captured destination has a route from here.
+    """
+    return [
+        f"IPv{version} capture was not tried: no captured destination has a route from here"
+        for version in (4, 6)
+        if not _proven(version, plan, sidecar, folder)
+    ]
+
+
+def _proven(version: int, plan: Plan, sidecar: Sidecar, folder: Path) -> bool:
+    caller = Connection.outbound(uid=os.getuid(), gid=os.getgid(), in_cgroup=True)
+    for target in probing.outbound_targets(plan, version, own_addresses(), caller, random.SystemRandom()):
+        token = secrets.token_hex(16)
+        sidecar.request("expect-probe", destination=str(target), token=token)
+        result = probing.connect(target, lambda: scope.join(folder), CONNECT_S)
+        if result.outcome is probing.Outcome.NO_ROUTE:
+            continue
+        if result.answer.strip() != token.encode():
+            why = result.detail or f"somebody else answered {result.answer[:40]!r}"
+            raise NotProven(f"a probe to {target} did not come through the capture ({plan.mode}): {why}")
+        return True
+    return False
