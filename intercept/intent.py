@@ -1,7 +1,7 @@
 """What the user wants captured, as one immutable value. Whoever holds an Intent may rely on it being valid.
 
-Only `intercept.parsing` (from flags), `intercept.document` (from a Capture document or a stored intent) and
-tests make one. No field ever holds unparsed text that reaches a rule.
+Only `intercept.from_flags` (from flags), `intercept.stored` (from what the kernel keeps), `intercept.peers` (from
+other tools' flags) and tests make one. No field ever holds unparsed text that reaches a rule.
 """
 
 from dataclasses import dataclass, field
@@ -126,3 +126,5 @@ class Intent:
     when_down: WhenDown = WhenDown.CLOSED
     tproxy_mark: int = 1337
     tproxy_table: int = 133
+    inbound_explicit: bool = False
+    """The user asked for inbound ports by name: a backend that can't scope inbound must refuse, not leave it out."""
