@@ -14,7 +14,7 @@ $(STAMP): $(INPUTS) $(wildcard cext/*.c cext/*.h cext/*.py bpf/*.bpf.c bpf/*.h)
 	@touch $@
 
 demo: $(STAMP)
-	@$(PYTHON) scripts/demo
+	@$(PYTHON) -m demo
 
 test: $(STAMP)
 	scripts/test
