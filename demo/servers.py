@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -124,4 +125,13 @@ def mariadb(netns: str) -> Iterator[None]:
         ]  # fmt: skip
         question = ["mariadb", "-h", PEER4, "-ulegacy", "-plegacy", "shop", "-e", "SELECT 1"]
         with server(netns, argv, question, home / "log"):
+            yield
+
+
+@contextlib.contextmanager
+def smtp(netns: str) -> Iterator[None]:
+    """An SMTP server (aiosmtpd) on port 2525; it speaks first and throws the letters away."""
+    with folder() as home:
+        argv = [sys.executable, "-P", "-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Sink", "-l", "0.0.0.0:2525"]
+        with server(netns, argv, ["curl", "-s", "-o", "/dev/null", f"smtp://{PEER4}:2525"], home / "log"):
             yield
