@@ -17,7 +17,8 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
 from intercept.explain import Connection, explain
-from intercept.plan import Plan
+from intercept.host import HostFacts
+from intercept.rules import Plan
 
 Address = IPv4Address | IPv6Address
 
@@ -56,9 +57,12 @@ class Result:
     detail: str = ""
 
 
-def outbound_targets(plan: Plan, version: int, own: list[Address], caller: Connection, rng: random.Random) -> Iterator[Target]:
-    """Destinations of IP `version` that `plan` steers to the outbound listener for `caller`, the harmless ones first."""
+def outbound_targets(
+    plan: Plan, version: int, host: HostFacts, caller: Connection, rng: random.Random
+) -> Iterator[Target]:
+    """Destinations of IP `version` that `plan` steers to the outbound listener for `caller`, harmless ones first."""
     intent = plan.intent
+    own = _dialable(host)
     networks = [network for network in intent.outbound.include_cidrs or () if network.version == version]
     elsewhere = [network[rng.randrange(min(network.num_addresses, 1 << 16))] for network in networks[:MOST_NETWORKS]]
     ports = [rng.choice(PORTS), *(ports.first for ports in intent.outbound.include_ports)]
@@ -73,8 +77,14 @@ def outbound_targets(plan: Plan, version: int, own: list[Address], caller: Conne
                 break
 
 
+def _dialable(host: HostFacts) -> list[Address]:
+    """Single addresses of this namespace that can be dialled without naming an interface."""
+    single = (network[0] for network in host.own if network.num_addresses == 1)
+    return [address for address in single if not (address.is_loopback or address.is_link_local)]
+
+
 def connect(target: Target, prepare: Callable[[], None], timeout_s: float) -> Result:
-    """Connect from a forked process after `prepare` (which may join a cgroup, change the user); return what it was told.
+    """Connect from a forked process after `prepare` (which may join a cgroup, change the user); return what it heard.
 
     Call it from a process with one thread.
     """

@@ -60,7 +60,7 @@ def intent_options(command: F) -> F:
 
 
 def raw_flags(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the intent's flags out of click's keywords: flag name -> text, tuple of texts or bool; absent if not given."""
+    """Take the intent's flags out of click's keywords: name -> text, texts or bool; absent if not given."""
     flags: dict[str, Any] = {}
     for flag, *_ in (*VALUES, *REPEATED, *SWITCHES):
         value = given.pop(parameter_name(flag))

@@ -35,7 +35,11 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
     report = _report_file(report_path)
     ports = tuple(int(flags.get(flag, 0)) for flag in ("--outbound-port", "--inbound-port"))
     try:
-        return _supervise(list(argv), intent, netns, (ports[0], ports[1]), wait_s, report)
+        from tidegate.netns import enter
+        from tidegate.supervise.supervisor import Supervisor
+
+        enter(netns)
+        outcome = Supervisor(list(argv), intent, fixed_ports=(ports[0], ports[1]), wait_s=wait_s).run()
     except BadInput:
         raise
     except Exception as failed:
@@ -44,17 +48,13 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
             raise
         click.echo(f"tidegate: {failed}", err=True)
         return getattr(failed, "run_exit_code", OWN_FAILURE)
+    _tell(list(argv), outcome, report)
+    return outcome.exit_code
 
 
-def _supervise(
-    argv: list[str], intent: Any, netns: str | None, ports: tuple[int, int], wait_s: float, report: Path | None
-) -> int:
-    from tidegate.netns import enter
+def _tell(argv: list[str], outcome: Any, report: Path | None) -> None:
     from tidegate.supervise import report as reports
-    from tidegate.supervise.supervisor import Supervisor
 
-    enter(netns)
-    outcome = Supervisor(argv, intent, fixed_ports=ports, wait_s=wait_s).run()
     document = reports.as_document(argv, outcome.exit_code, outcome.mode, outcome.connections, outcome.duration_ms)
     if report is not None:
         try:
@@ -62,7 +62,6 @@ def _supervise(
         except OSError as error:
             click.echo(f"tidegate: the report could not be written to {report}: {error.strerror}", err=True)
     reports.print_summary(document, sys.stderr)
-    return outcome.exit_code
 
 
 def _report_file(text: str | None) -> Path | None:

@@ -1,6 +1,7 @@
 """`tidegate status`: what is in force."""
 
 import json
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ def status(netns: str | None, as_json: bool) -> int:
     return 1 if found.drift else 0
 
 
-def _print(found: dict[str, object]) -> None:
+def _print(found: dict[str, Any]) -> None:
     if not found["active"]:
         click.echo("no capture is in force here")
         return
@@ -32,7 +33,5 @@ def _print(found: dict[str, object]) -> None:
     for title, key in (("scope", "scope"), ("intent", "intent"), ("conntrack", "conntrack")):
         click.echo(f"{title}: {json.dumps(found[key])}")
     for title, key in (("drift", "drift"), ("not captured", "not_captured")):
-        entries = found[key]
-        assert isinstance(entries, list)
-        for entry in entries:
+        for entry in found[key]:
             click.echo(f"{title}: {entry}")

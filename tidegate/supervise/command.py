@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Command:
         return code if code >= 0 else 128 - code
 
 
-def start(argv: Sequence[str], folder: Path, mask: Collection[int]) -> Command:
+def start(argv: list[str], folder: Path, mask: Collection[int]) -> Command:
     """Fork into `folder` (a cgroup) and execute `argv` with our identity, terminal, descriptors 0-2 and environment.
 
     `mask` is the signal mask that the command gets: the one that we were started with.
@@ -74,7 +74,7 @@ def start(argv: Sequence[str], folder: Path, mask: Collection[int]) -> Command:
     return Command(pid, os.pidfd_open(pid))
 
 
-def _become(argv: Sequence[str], folder: Path, mask: Collection[int], supervisor: int, tell: int) -> None:
+def _become(argv: list[str], folder: Path, mask: Collection[int], supervisor: int, tell: int) -> None:
     """In the child, and it never returns."""
     stage = "scope"
     try:
@@ -87,7 +87,7 @@ def _become(argv: Sequence[str], folder: Path, mask: Collection[int], supervisor
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         stage = "exec"
-        os.execvp(argv[0], argv)
+        os.execvp(argv[0], argv)  # noqa: S606  # what the user asked us to run, as it stands
     except OSError as error:
         os.write(tell, f"{stage} {error.errno}".encode())
     finally:

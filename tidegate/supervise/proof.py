@@ -11,8 +11,8 @@ from pathlib import Path
 
 from intercept import probing
 from intercept.explain import Connection
-from intercept.own_addresses import own_addresses
-from intercept.plan import Plan
+from intercept.host import HostFacts, read_host
+from intercept.rules import Plan
 from tidegate.supervise import scope
 from tidegate.supervise.sidecar import Sidecar
 
@@ -28,16 +28,17 @@ def prove(plan: Plan, sidecar: Sidecar, folder: Path) -> list[str]:
 
     Returns, in words, the families that could not be tried because no captured destination has a route from here.
     """
+    host = read_host()
     return [
         f"IPv{version} capture was not tried: no captured destination has a route from here"
         for version in (4, 6)
-        if not _proven(version, plan, sidecar, folder)
+        if not _proven(version, plan, host, sidecar, folder)
     ]
 
 
-def _proven(version: int, plan: Plan, sidecar: Sidecar, folder: Path) -> bool:
+def _proven(version: int, plan: Plan, host: HostFacts, sidecar: Sidecar, folder: Path) -> bool:
     caller = Connection.outbound(uid=os.getuid(), gid=os.getgid(), in_cgroup=True)
-    for target in probing.outbound_targets(plan, version, own_addresses(), caller, random.SystemRandom()):
+    for target in probing.outbound_targets(plan, version, host, caller, random.SystemRandom()):
         token = secrets.token_hex(16)
         sidecar.request("expect-probe", destination=str(target), token=token)
         result = probing.connect(target, lambda: scope.join(folder), CONNECT_S)

@@ -36,6 +36,7 @@ class Sidecar:
         self.records: list[Message] = []
         self._received = b""
         self._answers: list[Any] = []
+        self._ready: Message | None = None
         self.drained = False
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -46,7 +47,7 @@ class Sidecar:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                preexec_fn=lambda: _in_child(folder),
+                preexec_fn=lambda: _in_child(folder),  # noqa: PLW1509  # the supervisor has one thread
             )
         self.pid = self._process.pid
         self.outbound_port, self.inbound_port = self._wait_until_ready()
@@ -93,11 +94,10 @@ class Sidecar:
             return self._process.wait()
 
     def _wait_until_ready(self) -> tuple[int, int]:
-        self._ready: Message | None = None
         try:
             for _ in self._until(time.monotonic() + READY_S):
-                if self._ready is not None:
-                    return int(self._ready["outbound_port"]), int(self._ready["inbound_port"])
+                if ready := self._ready:
+                    return int(ready["outbound_port"]), int(ready["inbound_port"])
         except SidecarFailed:
             code = self.close()
             raise SidecarFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None
@@ -117,14 +117,14 @@ class Sidecar:
         match message:
             case {"event": "ready"}:
                 self._ready = message
-            case {"event": "connection", **record}:
-                self.records.append(record)
+            case {"event": "connection"}:
+                self.records.append(message)
             case {"event": "drained"}:
                 self.drained = True
             case {"event": _}:
                 pass  # a newer proxy may tell more
-            case _:
-                self._answers.append(message)
+            case answer:
+                self._answers.append(answer)
 
 
 def _in_child(folder: Path) -> None:

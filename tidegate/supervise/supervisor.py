@@ -59,9 +59,9 @@ class Supervisor:
             self._scope = scope.create()
             undo.callback(self._scope.remove)
             self._post_guardian()
-            undo.callback(lambda: self._guardian.dismiss())
+            undo.callback(self._dismiss_guardian)
             self._sidecar = self._start_sidecar()
-            undo.callback(lambda: self._sidecar.close())
+            undo.callback(self._close_sidecar)
             bound = capture.bind(self._scoped_intent(), name=self._scope.name, wait_s=self._wait_s)
             undo.callback(bound.close)
             for warning in bound.warnings:
@@ -88,6 +88,13 @@ class Supervisor:
     def _post_guardian(self) -> None:
         run, wait_s = self._scope, self._wait_s
         self._guardian = guardian.post(lambda: _undo(run.name, run, wait_s))
+
+    # Both may have been replaced since they were started.
+    def _dismiss_guardian(self) -> None:
+        self._guardian.dismiss()
+
+    def _close_sidecar(self) -> None:
+        self._sidecar.close()
 
     def _start_sidecar(self) -> Sidecar:
         outbound, inbound = self._ports
@@ -180,4 +187,3 @@ def watch(selector: selectors.BaseSelector, what: Any, serve: Callable[[], None]
 
 def say(text: str) -> None:
     print(f"tidegate: {text}", file=sys.stderr)
-
