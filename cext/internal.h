@@ -1,0 +1,181 @@
+/* What the engine's files share. Ownership in one paragraph: a relay is allocated by whoever submits it, belongs to one
+ * worker from the mailbox until it has ended, then to the completion queue, and is freed by whoever collects the
+ * completion. A worker alone touches its relays, its epoll, its pool and its wheel; other threads see relays through
+ * the registry only, under its mutex. */
+#ifndef TG_INTERNAL_H
+#define TG_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine.h"
+#include "list.h"
+#include "pool.h"
+#include "wheel.h"
+
+enum { DOWNSTREAM = 0, UPSTREAM = 1 };
+
+/* One socket of a relay. Edge-triggered epoll: readable and writable mean "not known to give EAGAIN". */
+struct tg_side {
+    int fd;
+    int error; /* errno of the failure that ended this side; 0: alive */
+    bool readable;
+    bool writable;
+    bool eager; /* a short read doesn't prove that nothing is left: EOF, an error or urgent data may wait behind it */
+};
+
+/* The bytes of side[i] on their way to side[1 - i]. At most one of buffer and pipe holds bytes. */
+struct tg_direction {
+    struct tg_buffer *buffer;
+    struct tg_pipe *pipe;
+    size_t piped; /* bytes in the pipe */
+    _Atomic uint64_t bytes;
+    uint32_t thin;  /* consecutive small reads while bulky */
+    bool bulky;     /* goes through a pipe when there is one */
+    bool ended;     /* the source gives no more: EOF or failure */
+    bool closed;    /* the end has been passed on by shutdown(SHUT_WR) */
+    bool abandoned; /* the destination failed: nothing can be delivered any more */
+};
+
+struct tg_relay {
+    struct tg_node node; /* in a mailbox, or on the worker's list of ended relays; first member */
+    struct tg_timer timer;
+    struct tg_relay *ready_next;
+    struct tg_relay *abort_next; /* under the registry's mutex */
+    struct tg_relay **abort_link;
+    uint64_t handle;
+    uint64_t id;
+    struct tg_side side[2];
+    struct tg_direction direction[2]; /* by source: [DOWNSTREAM] counts bytes_sent, [UPSTREAM] bytes_received */
+    uint64_t started_us;
+    uint64_t ended_us;
+    _Atomic uint64_t active_ms; /* when a byte was last delivered */
+    uint64_t idle_timeout_ms;
+    uint64_t lifetime_ms;
+    uint64_t grace_ms;  /* a side has failed: when the other is reset whatever is still undelivered */
+    uint64_t retry_ms;  /* a resource was missing: when to try again; 0: none was */
+    uint64_t wakeup_ms; /* what the timer is armed for */
+    uint32_t keepalive_s;
+    int unsent; /* after a failure: what the surviving side's kernel buffer had not sent at the last look */
+    int reason;
+    int error;
+    bool queued; /* on the ready list */
+    bool done;
+};
+
+struct tg_slot {
+    _Atomic uint32_t generation; /* of the present or, when free, of the next owner */
+    uint32_t next_free;
+    struct tg_relay *relay;
+};
+
+#define TG_CHUNK 1024
+
+/* Stable, generation-checked names (handles) for the relays of one worker. Slots never move, so the worker resolves
+ * handles of its own without the mutex; everybody else, and every change, takes it. */
+struct tg_registry {
+    pthread_mutex_t mutex;
+    _Atomic(struct tg_slot *) *chunks;
+    uint32_t chunk_limit;
+    uint32_t used; /* slots ever used */
+    uint32_t free; /* index + 1 of the first free slot; 0: none */
+    struct tg_relay *aborts;
+};
+
+struct tg_worker {
+    struct tg_engine *engine;
+    pthread_t thread;
+    bool started;
+    uint8_t index;
+    int epoll_fd;
+    int wake_fd;
+    struct tg_mailbox mailbox;
+    struct tg_registry registry;
+    struct tg_wheel wheel;
+    struct tg_pool pool;
+    struct tg_relay *ready_first;
+    struct tg_relay **ready_last;
+    struct tg_node *ended_first;
+    struct tg_node *ended_last;
+    uint64_t now_us;
+    _Atomic uint64_t active;
+    _Atomic uint64_t completed;
+    _Atomic uint64_t bytes[2];
+    _Atomic uint64_t spliced;
+};
+
+struct tg_engine {
+    struct tg_worker *workers;
+    unsigned worker_count;
+    size_t capacity;
+    int completion_fd;
+    _Atomic bool stopping;
+    _Atomic bool signalled; /* completion_fd has been written since it was last read */
+    _Atomic size_t outstanding;
+    struct tg_mailbox completions;
+    pthread_mutex_t submitting; /* orders submissions against the stop */
+    pthread_mutex_t collecting;
+    struct tg_node *collected; /* taken from the mailbox, not yet handed out */
+    bool joined;
+};
+
+/* Only the owner writes these counters, so no locked instruction is needed. */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t amount)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+}
+
+static inline uint64_t counter_read(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+uint64_t clock_us(void);
+
+/* registry.c: a handle is generation << 32 | slot << 8 | worker. */
+int registry_init(struct tg_registry *registry, size_t capacity);
+void registry_destroy(struct tg_registry *registry);
+/* Names the relay (relay->handle). -ENOMEM, -ENOBUFS. */
+int registry_add(struct tg_registry *registry, struct tg_relay *relay, uint8_t worker);
+void registry_remove(struct tg_registry *registry, struct tg_relay *relay);
+/* For the owning worker only. NULL: the relay is over. */
+struct tg_relay *registry_find(struct tg_registry *registry, uint64_t handle);
+struct tg_slot *registry_slot(struct tg_registry *registry, uint32_t index);
+/* Notes that the relay is to be aborted; the caller wakes the worker. -ENOENT. */
+int registry_request_abort(struct tg_registry *registry, uint64_t handle);
+/* For the owning worker: one relay to abort, or NULL. */
+struct tg_relay *registry_next_abort(struct tg_registry *registry);
+
+/* worker.c */
+int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t index, size_t capacity);
+int worker_start(struct tg_worker *worker);
+void worker_wake(struct tg_worker *worker);
+void worker_destroy(struct tg_worker *worker); /* after the thread was joined */
+void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay);
+void worker_retire(struct tg_worker *worker, struct tg_relay *relay);
+
+/* relay.c: the life of one relay; all for the owning worker only. */
+void relay_begin(struct tg_worker *worker, struct tg_relay *relay);
+void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uint32_t events);
+void relay_run(struct tg_worker *worker, struct tg_relay *relay);
+void relay_timer(struct tg_worker *worker, struct tg_relay *relay);
+void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error);
+/* A side's socket failed: what it sent is still owed to the other side, what was meant for it is void. */
+void relay_side_failed(struct tg_worker *worker, struct tg_relay *relay, int side, int error);
+
+/* transfer.c: moves what can be moved in the direction that begins at `side`, at most one turn's worth. */
+enum tg_progress {
+    TRANSFER_BLOCKED, /* until an event of either socket, or until the direction is over */
+    TRANSFER_MORE,    /* the turn is used up, there is more to do */
+    TRANSFER_STARVED  /* memory or buffers are missing: try again later */
+};
+enum tg_progress transfer(struct tg_worker *worker, struct tg_relay *relay, int side);
+bool transfer_pending(const struct tg_direction *direction);
+void transfer_discard(struct tg_worker *worker, struct tg_direction *direction);
+
+/* engine.c */
+void engine_publish(struct tg_engine *engine, struct tg_node *first, struct tg_node *last);
+
+#endif

@@ -1,0 +1,201 @@
+/* A worker: one thread, one epoll, and the relays that were given to it.
+ *
+ * A turn: wait, note events on relays, take what other threads sent, fire timers, let every relay on the ready list do
+ * a bounded piece of work, publish what ended. Relays run nowhere else than from the ready list, so one turn serves
+ * each at most once. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024, WAKE = 0xff };
+
+uint64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay)
+{
+    if (relay->queued || relay->done)
+        return;
+    relay->queued = true;
+    relay->ready_next = NULL;
+    *worker->ready_last = relay;
+    worker->ready_last = &relay->ready_next;
+}
+
+/* The relay may stand on the ready list still, so it is published only after the list was served. */
+void worker_retire(struct tg_worker *worker, struct tg_relay *relay)
+{
+    registry_remove(&worker->registry, relay);
+    relay->node.next = NULL;
+    if (worker->ended_last == NULL)
+        worker->ended_first = &relay->node;
+    else
+        worker->ended_last->next = &relay->node;
+    worker->ended_last = &relay->node;
+}
+
+static void publish_ended(struct tg_worker *worker)
+{
+    uint64_t count = 0;
+    struct tg_node *newest_first = NULL;
+    struct tg_node *oldest = worker->ended_first;
+
+    if (oldest == NULL)
+        return;
+    /* The mailbox gives back the last pushed first, and then reverses. */
+    for (struct tg_node *node = oldest; node != NULL; count++) {
+        struct tg_node *next = node->next;
+        node->next = newest_first;
+        newest_first = node;
+        node = next;
+    }
+    worker->ended_first = worker->ended_last = NULL;
+    atomic_fetch_sub_explicit(&worker->active, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&worker->completed, count, memory_order_relaxed);
+    engine_publish(worker->engine, newest_first, oldest);
+}
+
+static void serve_ready(struct tg_worker *worker)
+{
+    struct tg_relay *relay = worker->ready_first;
+    worker->ready_first = NULL;
+    worker->ready_last = &worker->ready_first;
+    while (relay != NULL) {
+        struct tg_relay *next = relay->ready_next;
+        relay->queued = false;
+        if (!relay->done)
+            relay_run(worker, relay);
+        relay = next;
+    }
+}
+
+static void take_messages(struct tg_worker *worker)
+{
+    uint64_t ignored;
+    /* Reset before looking: what comes after the look wakes us again. */
+    (void)!read(worker->wake_fd, &ignored, sizeof ignored);
+    for (struct tg_node *node = mailbox_take(&worker->mailbox); node != NULL;) {
+        struct tg_node *next = node->next;
+        relay_begin(worker, (struct tg_relay *)node);
+        node = next;
+    }
+    for (struct tg_relay *relay; (relay = registry_next_abort(&worker->registry)) != NULL;)
+        relay_end(worker, relay, TG_ABORTED, 0);
+}
+
+static void fire_timers(struct tg_worker *worker)
+{
+    struct tg_timer *timer;
+    while ((timer = wheel_due(&worker->wheel, worker->now_us / 1000)) != NULL)
+        relay_timer(worker, (struct tg_relay *)((char *)timer - offsetof(struct tg_relay, timer)));
+}
+
+static void abort_all(struct tg_worker *worker)
+{
+    take_messages(worker);
+    for (uint32_t index = 0; index < worker->registry.used; index++) {
+        struct tg_relay *relay = registry_slot(&worker->registry, index)->relay;
+        if (relay != NULL)
+            relay_end(worker, relay, TG_ABORTED, 0);
+    }
+    serve_ready(worker);
+    publish_ended(worker);
+}
+
+static void *worker_main(void *argument)
+{
+    struct tg_worker *worker = argument;
+    struct epoll_event events[EVENTS_PER_TURN];
+
+    while (!atomic_load(&worker->engine->stopping)) {
+        const int timeout = worker->ready_first != NULL ? 0 : wheel_timeout(&worker->wheel, worker->now_us / 1000);
+        const int count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout);
+        bool woken = false;
+        worker->now_us = clock_us();
+        for (int i = 0; i < count; i++) {
+            const int kind = (int)(events[i].data.u64 & 0xff);
+            if (kind == WAKE) {
+                woken = true;
+                continue;
+            }
+            /* Not found: an event of this batch or an inherited duplicate of the socket outlived its relay. */
+            struct tg_relay *relay = registry_find(&worker->registry, events[i].data.u64);
+            if (relay != NULL)
+                relay_event(worker, relay, kind, events[i].events);
+        }
+        if (woken)
+            take_messages(worker);
+        fire_timers(worker);
+        serve_ready(worker);
+        publish_ended(worker);
+    }
+    abort_all(worker);
+    return NULL;
+}
+
+int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t index, size_t capacity)
+{
+    worker->engine = engine;
+    worker->index = index;
+    worker->ready_last = &worker->ready_first;
+    worker->epoll_fd = worker->wake_fd = -1;
+    worker->now_us = clock_us();
+    wheel_start(&worker->wheel, worker->now_us / 1000);
+    const int error = registry_init(&worker->registry, capacity);
+    if (error < 0)
+        return error;
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE};
+    if (worker->epoll_fd < 0 || worker->wake_fd < 0 ||
+        epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->wake_fd, &event) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Signals are Python's: a worker inherits a full mask, and gets the SIGPIPE that splice can't be told to leave out as a
+ * pending one. */
+int worker_start(struct tg_worker *worker)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&worker->thread, &attributes, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    worker->started = error == 0;
+    return -error;
+}
+
+void worker_wake(struct tg_worker *worker)
+{
+    const uint64_t one = 1;
+    /* EAGAIN would mean that the counter is at its maximum, hence not zero: awake anyway. */
+    (void)!write(worker->wake_fd, &one, sizeof one);
+}
+
+void worker_destroy(struct tg_worker *worker)
+{
+    if (worker->epoll_fd >= 0)
+        close(worker->epoll_fd);
+    if (worker->wake_fd >= 0)
+        close(worker->wake_fd);
+    pool_destroy(&worker->pool);
+    registry_destroy(&worker->registry);
+}
