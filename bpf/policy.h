@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * The policy in force. There are two banks; `active` says which one counts (0: none, everything goes direct). The
+ * loader fills the other bank and then writes `active`: one write changes every hook at the same instant.
+ */
+#ifndef TIDEGATE_POLICY_H
+#define TIDEGATE_POLICY_H
+
+#include "address.h"
+#include "common.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+} tg_active SEC(".maps");
+
+struct tg_policy_bank {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(key_size, sizeof(__u32)); /* by size: clang leaves types that only an inner map names undefined */
+    __uint(value_size, sizeof(struct tg_policy));
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __array(values, struct tg_policy_bank);
+} tg_policies SEC(".maps");
+
+struct tg_net_bank {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, 1 << 20);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(key_size, sizeof(struct tg_net_key));
+    __uint(value_size, sizeof(__u32));
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __array(values, struct tg_net_bank);
+} tg_nets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, TG_RULES);
+    __type(key, __u32);
+    __type(value, __u64);
+} tg_counters SEC(".maps");
+
+struct selected {
+    const struct tg_policy *policy;
+    void *nets;
+};
+
+/* False when nothing is in force. */
+static __always_inline bool select_policy(struct selected *out)
+{
+    __u32 zero = 0;
+    __u32 *active = bpf_map_lookup_elem(&tg_active, &zero);
+    if (!active)
+        return false;
+    __u32 bank = *(volatile __u32 *)active;
+    if (bank == 0)
+        return false;
+    bank -= 1;
+    void *policies = bpf_map_lookup_elem(&tg_policies, &bank);
+    out->nets = bpf_map_lookup_elem(&tg_nets, &bank);
+    if (!policies || !out->nets)
+        return false;
+    out->policy = bpf_map_lookup_elem(policies, &zero);
+    return out->policy;
+}
+
+static __always_inline bool flagged(const struct selected *s, enum tg_flag flag)
+{
+    return s->policy->flags & flag;
+}
+
+static __always_inline bool port_in(const struct selected *s, enum tg_port_set set, __u16 port)
+{
+    return s->policy->ports[set][port >> 6] >> (port & 63) & 1;
+}
+
+static __always_inline bool net_has(const struct selected *s, enum tg_kind kind, const __u32 address[4])
+{
+    struct tg_net_key key = {
+        .prefixlen = 160,
+        .kind = bpf_htonl(kind),
+        .data = {address[0], address[1], address[2], address[3]},
+    };
+    return bpf_map_lookup_elem(s->nets, &key);
+}
+
+/* The trie also holds numbers: 32 bits of a key's data, or 64 for a pair. */
+static __always_inline __u32 *number_find(const struct selected *s, enum tg_kind kind, __u32 first, __u32 second)
+{
+    struct tg_net_key key = {
+        .prefixlen = 96,
+        .kind = bpf_htonl(kind),
+        .data = {bpf_htonl(first), bpf_htonl(second), 0, 0},
+    };
+    return bpf_map_lookup_elem(s->nets, &key);
+}
+
+/* The namespace's own addresses; loopback is one although only its prefix may be in the trie. */
+static __always_inline bool is_own(const struct selected *s, const __u32 address[4])
+{
+    return address_is_loopback(address) || net_has(s, TG_OWN, address);
+}
+
+static __always_inline bool is_listener(const struct selected *s, __u16 port)
+{
+    const struct tg_policy *p = s->policy;
+    return port == p->outbound_port || port == p->inbound_port || (p->dns_port && port == p->dns_port);
+}
+
+static __always_inline void count(enum tg_rule rule)
+{
+    __u32 key = rule;
+    __u64 *counter = bpf_map_lookup_elem(&tg_counters, &key);
+    if (counter)
+        *counter += 1; /* this CPU's own, and hooks of one CPU do not interrupt each other within a run */
+}
+
+#endif
