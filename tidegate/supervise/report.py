@@ -92,7 +92,8 @@ def print_summary(document: dict[str, Any], to: TextIO) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(file=to, highlight=False, width=None if to.isatty() else 120)
+    # An IPv6 address in brackets is not markup.
+    console = Console(file=to, markup=False, emoji=False, highlight=False, width=None if to.isatty() else 120)
     table = Table(title=head, title_justify="left", title_style="", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("direction", "destination", "protocol", "lane", "closed"):
         table.add_column(name)
