@@ -36,8 +36,19 @@ ffibuilder.set_source(
     extra_link_args=["-pthread"],
 )
 
-if __name__ == "__main__":
-    import os
 
-    os.chdir(ROOM.parent)
-    ffibuilder.compile(tmpdir=".", verbose=False)
+def compile_in_place() -> Path:
+    """Build the extension beside its sources. It is moved there whole: other processes may have the old one mapped."""
+    import tempfile
+
+    # On the same file system, so that the move is a rename; cffi compiles relative to this folder.
+    with tempfile.TemporaryDirectory(dir=ROOM.parent, prefix=".engine-build-") as folder:
+        (Path(folder) / "cext").mkdir()
+        for source in SOURCES + HEADERS:
+            (Path(folder) / source).symlink_to(ROOM.parent / source)
+        built = Path(ffibuilder.compile(tmpdir=folder))
+        return built.replace(ROOM / built.name)
+
+
+if __name__ == "__main__":
+    compile_in_place()
