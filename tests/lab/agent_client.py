@@ -74,6 +74,11 @@ def connect(sock: socket.socket, address: tuple[str, int], *, nonblocking: bool,
     sock.settimeout(timeout)
 
 
+def fast_open(sock: socket.socket, address: tuple[str, int], data: bytes) -> None:
+    """The other way to TCP Fast Open: data with the very first call, no connect()."""
+    sock.sendto(data, socket.MSG_FASTOPEN, address)
+
+
 def read_line(sock: socket.socket) -> dict[str, Any] | None:
     """One JSON line, or None when the other side closed before a whole one arrived."""
     data = b""
@@ -98,14 +103,12 @@ def tcp(request: dict[str, Any], *, keep: dict[int, socket.socket] | None = None
         return {"status": outcome_of(error), "ms": 0.0, "line": None, "stage": "prepare"}
     result: dict[str, Any] = {"line": None, "stage": "connect"}
     try:
-        connect(
-            sock,
-            (host, request["port"]),
-            nonblocking=bool(request.get("nonblocking")),
-            timeout=request.get("timeout", 3.0),
-        )
-        if request.get("send"):
-            sock.sendall(request["send"].encode())
+        nonblocking, timeout = bool(request.get("nonblocking")), request.get("timeout", 3.0)
+        if request.get("fastopen_sendto"):
+            fast_open(sock, (host, request["port"]), request["send"].encode())
+        else:
+            connect(sock, (host, request["port"]), nonblocking=nonblocking, timeout=timeout)
+            sock.sendall(request.get("send", "").encode())
         result["connect_ms"] = (time.monotonic() - started) * 1000
         result["stage"] = "banner"
         result["line"] = read_line(sock)

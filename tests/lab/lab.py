@@ -115,6 +115,11 @@ class Lab:
         options.setdefault("resolv_conf", self.resolv_conf)
         return zygote().run(self.app, argv, **options)
 
+    def tidegate_all(self, argvs: Sequence[Sequence[str]], **options: Any) -> list[Ran]:
+        """Several commands that change nothing (`explain`), in one process."""
+        options.setdefault("resolv_conf", self.resolv_conf)
+        return zygote().run_all(self.app, argvs, **options)
+
     def tidegate_binary(
         self, *argv: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None, timeout: float = 30
     ) -> Ran:

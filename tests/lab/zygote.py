@@ -7,8 +7,10 @@ installed binary instead.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
+import io
 import json
 import os
 import select
@@ -62,7 +64,18 @@ def command(request: dict[str, Any], out: int, err: int) -> int:
         os.setgroups([])
         os.setresgid(request["uid"], request["uid"], request["uid"])
         os.setresuid(request["uid"], request["uid"], request["uid"])
-    sys.argv = ["tidegate", *request["argv"]]
+    if len(request["argvs"]) == 1:
+        return one(request["argvs"][0])
+    answers: list[dict[str, Any]] = []
+    for argv in request["argvs"]:
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+            answers.append({"code": one(argv), "said": said})
+    print(json.dumps([answer | {"said": answer["said"].getvalue()} for answer in answers]))
+    return 0
+
+
+def one(argv: list[str]) -> int:
+    sys.argv = ["tidegate", *argv]
     from tidegate.cli import main  # warm by now, and its failure belongs to this command
 
     try:

@@ -1,0 +1,139 @@
+"""Runs one case on one backend: apply, check, dial, explain, apply again, check again, clean up, compare."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Lab
+from tests.lab.command_line import Ran
+from tests.lab.snapshot import Snapshot
+from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
+from tests.netns.cases import judge
+from tests.netns.cases.judge import Seen
+from tests.netns.cases.model import Case, Dial, address, fill
+
+RESOLV_CONF = "nameserver 10.0.0.53\nnameserver fd00::53\n"
+
+
+class Runner:
+    """Owns the default proxy of a module's cases; `close` ends it. Capture is out of force between cases."""
+
+    def __init__(self, lab: Lab, backend: str) -> None:
+        self.lab = lab
+        self.backend = backend
+        self.lab.resolv_conf = RESOLV_CONF
+        self.lab.serve_app()
+        lab.actor(namespace=lab.guest).serve("guest", (8080,))
+        self._keep = contextlib.ExitStack()
+        self._default = self._keep.enter_context(lab.proxy(self._options(Case("", (), ()))))
+        self.before = lab.snapshot()
+
+    def _options(self, case: Case) -> ProxyOptions:
+        return dataclasses.replace(case.proxy, transparent=self.backend == "tproxy")
+
+    def close(self) -> None:
+        self._keep.close()
+
+    @contextlib.contextmanager
+    def proxy(self, case: Case) -> Iterator[ThirdPartyProxy]:
+        options = self._options(case)
+        with contextlib.ExitStack() as stack:
+            proxy = self._default
+            if options != proxy.options:
+                proxy = stack.enter_context(self.lab.proxy(options))
+            if case.relay:
+                proxy.switch("relay")
+                stack.callback(proxy.switch, "answer")
+            yield proxy
+
+    def run(self, case: Case) -> None:
+        self.lab.resolv_conf = case.resolv_conf if case.resolv_conf is not None else RESOLV_CONF
+        try:
+            self._run(case)
+        finally:
+            self.lab.tidegate("cleanup").ok()
+        assert self.before.diff(self.lab.snapshot()) == "", "cleanup did not restore the namespace"
+
+    def init(self, case: Case) -> Ran:
+        after = ("--", *case.argv_after) if case.argv_after else ()
+        flags = [fill(flag) for flag in case.flags]
+        return self.lab.tidegate("init", "--mode", self.backend, *flags, *after)
+
+    def _run(self, case: Case) -> None:
+        done = self.init(case)
+        if done.code == 3 and self.backend in case.may_refuse:
+            flag = case.may_refuse[self.backend]
+            assert flag in done.err, done
+            assert self.backend in done.err, done
+            assert self.before.diff(self.lab.snapshot()) == "", "init refused and yet changed something"
+            pytest.skip(f"cannot express: {flag} under {self.backend}")
+        done.ok()
+        if case.warns:
+            assert case.warns in done.err, done
+        with self.proxy(case) as proxy:
+            self.lab.tidegate("adopt", "--pid", str(proxy.pid)).ok()
+            seen = [self.dial(dial, family, proxy) for dial in case.dials for family in dial.families]
+            wrong = [c for one in seen for c in judge.complaints(one, mode=self.backend, relay=case.relay)]
+            wrong += self.explanations(case, seen)
+            assert not wrong, "\n".join(wrong)
+            self.again(case)
+
+    def again(self, case: Case) -> None:
+        """Applying the same once more changes nothing, not even a rule's handle; what was in force still is."""
+        first = self.lab.snapshot(handles=True)
+        self.init(case).ok()
+        assert first.diff(self.lab.snapshot(handles=True)) == "", "applying it again changed something"
+        status = self.lab.tidegate("status", "--json").ok().json
+        assert (status["active"], status["mode"], status["drift"]) == (True, self.backend, []), status
+
+    def dial(self, dial: Dial, family: int, proxy: ThirdPartyProxy) -> Seen:
+        where = {"app": self.lab.app, "peer": self.lab.peer, "guest": self.lab.guest}[dial.where]
+        proxy.forget()
+        actor = self.lab.actor(dial.who, where)
+        ask = actor.udp if dial.udp else actor.tcp
+        reply = ask(address(dial.to, family), dial.port, **dial.options)
+        if reply.line is not None and reply.line["who"] == "proxy" and not dial.udp:
+            proxy.wait_for_record(source=reply.line["source"])
+        return Seen(dial, family, reply, [r for r in proxy.records() if "listener" in r])
+
+    def explanations(self, case: Case, seen: list[Seen]) -> list[str]:
+        """`explain` of what is in force, and `--intent-only`, held against the case."""
+        told = [one for one in seen if one.dial.explained]
+        flags = ["--intent-only", "--mode", self.backend, *map(fill, case.flags)]
+        in_force = self.lab.tidegate_all([explain(one) for one in told])
+        wrong = self.compare(told, in_force)
+        if not case.argv_after:
+            wrong += self.compare(told, self.lab.tidegate_all([[*explain(one), *flags] for one in told]))
+        return wrong
+
+    def compare(self, seen: list[Seen], answers: list[Ran]) -> list[str]:
+        return [
+            complaint
+            for one, answer in zip(seen, answers, strict=True)
+            for complaint in judge.explain_complaints(one, answer.ok().json, mode=self.backend)
+        ]
+
+
+def explain(seen: Seen) -> list[str]:
+    """The arguments that describe this dial to `explain`."""
+    dial = seen.dial
+    via = ["--interface", dial.via] if dial.via else []
+    if not seen.inbound:
+        identity = ["--uid", str(dial.who.uid), "--gid", str(dial.who.gid)]
+        protocol = "udp" if dial.udp else "tcp"
+        return ["explain", "outbound", "--dst", seen.target, "--protocol", protocol, *identity, *via, "--json"]
+    source = "peer-net1" if dial.to == "self-net1" else dial.where
+    return ["explain", "inbound", "--dst", seen.target, "--src", address(source, seen.family), *via, "--json"]
+
+
+def settle(snapshot: Snapshot, lab: Lab, *, within_s: float = 2) -> str:
+    """The difference to `snapshot`, once the kernel has had a moment to finish what it does behind a call."""
+    deadline = time.monotonic() + within_s
+    while (difference := snapshot.diff(lab.snapshot())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return difference
