@@ -1,0 +1,191 @@
+"""A connection's way through the proxy: accepted, admitted, connected upstream, relayed, closed, told about."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cext.engine import Engine
+from proxy.core.addresses import ClientAddress, ListenAddress, SocketAddress, from_sockaddr
+from proxy.core.admission import Admit, AnswerProbe, Arrival, Refusal, Refuse, judge
+from proxy.core.close_reason import CloseReason, of_connect_error
+from proxy.core.lanes import Direction, LaneChoice
+from proxy.core.loops import OwnUpstreams
+from proxy.core.probes import ProbeRegistry
+from proxy.core.verdict import decide
+from proxy.io import original_dst
+from proxy.io.connection import CLOSED, CONNECTING, Connection
+from proxy.io.intake import Intake
+from proxy.io.relays import Relays
+from proxy.io.sockets import reset
+from proxy.io.upstream import DOWNSTREAM_GONE, NO_DESCRIPTOR, Connector, ConnectorEvents, UpstreamOptions
+from proxy.settings import InboundOriginalDst
+
+LOOP_RECHECK_S = 0.02
+"""An upstream socket that has just been closed is still in the loop guard's list until its completion is taken in."""
+
+_log = logging.getLogger("tidegate.proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEvents:
+    """What the rest of the proxy is told. A probe is told of by `probed` alone."""
+
+    opened: Callable[[Connection], None]
+    closed: Callable[[Connection, CloseReason], None]
+    refused: Callable[[Arrival, Refusal], None]
+    probed: Callable[[Direction], None]
+
+
+class Connections:
+    """All connections of the proxy. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        engine: Engine,
+        intake: Intake,
+        probes: ProbeRegistry,
+        events: ConnectionEvents,
+        *,
+        lane: LaneChoice,
+        inbound_original_dst: InboundOriginalDst,
+        upstream_options: dict[Direction, UpstreamOptions],
+        idle_timeout_s: float,
+    ) -> None:
+        self._loop = loop
+        self._intake = intake
+        self._probes = probes
+        self._events = events
+        self._lane = lane
+        self._method = {Direction.OUTBOUND: InboundOriginalDst.SOCKOPT, Direction.INBOUND: inbound_original_dst}
+        self._own_upstreams = OwnUpstreams()
+        self._live: dict[int, Connection] = {}
+        self._ids = itertools.count(1)
+        self._relays = Relays(loop, engine, idle_timeout_s, self._finish)
+        self._connector = Connector(
+            loop,
+            upstream_options,
+            ConnectorEvents(
+                source_chosen=self._source_chosen,
+                connected=self._connected,
+                failed=self._connect_failed,
+                exhausted=intake.exhausted,
+            ),
+        )
+        self.on_empty: Callable[[], None] = lambda: None
+        """Called whenever the last connection has ended."""
+
+    def accepted(self, direction: Direction, listener_port: int, sock: socket.socket, peer: SocketAddress) -> bool:
+        """A listener's connection; takes the socket over. False: accept no more for now."""
+        try:
+            local = ListenAddress(from_sockaddr(sock.getsockname()))
+        except OSError:  # reset while it waited in the backlog
+            sock.close()
+            return True
+        destination = original_dst.recover(sock, local, listener_port, self._method[direction])
+        arrival = Arrival(direction, listener_port, ClientAddress(from_sockaddr(peer)), local, destination)
+        return self._act(sock, arrival, recheck=True)
+
+    def live(self) -> list[Connection]:
+        """Every open connection, its byte counts brought up to date."""
+        self._relays.refresh()
+        return list(self._live.values())
+
+    def abort_all(self) -> None:
+        """Reset every connection. Those still connecting end at once, relays when the engine reports them."""
+        for connection in list(self._live.values()):
+            if connection.state == CONNECTING:
+                self._connector.cancel(connection)
+                self._finish(connection, CloseReason.DRAIN_DEADLINE)
+        self._relays.abort_all()
+
+    def close(self) -> None:
+        """After the last connection, or to end what is left without records."""
+        self._connector.close()
+        self._relays.close()
+
+    def _act(self, sock: socket.socket, arrival: Arrival, *, recheck: bool) -> bool:
+        match judge(arrival, self._probes, self._own_upstreams, time.monotonic()):
+            case Admit(destination):
+                verdict = decide(arrival.direction, destination, self._lane)
+                connection = Connection(
+                    next(self._ids),
+                    direction=arrival.direction,
+                    peer=arrival.peer,
+                    destination=destination,
+                    verdict=verdict,
+                    downstream=sock,
+                )
+                self._live[connection.id] = connection
+                self._events.opened(connection)
+                go_on = self._intake.took()
+                self._connector.start(connection)
+                return go_on
+            case AnswerProbe(token):
+                self._events.probed(arrival.direction)
+                _answer(sock, token)
+            case Refuse(Refusal.LOOP) if recheck:
+                # The guard may know of an upstream socket that has just been closed, and whose port a client got.
+                self._relays.collect()
+                self._loop.call_later(LOOP_RECHECK_S, self._act_again, sock, arrival)
+            case Refuse(reason):
+                self._events.refused(arrival, reason)
+                reset(sock)
+        return True
+
+    def _act_again(self, sock: socket.socket, arrival: Arrival) -> None:
+        if self._intake.closed:
+            reset(sock)  # a drain has begun meanwhile, and may be over
+        else:
+            self._act(sock, arrival, recheck=False)
+
+    def _source_chosen(self, connection: Connection) -> None:
+        if connection.source is not None:
+            self._own_upstreams.add(connection.source, connection.verdict.upstream, connection.direction)
+
+    def _connected(self, connection: Connection) -> None:
+        try:
+            self._relays.start(connection)
+        except OSError as failed:
+            _log.error("connection to %s: the engine does not take it: %s", connection.destination, failed)
+            self._finish(connection, CloseReason.INTERNAL_ERROR)
+
+    def _connect_failed(self, connection: Connection, error: int) -> None:
+        if error == DOWNSTREAM_GONE:
+            reason = CloseReason.DOWNSTREAM_RESET
+        elif error == NO_DESCRIPTOR:
+            reason = CloseReason.OUT_OF_DESCRIPTORS
+        else:
+            reason = of_connect_error(error)
+        self._finish(connection, reason)
+
+    def _finish(self, connection: Connection, reason: CloseReason) -> None:
+        """The one end of every connection. Sockets that we still own go with a reset: nothing was relayed."""
+        connection.state = CLOSED
+        for sock in (connection.downstream, connection.upstream):
+            if sock is not None:
+                reset(sock)
+        connection.downstream = connection.upstream = None
+        if connection.source is not None:
+            self._own_upstreams.remove(connection.source, connection.verdict.upstream)
+        del self._live[connection.id]
+        self._events.closed(connection, reason)
+        self._intake.released()
+        if not self._live:
+            self.on_empty()
+
+
+def _answer(sock: socket.socket, token: str) -> None:
+    """A fresh socket takes a few bytes without blocking. What the prober has sent is read first: closing over unread
+    bytes would reset the connection and could cost the prober its token."""
+    with contextlib.suppress(OSError):
+        sock.recv(4096)
+    with contextlib.suppress(OSError):
+        sock.send(f"{token}\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+    sock.close()

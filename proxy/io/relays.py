@@ -1,0 +1,86 @@
+"""Handing connected pairs to the C engine, and learning from it how they end."""
+
+import asyncio
+from collections.abc import Callable
+
+from cext.engine import Completion, Engine, Reason
+from proxy.core.close_reason import CloseReason
+from proxy.io.connection import RELAYING, Connection
+
+_REASONS = {
+    Reason.FINISHED: CloseReason.FINISHED,
+    Reason.DOWNSTREAM_RESET: CloseReason.DOWNSTREAM_RESET,
+    Reason.UPSTREAM_RESET: CloseReason.UPSTREAM_RESET,
+    Reason.IDLE_TIMEOUT: CloseReason.IDLE_TIMEOUT,
+    Reason.LIFETIME: CloseReason.LIFETIME,
+    Reason.ABORTED: CloseReason.DRAIN_DEADLINE,
+    Reason.INTERNAL_ERROR: CloseReason.INTERNAL_ERROR,
+}
+"""Only a drain's deadline aborts relays."""
+
+BATCH = 256
+"""Completions handled a wake-up, so that the listeners get their turn; the descriptor stays readable if more wait."""
+
+
+class Relays:
+    """Relays under way in the engine. Belongs to the event loop; owns the engine."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        engine: Engine,
+        idle_timeout_s: float,
+        on_ended: Callable[[Connection, CloseReason], None],
+    ) -> None:
+        self._loop = loop
+        self._engine = engine
+        self._idle_timeout_ms = int(idle_timeout_s * 1000)
+        self._on_ended = on_ended
+        self._relaying: dict[int, Connection] = {}
+        loop.add_reader(engine.completion_fd, self.collect)
+
+    def start(self, connection: Connection) -> None:
+        """Give both sockets to the engine. Raises OSError, and then the connection still owns them."""
+        downstream, upstream = connection.downstream, connection.upstream
+        if downstream is None or upstream is None:
+            raise ValueError(f"connection {connection.id} owns no pair of sockets")
+        self._engine.relay(connection.id, downstream.fileno(), upstream.fileno(), idle_timeout_ms=self._idle_timeout_ms)
+        # The engine closes the descriptors from now on: ours must forget them, not close them a second time.
+        downstream.detach()
+        upstream.detach()
+        connection.downstream = connection.upstream = None
+        connection.state = RELAYING
+        self._relaying[connection.id] = connection
+
+    def collect(self) -> None:
+        """Take in what has ended. Called by the loop, and by whoever must know at once."""
+        for completion in self._engine.completions(BATCH):
+            self._ended(completion)
+
+    def refresh(self) -> list[Connection]:
+        """All relays under way, their byte counts brought up to date."""
+        for live in self._engine.live():
+            connection = self._relaying.get(live.id)
+            if connection is not None:
+                connection.to_upstream = live.bytes_sent
+                connection.to_downstream = live.bytes_received
+        return list(self._relaying.values())
+
+    def abort_all(self) -> None:
+        """Reset both sides of every relay; they end as any other, through `on_ended`."""
+        for id_ in list(self._relaying):
+            self._engine.abort(id_)
+
+    def close(self) -> None:
+        """Resets what is left, joins the engine's threads and takes in the last completions."""
+        self._loop.remove_reader(self._engine.completion_fd)
+        self._engine.close()
+        while ended := self._engine.completions(BATCH):
+            for completion in ended:
+                self._ended(completion)
+
+    def _ended(self, completion: Completion) -> None:
+        connection = self._relaying.pop(completion.id)
+        connection.to_upstream = completion.bytes_sent
+        connection.to_downstream = completion.bytes_received
+        self._on_ended(connection, _REASONS[completion.reason])

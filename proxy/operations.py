@@ -1,0 +1,121 @@
+"""What the admin endpoint and the control channel may ask of the running proxy, as plain values and functions."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.core.addresses import Address, OriginalDestination, parse
+from proxy.core.lanes import Direction
+from proxy.core.probes import DEFAULT_LIFETIME_S, ProbeError, ProbeRegistry
+from proxy.core.verdict import PASSTHROUGH
+from proxy.io.connections import Connections
+from proxy.io.control import ControlError, Operation
+from proxy.io.drain import Drain
+from proxy.io.listener import Listener
+from proxy.settings import LOG_LEVELS, ProxySettings
+
+
+def control_operations(probes: ProbeRegistry, connections: Connections, drain: Drain) -> dict[str, Operation]:
+    """The commands of the control channel by name."""
+
+    def expect_probe(request: Mapping[str, Any]) -> Any:
+        lifetime = _number(request, "lifetime_s", DEFAULT_LIFETIME_S)
+        try:
+            destination = OriginalDestination(parse(_text(request, "destination")))
+            probes.expect(destination, _text(request, "token"), time.monotonic(), lifetime)
+        except ProbeError as wrong:
+            raise ControlError(f"token: {wrong}") from None
+        except ControlError:
+            raise
+        except ValueError as wrong:
+            raise ControlError(f"destination: {wrong}") from None
+        return {"ok": True}
+
+    def begin_drain(request: Mapping[str, Any]) -> Any:
+        timeout = _number(request, "timeout_s", None)
+        # Answered first: with nothing open, "drained" would otherwise come before the answer.
+        drain.begin_soon(timeout, then_exit=False)
+        return {"ok": True}
+
+    return {
+        "expect-probe": expect_probe,
+        "connections": lambda _: connection_list(connections),
+        "drain": begin_drain,
+    }
+
+
+def connection_list(connections: Connections) -> list[Any]:
+    return [connection.record().as_report() for connection in connections.live()]
+
+
+def listener_list(listeners: list[Listener]) -> list[Any]:
+    return [
+        {
+            "direction": str(one.direction),
+            "port": one.port,
+            "addresses": one.addresses,
+            "state": one.state,
+            "accepted": one.accepted,
+            "transparent": one.transparent,
+        }
+        for one in listeners
+    ]
+
+
+def cluster_list(connections: Connections) -> list[Any]:
+    """Clusters with what is open in each. Without configuration there are only the two pass-through ones."""
+    active = dict.fromkeys(PASSTHROUGH.values(), 0)
+    for connection in connections.live():
+        active[connection.verdict.cluster] += 1
+    return [
+        {
+            "name": PASSTHROUGH[direction],
+            "direction": str(direction),
+            "type": "original-destination",
+            "endpoints": [],
+            "connections_active": active[PASSTHROUGH[direction]],
+        }
+        for direction in Direction
+    ]
+
+
+def config_dump(settings: ProxySettings) -> dict[str, Any]:
+    """The settings in force, under their own names."""
+    return {"settings": {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}}
+
+
+def log_level() -> str:
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def set_log_level(level: str) -> None:
+    """Raises ValueError naming what is allowed."""
+    if level not in LOG_LEVELS:
+        raise ValueError(f"level {level!r} is not one of {', '.join(LOG_LEVELS)}")
+    logging.getLogger().setLevel(level.upper())
+
+
+def reload_configuration() -> None:
+    logging.getLogger("tidegate.proxy").info("SIGHUP: there is no configuration to read again")
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Address):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    value = request.get(key)
+    if not isinstance(value, str):
+        raise ControlError(f"{key!r} is missing or no string")
+    return value
+
+
+def _number(request: Mapping[str, Any], key: str, default: float | None) -> float:
+    value = request.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ControlError(f"{key!r} is missing or no number of seconds")
+    return float(value)

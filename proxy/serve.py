@@ -1,0 +1,61 @@
+"""Runs the proxy in the foreground."""
+
+import gc
+import logging
+import sys
+
+import uvloop
+
+from proxy.settings import ProxySettings
+from proxy.sidecar import Sidecar
+from proxy.startup import Started, start
+from proxy.telemetry.log_writer import QueuedHandler
+
+_log = logging.getLogger("tidegate.proxy")
+
+
+def serve(settings: ProxySettings) -> int:
+    """Serves until told to end; returns the exit code. Raises ProxyError when it can't start.
+
+    Changes the whole process: user, capabilities, descriptor limit, signal handlers, the root logger.
+    """
+    started = start(settings)
+    handler = _log_to_stderr(settings.log_level)
+    try:
+        for warning in started.warnings:
+            _log.warning("%s", warning)
+        _run(settings, started, handler)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    return 0
+
+
+def _run(settings: ProxySettings, started: Started, handler: QueuedHandler) -> None:
+    loop = uvloop.new_event_loop()
+    sidecar = Sidecar(loop, settings, started, lambda: handler.dropped)
+    try:
+        loop.run_until_complete(sidecar.open())
+        _log.info(
+            "ready: outbound %d, inbound %d, at most %d connections",
+            started.outbound.port,
+            started.inbound.port,
+            started.connection_limit,
+        )
+        # What exists by now lives until the end: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(sidecar.close())
+        loop.close()
+
+
+def _log_to_stderr(level: str) -> QueuedHandler:
+    """Before any other thread exists but after privileges are gone: the handler's thread inherits what is left."""
+    handler = QueuedHandler(sys.stderr.fileno())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    return handler

@@ -1,0 +1,66 @@
+"""Everything that can be set about the proxy, as one immutable value. `tidegate.proxy_cmd` makes it from flags; each
+part of the proxy gets the values it needs from `proxy.serve`, never the whole."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.core.addresses import Address
+from proxy.core.lanes import LaneChoice
+from proxy.core.limits import default_max_connections
+from proxy.errors import BadSetting
+
+
+class InboundOriginalDst(StrEnum):
+    """How the inbound listener learns the original destination."""
+
+    AUTO = "auto"
+    """SO_ORIGINAL_DST; where it has no answer and the socket's local port is not the listener's, getsockname()."""
+    SOCKOPT = "sockopt"
+    SOCKNAME = "sockname"
+    """tproxy and sk_lookup: getsockname(), and only when its port is not the listener's."""
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+DEFAULT_ADMIN = Address("127.0.0.1", 15000)
+DEFAULT_TELEMETRY = Address("0.0.0.0", 15020)
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    outbound_port: int = 15001
+    """0: any free port."""
+    inbound_port: int = 15006
+    admin: Address | None = DEFAULT_ADMIN
+    telemetry: Address | None = DEFAULT_TELEMETRY
+    proxy_uid: int = 1337
+    proxy_gid: int = 1337
+    proxy_mark: int | None = None
+    """SO_MARK of our upstream sockets; None: not marked."""
+    lane: LaneChoice = LaneChoice.AUTO
+    connect_timeout_s: float = 10.0
+    idle_timeout_s: float = 3600.0
+    """0: no idle timeout."""
+    keepalive_s: int = 300
+    """Idle seconds before the first TCP keepalive probe, on both sides."""
+    drain_timeout_s: float = 20.0
+    max_connections: int | None = None
+    """None: as many as RLIMIT_NOFILE allows."""
+    inbound_original_dst: InboundOriginalDst = InboundOriginalDst.AUTO
+    inbound_sources: tuple[str, ...] = ()
+    """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: str = "info"
+    supervisor_fd: int | None = None
+    """An inherited stream socket to `tidegate run`; its end ends the proxy."""
+
+    def __post_init__(self) -> None:
+        if self.outbound_port and self.outbound_port == self.inbound_port:
+            raise BadSetting("--inbound-port", self.inbound_port, "a port other than --outbound-port's")
+
+    def connection_limit(self, descriptor_limit: int) -> int:
+        return self.max_connections or default_max_connections(descriptor_limit)

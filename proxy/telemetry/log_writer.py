@@ -1,0 +1,63 @@
+"""Log lines that never make the event loop wait: a bounded queue and a thread that writes.
+
+Our standard output and error may be pipes that somebody reads slowly, or not at all. Making them non-blocking is no
+way out: the flag belongs to the open file, which we share with whoever started us.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+
+DEFAULT_LIMIT = 16384
+_CLOSE_S = 1.0
+
+
+class QueuedHandler(logging.Handler):
+    """Writes formatted records to a descriptor that it does not own. A record that finds the queue full is dropped
+    and counted in `dropped`; so is what can't be written because nobody reads any more."""
+
+    def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
+        super().__init__()
+        self.dropped = 0
+        self._fd = fd
+        self._limit = limit
+        self._lines: deque[str] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._write_all, name="tidegate-log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._lines) >= self._limit:
+            self.dropped += 1
+            return
+        self._lines.append(self.format(record))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is queued, for at most a second: a full pipe must not keep the process alive."""
+        if not self._closing:
+            self._closing = True
+            self._wake.set()
+            self._thread.join(_CLOSE_S)
+        super().close()
+
+    def _write_all(self) -> None:
+        while not self._closing or self._lines:
+            self._wake.wait()
+            self._wake.clear()
+            while self._lines:
+                # Lines are taken only as they are written: those in a batch still count against the limit.
+                batch = list(self._lines)[:256]
+                try:
+                    self._write("\n".join(batch).encode("utf-8", "backslashreplace") + b"\n")
+                except OSError:
+                    self.dropped += len(batch)
+                for _ in batch:
+                    self._lines.popleft()
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]

@@ -1,0 +1,135 @@
+"""Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+
+from proxy.core.close_reason import CloseReason, response_flags
+from proxy.core.istio_labels import LABELS, tcp_labels
+from proxy.core.lanes import Direction
+from proxy.core.verdict import Verdict
+
+
+class Measured(Protocol):
+    """What the metrics need of a connection. The counted_ numbers are the metrics' own note of what they have added."""
+
+    direction: Direction
+    verdict: Verdict
+    to_upstream: int
+    to_downstream: int
+    counted_to_upstream: int
+    counted_to_downstream: int
+
+
+class _Series(NamedTuple):
+    opened: Counter
+    closed: Counter
+    sent: Counter
+    received: Counter
+
+
+class Metrics:
+    """All of the proxy's metrics. Belongs to the event loop.
+
+    Byte counters grow while a connection is open: at each scrape by what has been relayed since the last one, at its
+    close by the rest. So they never count twice and never go down.
+    """
+
+    def __init__(self, live: Callable[[], Iterable[Measured]], dropped_log_lines: Callable[[], int]) -> None:
+        """live: open connections with their byte counts as of now; asked at each scrape."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._live = live
+        self._dropped_log_lines = dropped_log_lines
+        self._registry.register(self)  # first, so that the byte counters are up to date when they are collected
+        ProcessCollector(registry=self._registry)
+
+        def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+            return Counter(name, text, tuple(labels), registry=self._registry)
+
+        self._istio = _Series(
+            opened=counter("istio_tcp_connections_opened", "TCP connections opened.", LABELS),
+            closed=counter("istio_tcp_connections_closed", "TCP connections closed.", LABELS),
+            sent=counter("istio_tcp_sent_bytes", "Bytes sent as response, from upstream to downstream.", LABELS),
+            received=counter("istio_tcp_received_bytes", "Bytes received as request, from downstream.", LABELS),
+        )
+        self._series: dict[tuple[Direction, str, str, str], _Series] = {}
+        self._lanes = counter("tidegate_lane_connections", "Connections by lane.", ("direction", "lane"))
+        self._closed = counter("tidegate_connections_closed", "Connections by why they ended.", ("direction", "reason"))
+        self._refused = counter("tidegate_refused", "Connections refused with a reset.", ("direction", "reason"))
+        self._probes = counter("tidegate_probes", "Capture probes answered.", ("direction",))
+        self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
+        self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
+        self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
+        self._draining = Gauge("tidegate_draining", "1 while draining or drained.", registry=self._registry)
+
+    def configure(self, connection_limit: int) -> None:
+        self._limit.set(connection_limit)
+
+    def opened(self, connection: Measured) -> None:
+        verdict = connection.verdict
+        self._of(connection, "-").opened.inc()
+        self._lanes.labels(connection.direction, verdict.lane).inc()
+
+    def closed(self, connection: Measured, reason: CloseReason) -> None:
+        series = self._of(connection, response_flags(reason))
+        series.closed.inc()
+        _count_bytes(connection, series)
+        self._closed.labels(connection.direction, reason).inc()
+
+    def refused(self, direction: Direction, reason: str) -> None:
+        self._refused.labels(direction, reason).inc()
+
+    def probed(self, direction: Direction) -> None:
+        self._probes.labels(direction).inc()
+
+    def paused(self, reason: str) -> None:
+        self._pauses.labels(reason).inc()
+
+    def accept_error(self, name: str) -> None:
+        """name: the errno's symbol."""
+        self._accept_errors.labels(name).inc()
+
+    def draining(self) -> None:
+        self._draining.set(1)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """Content type and body for an Accept header: the text format, or OpenMetrics when it is asked for."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry. Brings the byte counters up to date on the way."""
+        active = dict.fromkeys(((d, "splice") for d in Direction), 0)
+        for connection in self._live():
+            _count_bytes(connection, self._of(connection, "-"))
+            key = (connection.direction, str(connection.verdict.lane))
+            active[key] = active.get(key, 0) + 1
+        family = GaugeMetricFamily("tidegate_connections_active", "Open connections.", labels=("direction", "lane"))
+        for (direction, lane), count in active.items():
+            family.add_metric((direction, lane), count)
+        yield family
+        dropped = CounterMetricFamily("tidegate_log_lines_dropped", "Log lines lost because nobody read them in time.")
+        dropped.add_metric((), self._dropped_log_lines())
+        yield dropped
+
+    def _of(self, connection: Measured, flags: str) -> _Series:
+        verdict = connection.verdict
+        key = (connection.direction, verdict.cluster, verdict.protocol, flags)
+        found = self._series.get(key)
+        if found is None:
+            labels = tcp_labels(*key)
+            found = self._series[key] = _Series(*(metric.labels(**labels) for metric in self._istio))
+        return found
+
+
+def _count_bytes(connection: Measured, series: _Series) -> None:
+    # Scrapes and closes happen on one loop, in order, and the engine's counts only grow: both steps are >= 0.
+    series.received.inc(connection.to_upstream - connection.counted_to_upstream)
+    series.sent.inc(connection.to_downstream - connection.counted_to_downstream)
+    connection.counted_to_upstream = connection.to_upstream
+    connection.counted_to_downstream = connection.to_downstream

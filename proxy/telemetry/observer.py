@@ -1,0 +1,61 @@
+"""Spreads the news of a connection to metrics, access log and supervisor."""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+
+from proxy.core.admission import Arrival, Refusal
+from proxy.core.close_reason import CloseReason
+from proxy.core.log_budget import LogBudget
+from proxy.core.record import ConnectionRecord
+from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.metrics import Measured, Metrics
+
+_log = logging.getLogger("tidegate.proxy")
+
+_WHAT_TO_DO = {
+    Refusal.MISSING_ORIGINAL_DESTINATION: "the kernel knows no original destination: was it redirected to us at all?",
+    Refusal.DIRECT_DIAL: "somebody dialled the listener itself",
+    Refusal.LOOP: "it is our own upstream connection, captured again: exempt the proxy's uid, gid or mark from capture",
+}
+
+
+class Observer:
+    """Belongs to the event loop. tell_supervisor gets each closed connection's record."""
+
+    def __init__(
+        self, metrics: Metrics, access_log: AccessLog, tell_supervisor: Callable[[ConnectionRecord], None]
+    ) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+        self._tell_supervisor = tell_supervisor
+        self._budget = LogBudget()
+
+    def closed(self, connection: Measured, record: ConnectionRecord, reason: CloseReason) -> None:
+        self._metrics.closed(connection, reason)
+        self._access_log.closed(record)
+        self._tell_supervisor(record)
+
+    def refused(self, arrival: Arrival, reason: Refusal) -> None:
+        self._metrics.refused(arrival.direction, reason)
+        left_out = self._budget.take(time.monotonic())
+        if left_out is not None:
+            _log.warning(
+                "refused %s connection from %s at %s (%s): %s%s",
+                arrival.direction,
+                arrival.peer,
+                arrival.local,
+                reason,
+                _WHAT_TO_DO[reason],
+                f" ({left_out} such lines left out)" if left_out else "",
+            )
+
+    def paused(self, reason: str) -> None:
+        self._metrics.paused(reason)
+        left_out = self._budget.take(time.monotonic())
+        if left_out is not None:
+            _log.warning("accepting paused (%s): new connections wait in the backlog", reason)
+
+    def accept_error(self, error: int) -> None:
+        self._metrics.accept_error(errno.errorcode.get(error, str(error)))
