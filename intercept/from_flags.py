@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from intercept import parsing
 from intercept.errors import BadInput
+from intercept.explain import Connection, as_on_the_wire
 from intercept.intent import (
     Dns,
     Exempt,
@@ -17,6 +18,7 @@ from intercept.intent import (
     UserPortExclusion,
     WhenDown,
 )
+from intercept.rules import OUTBOUND
 
 Raw = str | bool | int | Sequence[str] | None
 
@@ -77,7 +79,9 @@ def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = No
     exclude_cidrs = text("exclude-outbound-cidrs", "")
     if "*" in parsing.items(exclude_cidrs):
         raise BadInput(
-            "--exclude-outbound-cidrs", "*", "networks to leave alone; to capture nothing say --include-outbound-cidrs ''"
+            "--exclude-outbound-cidrs",
+            "*",
+            "networks to leave alone; to capture nothing say --include-outbound-cidrs ''",
         )
     return Intent(
         mode=Mode(parsing.choice("--mode", text("mode", "auto"), Mode)),
@@ -151,3 +155,29 @@ def _table(text: str) -> int:
         if value not in _RESERVED_TABLES:
             return value
     raise BadInput("--tproxy-table", text, "a routing table number, 1 to 4294967295 except 253, 254, 255")
+
+
+def seconds(flag: str, text: str) -> float:
+    """`--wait`. Raises BadInput."""
+    return parsing.seconds(flag, text)
+
+
+def connection_from_flags(direction: str, flags: Mapping[str, str | None]) -> Connection:
+    """The connection that `explain outbound|inbound` asks about: --dst IP:PORT, --protocol, --uid, --gid, --src, --interface.
+
+    Whether the destination is local is left open. Users and groups default to 0, as of a process started by root.
+    """
+    address, port = parsing.endpoint("--dst", flags.get("--dst") or "")
+    source = flags.get("--src")
+    interface = flags.get("--interface")
+    owned = direction == OUTBOUND
+    return Connection(
+        direction=direction,
+        destination=as_on_the_wire(address),
+        port=port,
+        protocol=parsing.choice("--protocol", flags.get("--protocol") or "tcp", ("tcp", "udp")),
+        source=None if source is None else as_on_the_wire(parsing.address("--src", source)),
+        uid=parsing.one_id("--uid", flags.get("--uid") or "0") if owned else None,
+        gid=parsing.one_id("--gid", flags.get("--gid") or "0") if owned else None,
+        interface=None if interface is None else parsing.one_interface("--interface", interface),
+    )

@@ -209,7 +209,7 @@ def cgroup(flag: str, text: str, mount: str | None) -> str | None:
     path = text.strip(" \t")
     if not path or len(path.encode("utf-8", "surrogateescape")) > _LONGEST_CGROUP_PATH:
         raise BadInput(flag, text, allowed)
-    if any(ord(c) < 32 or c in "\"*\x7f" or "\udc80" <= c <= "\udcff" for c in path):
+    if any(ord(c) < 32 or c in '"*\x7f' or "\udc80" <= c <= "\udcff" for c in path):
         raise BadInput(flag, text, allowed)
     root = (mount or "").rstrip("/")
     if root and (path == root or path.startswith(root + "/")):
@@ -234,3 +234,37 @@ def choice(flag: str, text: str, allowed: Iterable[str]) -> str:
     if text not in known:
         raise BadInput(flag, text, "one of " + ", ".join(known))
     return text
+
+
+def address(flag: str, text: str) -> IPv4Address | IPv6Address:
+    """One plain address without mask or zone."""
+    token = text.strip(" \t")
+    try:
+        return IPv6Address(token) if ":" in token and "%" not in token else IPv4Address(token)
+    except AddressValueError:
+        raise BadInput(flag, text, "one IPv4 or IPv6 address without mask or zone") from None
+
+
+def endpoint(flag: str, text: str) -> tuple[IPv4Address | IPv6Address, int]:
+    """`IP:PORT`; an IPv6 address in brackets."""
+    token = text.strip(" \t")
+    host, colon, port_text = token.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    value = _number(port_text, 65535)
+    if not colon or not value or (":" in host and not bracketed) or (bracketed and ":" not in host):
+        raise BadInput(flag, text, "IP:PORT, an IPv6 address in brackets: 10.0.0.1:80 or [fd00::1]:80")
+    return address(flag, host[1:-1] if bracketed else host), value
+
+
+def one_id(flag: str, text: str) -> int:
+    value = _number(text.strip(" \t"), MAX_ID)
+    if value is None:
+        raise BadInput(flag, text, f"one numeric id, 0 to {MAX_ID}; names are not looked up")
+    return value
+
+
+def one_interface(flag: str, text: str) -> str:
+    found = interfaces(flag, text)
+    if len(found) != 1:
+        raise BadInput(flag, text, "one interface name")
+    return found[0]

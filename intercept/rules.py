@@ -83,9 +83,7 @@ class Invalid:
     """conntrack calls the packet INVALID."""
 
 
-Plain = (
-    Protocol | Family | DstPort | DstIn | SrcIn | DstOwn | Uid | Gid | Mark | Interface | InCgroup | Begun | Invalid
-)
+Plain = Protocol | Family | DstPort | DstIn | SrcIn | DstOwn | Uid | Gid | Mark | Interface | InCgroup | Begun | Invalid
 
 
 @dataclass(frozen=True, slots=True)

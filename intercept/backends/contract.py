@@ -1,0 +1,67 @@
+"""What every backend module offers. The face (`intercept.capture`) knows no more of a backend than this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from intercept.rules import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a backend found of ours in this network namespace.
+
+    document: the stored canonical text (`intercept.stored`), None when it can't be read any more.
+    drift: what differs from what was put in force, one sentence each; empty is as it should be.
+    counters: rule name -> packets or connections, where the backend has them.
+    """
+
+    document: str | None
+    drift: tuple[str, ...] = ()
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Capture whose life hangs on the calling process.
+
+    kernel_held: the kernel itself removes it when this process dies; otherwise somebody must call `remove`.
+    close: removes it now (idempotent). refresh: says that the proxy is alive, for `--when-down open`.
+    """
+
+    kernel_held: bool
+    close: Callable[[], None]
+    refresh: Callable[[], None]
+
+
+class Backend(Protocol):
+    def available(self) -> str | None:
+        """Why this backend can't work here, or None. Tried for real, without leaving anything behind."""
+
+    def apply(self, plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
+        """Put the plan in force, replacing what `name` had in force, in one step. False: it was in force already.
+
+        All of it or nothing, also when killed. Raises CaptureError's kin, rolled back.
+        """
+
+    def bind(self, plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
+        """As apply, tied to the life of the calling process where the kernel can do that."""
+
+    def names(self) -> list[str]:
+        """Every name under which this backend has something of ours here, damaged or half left-overs too."""
+
+    def inspect(self, name: str, expected: Callable[[str], Plan | None]) -> InForce | None:
+        """None: nothing under that name. `expected` makes the plan again from a stored document (None: unreadable)."""
+
+    def remove(self, name: str, *, wait_s: float) -> list[str]:
+        """Remove all that `name` has; what was removed, in words. Nothing there: empty list."""
+
+    def refresh_alive(self, name: str) -> None:
+        """`--when-down open`: capture new connections for ALIVE_S seconds from now."""
+
+    def render(self, plan: Plan) -> str:
+        """The plan in the backend's own notation. Pure: no privilege, no tool, no kernel."""
+
+
+ALIVE_S = 0.9
+"""How long one sign of life lasts: with a refresh each 0.3 s capture ends within a second of the proxy's death."""

@@ -1,0 +1,78 @@
+"""Reading nft's own listing of our table. Pure.
+
+Drift is found by comparing a digest of the listing with the one taken just after the rules were loaded (the seal): both
+are made by nft from what the kernel holds, so every expression counts, and nothing has to be known about how this nft
+version writes things. After nft itself was exchanged for another version its wording may differ; the seal names the
+version's wording by what it is, so that init simply puts the same rules in force again.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from intercept.backends.nft_render import ALIVE, SEAL, STORE
+
+_BLOCK = re.compile(r"^\t(chain|set|map|flowtable|counter) (\S+) \{$")
+_RULE_COMMENT = re.compile(r' comment "([^"]*)"$')
+_COUNTER = re.compile(r" counter packets (\d+) bytes \d+ ")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """chains: each with its rules' comments in order ('' for a rule without). stored, seal: what the kernel keeps for us."""
+
+    chains: dict[str, list[str]]
+    sets: list[str]
+    stored: str
+    seal: str
+    digest: str
+    names_cgroup: bool
+    counters: dict[str, int]
+
+
+def read_listing(text: str) -> Listing:
+    """`text` is `nft list table` of one table. Without counters' values its digest is that of the rules."""
+    chains: dict[str, list[str]] = {}
+    sets: list[str] = []
+    hashed = sha256()
+    counters: dict[str, int] = {}
+    for kind, name, lines in _blocks(text):
+        if kind == "chain":
+            rules = [line for line in lines if not line.startswith("type ")]
+            chains[name] = [_comment(rule) for rule in rules]
+            _count(rules, counters)
+        else:
+            sets.append(name)
+        if name in (STORE, SEAL):
+            continue
+        # What stands in `alive` comes and goes with the proxy.
+        content = [line for line in lines if not line.startswith("elements")] if name == ALIVE else lines
+        hashed.update("\n".join([f"{kind} {name}", *content, ""]).encode())
+    stored = "".join(comment[5:] for comment in sorted(chains.get(STORE, [])))
+    hashed.update(stored.encode())
+    seal = next(iter(chains.get(SEAL, [])), "")
+    return Listing(chains, sets, stored, seal, hashed.hexdigest()[:32], "socket cgroupv2" in text, counters)
+
+
+def _blocks(text: str) -> "list[tuple[str, str, list[str]]]":
+    found: list[tuple[str, str, list[str]]] = []
+    for line in text.splitlines():
+        begin = _BLOCK.match(line)
+        if begin:
+            found.append((begin[1], begin[2], []))
+        elif line.startswith("\t\t") and found:
+            found[-1][2].append(line.strip())
+    return found
+
+
+def _comment(rule: str) -> str:
+    found = _RULE_COMMENT.search(rule)
+    return found[1] if found else ""
+
+
+def _count(rules: list[str], counters: dict[str, int]) -> None:
+    for rule in rules:
+        counted = _COUNTER.search(rule)
+        if counted:
+            comment = _comment(rule)
+            counters[comment] = counters.get(comment, 0) + int(counted[1])

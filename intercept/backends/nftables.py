@@ -1,0 +1,234 @@
+"""One `inet` table of ours, put in force, replaced and removed in one transaction each, through libnftables in process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from intercept import runs
+from intercept.backends import nft_render
+from intercept.backends.contract import ALIVE_S, Held, InForce
+from intercept.backends.nft_listing import Listing, read_listing
+from intercept.backends.nft_session import Rejected, Session
+from intercept.cgroup_view import seen_by_nft
+from intercept.errors import CaptureError, Unsupported
+from intercept.intent import Mode, WhenDown
+from intercept.rules import Plan
+from intercept.stored import Unreadable, pack, read_document, unpack
+
+MODE = Mode.NFTABLES
+_SCRATCH = "tidegate_scratch"
+_CHUNK = 120
+
+
+def available() -> str | None:
+    """Judges a scratch table that is never committed."""
+    try:
+        with Session() as session:
+            session.try_out(_scratch(), "try the expressions that capture needs")
+    except CaptureError as error:
+        return str(error)
+    return None
+
+
+def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:  # noqa: ARG001 - nftables has no lock to wait for
+    with Session() as session, _view(plan):
+        found = _find(session, name)
+        if found is not None and found.document == document and not found.drift:
+            return False
+        _load(session, name, plan, document, found.listing if found else None)
+    return True
+
+
+def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
+    """The table belongs to this session's socket: the kernel removes it when the last process that holds it is gone."""
+    session = Session()
+    try:
+        with _view(plan):
+            try:
+                _load(session, name, plan, document, None, flags="owner")
+            except (Rejected, Unsupported):
+                session.close()
+                apply(plan, document, name=name, wait_s=wait_s)
+                return Held(False, lambda: _ignore(remove(name, wait_s=wait_s)), lambda: refresh_alive(name))
+    except BaseException:
+        session.close()
+        raise
+
+    def refresh() -> None:
+        _refresh(session, name)
+
+    return Held(True, session.close, refresh)
+
+
+def _ignore(_what: object) -> None:
+    return None
+
+
+def _load(session: Session, name: str, plan: Plan, document: str, old: Listing | None, flags: str = "") -> None:
+    """One transaction that leaves exactly `plan`; then the seal, without which nothing is missing but drift detection."""
+    table = nft_render.build(plan)
+    text = nft_render.text(name, table, flags=flags, stored=pack(document))
+    session.run(_clearing(name, table, old) + text, f"put table {name} in force")
+    listing = _list(session, name)
+    if listing is None:
+        raise CaptureError(f"table {name} vanished just after it was put in force: another program flushed the ruleset")
+    seal = f'add chain inet {name} {nft_render.SEAL}\nadd rule inet {name} {nft_render.SEAL} accept comment "{listing.digest}"\n'
+    session.run(seal, f"seal table {name}")
+
+
+def _clearing(name: str, table: nft_render.Table, old: Listing | None) -> str:
+    """Commands that empty the old table within the same transaction.
+
+    Base chains that stay are kept and refilled, never deleted and made again: a packet looks at the ruleset's generation
+    once in each base chain, so with two chains side by side it could meet the new one too early and the old too late.
+    """
+    if old is None:
+        return f"add table inet {name}\n"
+    lines = [f"flush table inet {name}"]
+    kept = set(table.chains) & set(old.chains)
+    lines += [f"delete chain inet {name} {chain}" for chain in old.chains if chain not in kept]
+    lines += [f"delete set inet {name} {one}" for one in old.sets if one != nft_render.ALIVE or one not in table.sets]
+    return "\n".join(lines) + "\n"
+
+
+class _Found:
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        self.document = unpack(listing.stored)
+        self.drift = _drift_of(listing)
+
+
+def _drift_of(listing: Listing) -> tuple[str, ...]:
+    if not listing.seal:
+        return ("the rules carry no seal: putting them in force was interrupted, or somebody removed it",)
+    if listing.seal != listing.digest:
+        return ("the rules are not those that were put in force",)
+    return ()
+
+
+def _find(session: Session, name: str) -> _Found | None:
+    listing = _list(session, name)
+    return None if listing is None else _Found(listing)
+
+
+def _list(session: Session, name: str) -> Listing | None:
+    text = session.table(name)
+    return None if text is None else read_listing(text)
+
+
+def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None:
+    with Session() as session:
+        listing = _list(session, name)
+        if listing is None:
+            return None
+        with seen_by_nft() if listing.names_cgroup else _nothing():
+            found = _find(session, name)
+            counted = session.table(name, counters=True)
+            if found is None or counted is None:
+                return None
+            drift = found.drift
+            if drift and found.document is not None:
+                drift = (*drift, *_differences(session, found, expected(found.document)))
+        return InForce(found.document, drift, read_listing(counted).counters)
+
+
+def _differences(session: Session, found: _Found, plan: Plan | None) -> Iterator[str]:
+    """In words: what the table lacks, has too much or has in another order. Rules are known by chain and comment."""
+    if plan is None:
+        return
+    wanted = nft_render.build(plan)
+    listing = found.listing
+    for chain in wanted.chains:
+        if chain not in listing.chains:
+            yield f"chain {chain} is gone"
+    for chain, comments in listing.chains.items():
+        if chain in (nft_render.STORE, nft_render.SEAL):
+            continue
+        if chain not in wanted.chains:
+            yield f"chain {chain} is not ours"
+            continue
+        ours = nft_render.comments_of(wanted.chains[chain][1])
+        yield from _chain_differences(chain, ours, comments)
+    for one in wanted.sets:
+        if one not in listing.sets:
+            yield f"set {one} is gone"
+
+
+def _chain_differences(chain: str, wanted: list[str], there: list[str]) -> Iterator[str]:
+    missing = _minus(wanted, there)
+    added = _minus(there, wanted)
+    yield from (f"rule {comment} of chain {chain} is gone" for comment in missing)
+    yield from (f"chain {chain} has a rule that is not ours{f' ({comment})' if comment else ''}" for comment in added)
+    if not missing and not added and wanted != there:
+        yield f"the rules of chain {chain} are in another order"
+
+
+def _minus(these: list[str], those: list[str]) -> list[str]:
+    left = list(those)
+    result = []
+    for one in these:
+        if one in left:
+            left.remove(one)
+        else:
+            result.append(one)
+    return result
+
+
+def names() -> list[str]:
+    with Session() as session:
+        return [name for name in session.tables() if runs.is_ours(name)]
+
+
+def remove(name: str, *, wait_s: float) -> list[str]:  # noqa: ARG001 - nftables has no lock to wait for
+    with Session() as session:
+        if name not in session.tables():
+            return []
+        try:
+            session.run(f"delete table inet {name}\n", f"remove table {name}")
+        except Rejected as rejected:
+            if rejected.missing:
+                return []
+            raise
+    return [f"nftables table inet {name}"]
+
+
+def refresh_alive(name: str) -> None:
+    """Raw form: `delete element`, `add element` of set `alive` (nf_proto, timeout) in one transaction."""
+    with Session() as session:
+        _refresh(session, name)
+
+
+def _refresh(session: Session, name: str) -> None:
+    # Kernels before 6.12 don't renew the timeout of an element that is there: delete it and add it again. `add` before
+    # `delete` makes deleting possible also when it has expired.
+    life = f"timeout {int(ALIVE_S * 1000)}ms"
+    target = f"element inet {name} {nft_render.ALIVE}"
+    plain = "{ ipv4, ipv6 }"
+    timed = f"{{ ipv4 {life}, ipv6 {life} }}"
+    session.run(f"add {target} {timed}\ndelete {target} {plain}\nadd {target} {timed}\n", "say that the proxy is alive")
+
+
+def render(plan: Plan) -> str:
+    return nft_render.text("tidegate", nft_render.build(plan))
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _view(plan: Plan) -> Iterator[None]:
+    with seen_by_nft() if plan.intent.cgroup is not None else _nothing():
+        yield
+
+
+def _scratch() -> str:
+    return (
+        f"table inet {_SCRATCH} {{\n"
+        "set p {\ntype inet_service\nflags interval\nelements = { 1-2 }\n}\n"
+        "chain o {\ntype nat hook output priority -100; policy accept;\n"
+        "meta skuid 1337 fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn counter redirect to :9\n}\n"
+        "chain g {\ntype filter hook prerouting priority -150; policy accept;\n"
+        "ct state invalid drop\nmeta l4proto tcp reject with tcp reset\n}\n"
+        "}\n"
+    )

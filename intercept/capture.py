@@ -1,0 +1,353 @@
+"""The face of capture: what the front door calls. Everything works on the network namespace that the caller is in."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+
+from intercept import runs
+from intercept.backends import MODULES, backend
+from intercept.backends.contract import ALIVE_S, Backend, Held
+from intercept.choosing import choose_mode, presume_mode
+from intercept.errors import CaptureError, Unsupported
+from intercept.explain import Connection, Decision
+from intercept.explain import explain as _explain
+from intercept.host import HostFacts, read_host
+from intercept.intent import Intent, Mode
+from intercept.lock import changing_capture
+from intercept.plan import Plan, build
+from intercept.rules import INBOUND
+from intercept.stored import Document, Unreadable, as_flags, document_of, read_document
+
+__all__ = [
+    "ALIVE_S",
+    "Applied",
+    "Bound",
+    "Planned",
+    "Status",
+    "apply",
+    "bind",
+    "choose_mode",
+    "dry_run",
+    "explain",
+    "plan_for",
+    "refresh_alive",
+    "remove",
+    "render",
+    "status",
+]
+
+# What another mode left is removed after the new one is in force, rules before routes. nftables and tproxy share one
+# table: applying tproxy has replaced what nftables had.
+_SUCCEEDED = {
+    Mode.EBPF: (Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES),
+    Mode.NFTABLES: (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY),
+    Mode.IPTABLES: (Mode.EBPF, Mode.TPROXY, Mode.NFTABLES),
+    Mode.TPROXY: (Mode.EBPF, Mode.IPTABLES),
+}
+_REMOVAL_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """changed: False when exactly this was in force already."""
+
+    mode: Mode
+    why: str
+    changed: bool
+    warnings: list[str]
+    not_captured: list[str]
+    plan: Plan
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "mode": str(self.mode),
+            "why": self.why,
+            "changed": self.changed,
+            "warnings": self.warnings,
+            "not_captured": self.not_captured,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan that nothing was done with. text: in the backend's own notation, for people and for other tools."""
+
+    plan: Plan
+    why: str
+    text: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "mode": str(self.plan.mode),
+            "why": self.why,
+            "plan": self.text,
+            "intent": as_flags(self.plan.intent),
+            "not_captured": list(self.plan.not_captured),
+            "warnings": list(self.plan.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Capture bound to this process. `close` removes it; usable as a context manager."""
+
+    plan: Plan
+    why: str
+    _held: Held
+
+    @property
+    def mode(self) -> Mode:
+        return self.plan.mode
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(self.plan.warnings)
+
+    @property
+    def not_captured(self) -> list[str]:
+        return list(self.plan.not_captured)
+
+    @property
+    def kernel_held(self) -> bool:
+        """The kernel removes it when this process dies, SIGKILL included."""
+        return self._held.kernel_held
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._held.close()
+
+    def refresh(self) -> None:
+        """With `--when-down open`: the proxy lives; good for ALIVE_S seconds."""
+        self._held.refresh()
+
+    def __enter__(self) -> "Bound":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    active: bool
+    mode: str = ""
+    scope: dict[str, object] = field(default_factory=dict)
+    intent: dict[str, object] = field(default_factory=dict)
+    drift: list[str] = field(default_factory=list)
+    not_captured: list[str] = field(default_factory=list)
+    conntrack: dict[str, int] | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "active": self.active,
+            "mode": self.mode,
+            "scope": self.scope,
+            "intent": self.intent,
+            "drift": self.drift,
+            "not_captured": self.not_captured,
+            "conntrack": self.conntrack,
+            "counters": self.counters,
+            "runs": self.runs,
+        }
+
+
+def plan_for(intent: Intent, host: HostFacts) -> Plan:
+    """Pure. For AUTO the plan of the first mode that can express the intent."""
+    return presume_mode(intent, host)[0]
+
+
+def render(plan: Plan) -> str:
+    """The plan in its backend's notation. Pure."""
+    return backend(plan.mode).render(plan)
+
+
+def dry_run(intent: Intent) -> Planned:
+    """What `apply` would put in force. Needs no privilege and no tool."""
+    plan, why = presume_mode(intent, read_host())
+    return Planned(plan, why, render(plan))
+
+
+def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> Applied:
+    """Put the intent in force, in the place of whatever `name` had in force, in any mode. All or nothing.
+
+    Raises Unsupported, PrivilegeMissing, CaptureError; what was in force before is then still in force.
+    """
+    with changing_capture(wait_s):
+        plan, why = choose_mode(intent, read_host())
+        changed = backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s)
+        for mode in _SUCCEEDED[plan.mode]:
+            changed = bool(_remove_from(mode, name, wait_s)) or changed
+    return Applied(plan.mode, why, changed, list(plan.warnings), list(plan.not_captured), plan)
+
+
+def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
+    """Like apply under a name of its own, with a life that ends with the calling process where the kernel can do that."""
+    with changing_capture(wait_s):
+        plan, why = choose_mode(intent, read_host())
+        held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
+    return Bound(plan, why, held)
+
+
+def remove(*, name: str | None = None, wait_s: float = 5.0) -> list[str]:
+    """Remove what `name` has in force in any backend, left-overs of a crash too; what was removed, in words.
+
+    None: everything of ours in this network namespace except what belongs to runs that live.
+    """
+    removed: list[str] = []
+    with changing_capture(wait_s):
+        for mode in _REMOVAL_ORDER:
+            if name is not None:
+                removed += _remove_from(mode, name, wait_s)
+                continue
+            there = _built(mode)
+            for one in there.names() if there else []:
+                if not runs.lives(one):
+                    removed += _remove_from(mode, one, wait_s)
+    return removed
+
+
+def refresh_alive(name: str = runs.PLAIN) -> None:
+    """For `--when-down open`: whoever watches the proxy calls this each 0.3 s while the proxy lives.
+
+    Needs CAP_NET_ADMIN. Raises CaptureError when nothing is in force under that name.
+    """
+    for mode in _REMOVAL_ORDER:
+        there = _built(mode)
+        if there is not None and name in there.names():
+            there.refresh_alive(name)
+            return
+    raise CaptureError(f"nothing is in force under the name {name}")
+
+
+def status() -> Status:
+    """What `init` put in force here, and what became of it."""
+    host = read_host()
+    living = _living_runs()
+    for mode in (Mode.EBPF, Mode.IPTABLES, Mode.NFTABLES):
+        there = _built(mode)
+        found = there.inspect(runs.PLAIN, _expected(host)) if there else None
+        if found is None:
+            continue
+        read, problem = _read(found.document)
+        if read is None:
+            scope: dict[str, object] = {"netns": _netns(), "cgroup": None}
+            return Status(True, str(mode), scope, drift=[*found.drift, problem], conntrack=_conntrack(), runs=living)
+        plan = _plan_again(read, host)
+        return Status(
+            active=True,
+            mode=str(read.mode),
+            scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
+            intent=dict(as_flags(read.intent)),
+            drift=[*found.drift, *_tproxy_drift(read)],
+            not_captured=list(plan.not_captured),
+            conntrack=_conntrack(),
+            counters=found.counters,
+            runs=living,
+        )
+    return Status(False, conntrack=_conntrack(), runs=living)
+
+
+def explain(connection: Connection, intent: Intent | None) -> Decision:
+    """By the plan in force, or (intent given) by one that isn't, which needs no privilege.
+
+    `connection.local` None is found out: for what is in force from this namespace's addresses; for an intent, an
+    inbound connection is taken to be for this namespace.
+    """
+    host = read_host()
+    if intent is not None:
+        plan = plan_for(intent, host)
+        if connection.local is None and connection.direction == INBOUND:
+            connection = replace(connection, local=True)
+    else:
+        plan = _plan_in_force(host)
+    if connection.local is None:
+        own = any(connection.destination in one for one in host.own if one.version == connection.destination.version)
+        connection = replace(connection, local=own)
+    return _explain(plan, connection)
+
+
+def _plan_in_force(host: HostFacts) -> Plan:
+    for mode in (Mode.EBPF, Mode.IPTABLES, Mode.NFTABLES):
+        there = _built(mode)
+        found = there.inspect(runs.PLAIN, _expected(host)) if there else None
+        if found is not None:
+            read, problem = _read(found.document)
+            if read is None:
+                raise CaptureError(problem)
+            return _plan_again(read, host)
+    raise CaptureError("no capture is in force here; explain --intent-only judges flags instead")
+
+
+def _built(mode: Mode) -> Backend | None:
+    """None: this installation has no such backend, so it can't have put anything in force."""
+    try:
+        return backend(mode)
+    except Unsupported:
+        return None
+
+
+def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
+    there = _built(mode)
+    return there.remove(name, wait_s=wait_s) if there and name in there.names() else []
+
+
+def _living_runs() -> list[str]:
+    found: set[str] = set()
+    for mode in MODULES:
+        there = _built(mode)
+        found.update(name for name in (there.names() if there else []) if runs.lives(name))
+    return sorted(found)
+
+
+def _read(document: str | None) -> tuple[Document | None, str]:
+    if document is None:
+        return None, "the intent stored with the rules is damaged: run init again"
+    try:
+        return read_document(document), ""
+    except Unreadable as unreadable:
+        return None, str(unreadable)
+
+
+def _plan_again(read: Document, host: HostFacts) -> Plan:
+    return build(read.intent, replace(host, resolvers=read.resolvers), read.mode)
+
+
+def _expected(host: HostFacts) -> Callable[[str], Plan | None]:
+    def expected(document: str) -> Plan | None:
+        read, _ = _read(document)
+        if read is None:
+            return None
+        try:
+            return _plan_again(read, host)
+        except CaptureError:
+            return None
+
+    return expected
+
+
+def _tproxy_drift(read: Document) -> list[str]:
+    if read.mode is not Mode.TPROXY:
+        return []
+    from intercept.backends import policy_routing
+
+    return policy_routing.drift(read.intent)
+
+
+def _netns() -> str:
+    return os.readlink("/proc/thread-self/ns/net")
+
+
+def _conntrack() -> dict[str, int] | None:
+    numbers = {}
+    for key, file_name in (("count", "nf_conntrack_count"), ("max", "nf_conntrack_max")):
+        try:
+            with open(f"/proc/sys/net/netfilter/{file_name}", encoding="ascii") as file:
+                numbers[key] = int(file.read())
+        except OSError:
+            return None
+    return numbers

@@ -1,0 +1,68 @@
+"""Where cgroup v2 is on this host: its mount (hybrid layouts too), folders below it, levels as netfilter counts them."""
+
+import os
+from pathlib import Path
+
+from intercept.errors import Unsupported
+
+
+def mounts_in(mountinfo: str) -> list[tuple[str, str]]:
+    """(root, mount point) of every cgroup2 mount in the text of /proc/self/mountinfo, as that text orders them."""
+    found = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if after.split(" ", 1)[0] == "cgroup2" and len(fields) >= 5:
+            found.append((_unescaped(fields[3]), _unescaped(fields[4])))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    """mountinfo writes blanks, tabs, newlines and backslashes as three octal digits."""
+    pieces = text.split("\\")
+    return pieces[0] + "".join(chr(int(piece[:3], 8)) + piece[3:] for piece in pieces[1:])
+
+
+def find_mount_point() -> Path | None:
+    """Where cgroup v2 can be reached, or None. A mount of the whole hierarchy (as our namespace sees it) goes first."""
+    try:
+        text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    mounts = sorted(mounts_in(text), key=lambda mount: mount[0] != "/")
+    return Path(mounts[0][1]) if mounts else None
+
+
+def mount_point() -> Path:
+    """Raises Unsupported where cgroup v2 is not mounted."""
+    found = find_mount_point()
+    if found is None:
+        raise Unsupported("cgroup v2 is not mounted here (mount -t cgroup2 none /sys/fs/cgroup)")
+    return found
+
+
+def own_folder() -> Path:
+    """The full path of the calling process's cgroup v2 folder."""
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        if line.startswith("0::"):
+            return mount_point() / line[3:].lstrip("/")
+    raise Unsupported("this process is in no cgroup v2 folder (/proc/self/cgroup has no line 0::)")
+
+
+def path_of(folder: Path) -> str:
+    """`folder` as an Intent names it: below the mount, without leading slash."""
+    return str(folder.relative_to(mount_point()))
+
+
+def folder_of(path: str) -> Path:
+    """The full path of what an Intent names. Raises Unsupported where there is no cgroup v2."""
+    return mount_point() / path
+
+
+def exists(path: str) -> bool:
+    return os.path.isdir(folder_of(path))
+
+
+def level(path: str) -> int:
+    """How deep netfilter counts the folder: 1 just below the top."""
+    return path.count("/") + 1

@@ -1,0 +1,53 @@
+"""Which mode `auto` takes here, and why."""
+
+from intercept.backends import backend
+from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
+from intercept.host import HostFacts
+from intercept.intent import Intent, Mode
+from intercept.plan import build
+from intercept.rules import Plan
+
+PREFERENCE = (Mode.EBPF, Mode.NFTABLES, Mode.IPTABLES)
+
+
+def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
+    """The plan for the mode to take, and why in words. Each candidate is tried for real.
+
+    Raises Unsupported, or PrivilegeMissing when that is all that is missing, with what each candidate lacks.
+    """
+    if intent.mode is not Mode.AUTO:
+        return build(intent, host, intent.mode), f"--mode {intent.mode}"
+    passed: list[str] = []
+    unprivileged: PrivilegeMissing | None = None
+    for mode in PREFERENCE:
+        try:
+            plan = build(intent, host, mode)
+            lacks = backend(mode).available()
+        except PrivilegeMissing as missing:
+            unprivileged = unprivileged or missing
+            lacks = str(missing)
+        except CaptureError as error:
+            lacks = str(error)
+        if lacks is None:
+            return plan, "the best that works here" + (f"; passed over: {'; '.join(passed)}" if passed else "")
+        passed.append(f"{mode}: {lacks}")
+    if unprivileged is not None:
+        raise unprivileged
+    raise Unsupported("no mode works here: " + "; ".join(passed))
+
+
+def presume_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
+    """As choose_mode without trying anything: the first mode that is built in and can express the intent."""
+    if intent.mode is not Mode.AUTO:
+        return build(intent, host, intent.mode), f"--mode {intent.mode}"
+    passed: list[str] = []
+    for mode in PREFERENCE:
+        try:
+            plan = build(intent, host, mode)
+            backend(mode)
+        except CaptureError as error:
+            passed.append(f"{mode}: {error}")
+        else:
+            reason = "; passed over: " + "; ".join(passed) if passed else ""
+            return plan, f"presumed, not tried: a dry run asks nothing of the kernel{reason}"
+    raise Unsupported("no mode can do this: " + "; ".join(passed))
