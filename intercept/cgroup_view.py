@@ -22,7 +22,8 @@ def seen_by_nft() -> Iterator[None]:
 
     Raises Unsupported without cgroup v2, PrivilegeMissing without CAP_SYS_ADMIN where a view has to be made.
     """
-    if cgroups.mount_point() == WHERE_NFT_LOOKS:
+    # Also when this thread is in such a view already: the same file system can't be mounted twice on one place.
+    if cgroups.is_mounted_at(WHERE_NFT_LOOKS):
         yield
         return
     libc = ctypes.CDLL(None, use_errno=True)

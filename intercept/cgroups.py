@@ -41,6 +41,12 @@ def mount_point() -> Path:
     return found
 
 
+def is_mounted_at(path: Path) -> bool:
+    """Whether the whole of cgroup v2 (as our namespace sees it) can be reached at exactly this path."""
+    text = Path("/proc/thread-self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    return ("/", str(path)) in mounts_in(text)
+
+
 def own_folder() -> Path:
     """The full path of the calling process's cgroup v2 folder."""
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
