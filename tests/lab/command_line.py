@@ -65,7 +65,7 @@ class Zygote:
         )
 
     def run(self, namespace: Namespace | None, argv: Sequence[str], **options: Any) -> Ran:
-        """Options: `resolv_conf`, the text of its /etc/resolv.conf; `env`; `uid`, to run it without privilege; `timeout`."""
+        """Options: `resolv_conf` (text of its /etc/resolv.conf), `env`, `uid` (run without privilege), `timeout`."""
         answer = self._ask(namespace, [argv], **options)
         return Ran(tuple(argv), answer["code"], answer["out"], answer["err"], answer["ms"])
 

@@ -126,6 +126,11 @@ class Lab:
         """The same through the installed command."""
         return run_binary(self.app, argv, prefix=prefix, env=env, timeout=timeout)
 
+    def adopt(self, backend: str, proxy: ThirdPartyProxy) -> None:
+        """Make a third-party proxy known where the backend steers to sockets; elsewhere its ports are enough."""
+        if backend == "ebpf":
+            self.tidegate("adopt", "--pid", str(proxy.pid)).ok()
+
     def snapshot(self, *, handles: bool = False) -> Snapshot:
         return snapshot.take(self.app, handles=handles)
 

@@ -51,5 +51,6 @@ def build(app: Namespace, peer: Namespace, guest: Namespace) -> None:
         + ["route add 10.0.2.0/24 via 10.0.0.2", "route add fd02::/64 via fd00::2"],
     )
     batch(guest, ["route add default via 10.0.2.1", "route add default via fd02::1"])
+    app.sysctl("net/ipv4/ip_unprivileged_port_start", "0")  # the workload serves port 22 as an ordinary user
     app.sysctl("net/ipv4/ip_forward", "1")
     app.sysctl("net/ipv6/conf/all/forwarding", "1")

@@ -76,7 +76,7 @@ class Runner:
         if case.warns:
             assert case.warns in done.err, done
         with self.proxy(case) as proxy:
-            self.lab.tidegate("adopt", "--pid", str(proxy.pid)).ok()
+            self.lab.adopt(self.backend, proxy)
             seen = [self.dial(dial, family, proxy) for dial in case.dials for family in dial.families]
             wrong = [c for one in seen for c in judge.complaints(one, mode=self.backend, relay=case.relay)]
             wrong += self.explanations(case, seen)
