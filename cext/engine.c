@@ -35,7 +35,8 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
         if (error == 0)
             error = worker_start(worker);
         if (error < 0) {
-            worker_destroy(worker);
+            worker_release(worker);
+            registry_destroy(&worker->registry);
             goto fail;
         }
     }
@@ -154,9 +155,13 @@ int tg_engine_abort(tg_engine *engine, uint64_t handle)
     if (index >= engine->worker_count)
         return -ENOENT;
     struct tg_worker *worker = &engine->workers[index];
-    const int error = registry_request_abort(&worker->registry, handle);
+    int error = -ENOENT;
+    pthread_mutex_lock(&engine->submitting);
+    if (!atomic_load(&engine->stopping))
+        error = registry_request_abort(&worker->registry, handle);
     if (error == 0)
         worker_wake(worker);
+    pthread_mutex_unlock(&engine->submitting);
     return error;
 }
 
@@ -269,6 +274,13 @@ void tg_engine_stop(tg_engine *engine)
             worker_wake(&engine->workers[i]);
         for (unsigned i = 0; i < engine->worker_count; i++)
             pthread_join(engine->workers[i].thread, NULL);
+        for (unsigned i = 0; i < engine->worker_count; i++)
+            worker_release(&engine->workers[i]);
+        pthread_mutex_lock(&engine->collecting);
+        if (engine->completion_fd >= 0)
+            close(engine->completion_fd);
+        engine->completion_fd = -1;
+        pthread_mutex_unlock(&engine->collecting);
         engine->joined = true;
     }
     pthread_mutex_unlock(&engine->submitting);
@@ -280,10 +292,8 @@ void tg_engine_free(tg_engine *engine)
     for (struct tg_relay *relay; (relay = next_ended(engine)) != NULL;)
         relay_free(relay);
     for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_destroy(&engine->workers[i]);
+        registry_destroy(&engine->workers[i].registry);
     free(engine->workers);
-    if (engine->completion_fd >= 0)
-        close(engine->completion_fd);
     pthread_mutex_destroy(&engine->submitting);
     pthread_mutex_destroy(&engine->collecting);
     free(engine);

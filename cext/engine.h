@@ -88,7 +88,8 @@ int tg_engine_live(tg_engine *engine, uint64_t *cursor, tg_live *out, int max);
 
 void tg_engine_totals(tg_engine *engine, tg_totals *out);
 
-/* Resets what is left and joins the threads; idempotent. Completions can still be collected. */
+/* Resets what is left, joins the threads, closes every descriptor; idempotent. Completions can still be collected, in
+ * the order and with the limits as before, only without a descriptor to watch. */
 void tg_engine_stop(tg_engine *engine);
 
 /* Stops, and frees everything, uncollected completions included. */

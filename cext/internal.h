@@ -87,7 +87,6 @@ struct tg_registry {
 struct tg_worker {
     struct tg_engine *engine;
     pthread_t thread;
-    bool started;
     uint8_t index;
     int epoll_fd;
     int wake_fd;
@@ -115,7 +114,7 @@ struct tg_engine {
     _Atomic bool signalled; /* completion_fd has been written since it was last read */
     _Atomic size_t outstanding;
     struct tg_mailbox completions;
-    pthread_mutex_t submitting; /* orders submissions against the stop */
+    pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
     pthread_mutex_t collecting;
     struct tg_node *collected; /* taken from the mailbox, not yet handed out */
     bool joined;
@@ -152,7 +151,8 @@ struct tg_relay *registry_next_abort(struct tg_registry *registry);
 int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t index, size_t capacity);
 int worker_start(struct tg_worker *worker);
 void worker_wake(struct tg_worker *worker);
-void worker_destroy(struct tg_worker *worker); /* after the thread was joined */
+/* Gives back descriptors and pool; the thread has been joined or was never started. */
+void worker_release(struct tg_worker *worker);
 void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay);
 void worker_retire(struct tg_worker *worker, struct tg_relay *relay);
 

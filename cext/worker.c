@@ -179,7 +179,8 @@ int worker_start(struct tg_worker *worker)
     error = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    worker->started = error == 0;
+    if (error == 0)
+        pthread_setname_np(worker->thread, "tidegate-relay");
     return -error;
 }
 
@@ -190,12 +191,12 @@ void worker_wake(struct tg_worker *worker)
     (void)!write(worker->wake_fd, &one, sizeof one);
 }
 
-void worker_destroy(struct tg_worker *worker)
+void worker_release(struct tg_worker *worker)
 {
     if (worker->epoll_fd >= 0)
         close(worker->epoll_fd);
     if (worker->wake_fd >= 0)
         close(worker->wake_fd);
+    worker->epoll_fd = worker->wake_fd = -1;
     pool_destroy(&worker->pool);
-    registry_destroy(&worker->registry);
 }
