@@ -76,7 +76,11 @@ def connect(sock: socket.socket, address: tuple[str, int], *, nonblocking: bool,
 
 def fast_open(sock: socket.socket, address: tuple[str, int], data: bytes) -> None:
     """The other way to TCP Fast Open: data with the very first call, no connect()."""
+    timeout = sock.gettimeout() or 0
+    sock.setblocking(True)  # a Python timeout would make the socket non-blocking, and so the call
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout), 0))
     sock.sendto(data, socket.MSG_FASTOPEN, address)
+    sock.settimeout(timeout)
 
 
 def read_line(sock: socket.socket) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ def link(near: tuple[Namespace, str], far: tuple[Namespace, str], net4: str, net
             [
                 f"addr add {net4}{last}/24 dev {name}",
                 f"addr add {net6}{last}/64 dev {name} nodad",
+                # a router asks for its neighbours from a link-local address
+                f"addr add fe80::{last}/64 dev {name} nodad",
                 f"link set {name} up",
             ],
         )
@@ -34,7 +36,7 @@ def link(near: tuple[Namespace, str], far: tuple[Namespace, str], net4: str, net
 
 def build(app: Namespace, peer: Namespace, guest: Namespace) -> None:
     for namespace in (app, peer, guest):
-        # link-local addresses come late and would make two snapshots differ
+        # the kernel's own link-local addresses come late and would make two snapshots differ
         namespace.sysctl("net/ipv6/conf/default/addr_gen_mode", "1")
         namespace.sysctl("net/ipv6/conf/all/accept_dad", "0")
         namespace.sysctl("net/ipv6/conf/default/accept_dad", "0")
@@ -46,7 +48,7 @@ def build(app: Namespace, peer: Namespace, guest: Namespace) -> None:
     batch(app, [f"route add {net} via 10.0.0.1" for net in FAR_V4] + [f"route add {net} via fd00::1" for net in FAR_V6])
     batch(
         peer,
-        ["addr add 10.0.0.53/24 dev eth0", "addr add fd00::53/64 dev eth0 nodad"]
+        ["addr add 10.0.0.53/24 dev eth0", "addr add fd00::53/64 dev eth0 nodad preferred_lft 0"]
         + [f"route add local {net} dev lo" for net in FAR_V4 + FAR_V6]
         + ["route add 10.0.2.0/24 via 10.0.0.2", "route add fd02::/64 via fd00::2"],
     )

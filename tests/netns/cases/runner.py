@@ -108,6 +108,8 @@ class Runner:
         in_force = self.lab.tidegate_all([explain(one) for one in told])
         wrong = self.compare(told, in_force)
         if not case.argv_after:
+            # an intent isn't of any namespace yet: inbound is taken to be for it, so nothing can be forwarded through it
+            told = [one for one in told if not one.inbound or one.dial.to.startswith("self")]
             wrong += self.compare(told, self.lab.tidegate_all([[*explain(one), *flags] for one in told]))
         return wrong
 
