@@ -50,11 +50,16 @@ def main() -> int:
 
 
 def show(argv: list[str]) -> bytes:
-    """Run it, let the person see what it prints, and return its standard output."""
-    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE)
-    sys.stdout.write(done.stdout.decode())
-    sys.stdout.flush()
-    return done.stdout
+    """Run it, let the person see what it prints as it comes, and return its standard output."""
+    output = b""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        for line in process.stdout or ():
+            output += line
+            sys.stdout.write(line.decode())
+            sys.stdout.flush()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return output
 
 
 if __name__ == "__main__":
