@@ -1,23 +1,26 @@
 """The face of capture: what the front door calls. Everything works on the network namespace that the caller is in."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 from intercept import runs
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.choosing import choose_mode, presume_mode
 from intercept.errors import CaptureError, Unsupported
-from intercept.explain import Connection, Decision
-from intercept.explain import explain as _explain
 from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Mode
 from intercept.lock import changing_capture
 from intercept.plan import Plan, build
 from intercept.rules import INBOUND
 from intercept.stored import Document, Unreadable, as_flags, document_of, read_document
+from intercept.value import Value
+
+if TYPE_CHECKING:
+    from intercept.explain import Connection, Decision
 
 __all__ = [
     "ALIVE_S",
@@ -48,8 +51,7 @@ _SUCCEEDED = {
 _REMOVAL_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Value):
     """changed: False when exactly this was in force already."""
 
     mode: Mode
@@ -69,8 +71,7 @@ class Applied:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Value):
     """A plan that nothing was done with. text: in the backend's own notation, for people and for other tools."""
 
     plan: Plan
@@ -88,13 +89,13 @@ class Planned:
         }
 
 
-@dataclass(frozen=True, slots=True)
 class Bound:
     """Capture bound to this process. `close` removes it; usable as a context manager."""
 
-    plan: Plan
-    why: str
-    _held: Held
+    def __init__(self, plan: Plan, why: str, held: Held) -> None:
+        self.plan = plan
+        self.why = why
+        self._held = held
 
     @property
     def mode(self) -> Mode:
@@ -130,29 +131,28 @@ class Bound:
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Value):
     active: bool
     mode: str = ""
-    scope: dict[str, object] = field(default_factory=dict)
-    intent: dict[str, object] = field(default_factory=dict)
-    drift: list[str] = field(default_factory=list)
-    not_captured: list[str] = field(default_factory=list)
+    scope: Mapping[str, object] = MappingProxyType({})
+    intent: Mapping[str, object] = MappingProxyType({})
+    drift: tuple[str, ...] = ()
+    not_captured: tuple[str, ...] = ()
     conntrack: dict[str, int] | None = None
-    counters: dict[str, int] = field(default_factory=dict)
-    runs: list[str] = field(default_factory=list)
+    counters: Mapping[str, int] = MappingProxyType({})
+    runs: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         return {
             "active": self.active,
             "mode": self.mode,
-            "scope": self.scope,
-            "intent": self.intent,
-            "drift": self.drift,
-            "not_captured": self.not_captured,
+            "scope": dict(self.scope),
+            "intent": dict(self.intent),
+            "drift": list(self.drift),
+            "not_captured": list(self.not_captured),
             "conntrack": self.conntrack,
-            "counters": self.counters,
-            "runs": self.runs,
+            "counters": dict(self.counters),
+            "runs": list(self.runs),
         }
 
 
@@ -186,7 +186,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
 
 
 def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
-    """Like apply under a name of its own, with a life that ends with the calling process where the kernel can do that."""
+    """Like apply under a name of its own, for no longer than the calling process lives where the kernel can do it."""
     with changing_capture(wait_s):
         plan, why = choose_mode(intent, read_host())
         held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
@@ -236,15 +236,15 @@ def status() -> Status:
         read, problem = _read(found.document)
         if read is None:
             scope: dict[str, object] = {"netns": _netns(), "cgroup": None}
-            return Status(True, str(mode), scope, drift=[*found.drift, problem], conntrack=_conntrack(), runs=living)
+            return Status(True, str(mode), scope, drift=(*found.drift, problem), conntrack=_conntrack(), runs=living)
         plan = _plan_again(read, host)
         return Status(
             active=True,
             mode=str(read.mode),
             scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
             intent=dict(as_flags(read.intent)),
-            drift=[*found.drift, *_tproxy_drift(read)],
-            not_captured=list(plan.not_captured),
+            drift=(*found.drift, *_tproxy_drift(read)),
+            not_captured=plan.not_captured,
             conntrack=_conntrack(),
             counters=found.counters,
             runs=living,
@@ -252,12 +252,14 @@ def status() -> Status:
     return Status(False, conntrack=_conntrack(), runs=living)
 
 
-def explain(connection: Connection, intent: Intent | None) -> Decision:
+def explain(connection: "Connection", intent: Intent | None) -> "Decision":
     """By the plan in force, or (intent given) by one that isn't, which needs no privilege.
 
     `connection.local` None is found out: for what is in force from this namespace's addresses; for an intent, an
     inbound connection is taken to be for this namespace.
     """
+    from intercept.explain import explain as judge
+
     host = read_host()
     if intent is not None:
         plan = plan_for(intent, host)
@@ -268,7 +270,7 @@ def explain(connection: Connection, intent: Intent | None) -> Decision:
     if connection.local is None:
         own = any(connection.destination in one for one in host.own if one.version == connection.destination.version)
         connection = replace(connection, local=own)
-    return _explain(plan, connection)
+    return judge(plan, connection)
 
 
 def _plan_in_force(host: HostFacts) -> Plan:
@@ -296,12 +298,12 @@ def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
     return there.remove(name, wait_s=wait_s) if there and name in there.names() else []
 
 
-def _living_runs() -> list[str]:
+def _living_runs() -> tuple[str, ...]:
     found: set[str] = set()
     for mode in MODULES:
         there = _built(mode)
         found.update(name for name in (there.names() if there else []) if runs.lives(name))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def _read(document: str | None) -> tuple[Document | None, str]:

@@ -1,4 +1,4 @@
-"""Where cgroup v2 is on this host: its mount (hybrid layouts too), folders below it, levels as netfilter counts them."""
+"""Where cgroup v2 is on this host: its mount (hybrid layouts too), folders below it, levels as netfilter counts."""
 
 import os
 from pathlib import Path

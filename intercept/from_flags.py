@@ -1,10 +1,10 @@
 """`init`'s raw flag strings -> Intent. Free of click: documents and other tools' flags come the same way."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from intercept import parsing
 from intercept.errors import BadInput
-from intercept.explain import Connection, as_on_the_wire
 from intercept.intent import (
     Dns,
     Exempt,
@@ -18,7 +18,9 @@ from intercept.intent import (
     UserPortExclusion,
     WhenDown,
 )
-from intercept.rules import OUTBOUND
+
+if TYPE_CHECKING:
+    from intercept.explain import Connection
 
 Raw = str | bool | int | Sequence[str] | None
 
@@ -61,7 +63,7 @@ def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = No
     """The Intent that these flags ask for; a flag that is absent or None has the contract's default.
 
     Keys are names of FLAGS, `_` for `-` allowed. Values are strings as the user wrote them; `exclude-outbound-for` is
-    a sequence of strings, `drop-invalid` a bool. Raises BadInput; a key that is no flag is the caller's mistake (KeyError).
+    a sequence of strings, `drop-invalid` a bool. Raises BadInput; KeyError for a key that is no flag.
     """
     given = {key.removeprefix("--").replace("_", "-"): value for key, value in flags.items() if value is not None}
     unknown = sorted(set(given) - set(FLAGS))
@@ -162,11 +164,14 @@ def seconds(flag: str, text: str) -> float:
     return parsing.seconds(flag, text)
 
 
-def connection_from_flags(direction: str, flags: Mapping[str, str | None]) -> Connection:
-    """The connection that `explain outbound|inbound` asks about: --dst IP:PORT, --protocol, --uid, --gid, --src, --interface.
+def connection_from_flags(direction: str, flags: Mapping[str, str | None]) -> "Connection":
+    """What `explain outbound|inbound` asks about: --dst IP:PORT, --protocol, --uid, --gid, --src, --interface.
 
     Whether the destination is local is left open. Users and groups default to 0, as of a process started by root.
     """
+    from intercept.explain import Connection, as_on_the_wire
+    from intercept.rules import OUTBOUND
+
     address, port = parsing.endpoint("--dst", flags.get("--dst") or "")
     source = flags.get("--src")
     interface = flags.get("--interface")

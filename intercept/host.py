@@ -1,4 +1,4 @@
-"""What this network namespace is like, as a value: read once at the edge, then handed to pure planning and explaining."""
+"""What this network namespace is like, as a value: read at the edge, then handed to pure planning and explaining."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -76,7 +76,9 @@ def _ipv6_missing() -> str | None:
     if _text("/proc/sys/net/ipv6/conf/all/disable_ipv6").strip() == "1":
         return "IPv6 is disabled here (net.ipv6.conf.all.disable_ipv6=1)"
     if _text("/proc/sys/net/ipv6/conf/lo/disable_ipv6").strip() == "1":
-        return "IPv6 is disabled on the loopback interface (net.ipv6.conf.lo.disable_ipv6=1), where captured connections go"
+        return (
+            "IPv6 is disabled on the loopback interface, where captured connections go (net.ipv6.conf.lo.disable_ipv6)"
+        )
     return None
 
 

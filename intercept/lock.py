@@ -1,4 +1,4 @@
-"""One change of capture at a time in a network namespace, without a file: works on a read-only root, dies with its holder."""
+"""One change of capture at a time in a network namespace. No file: works on a read-only root, dies with its holder."""
 
 import fcntl
 import os
@@ -27,8 +27,8 @@ def changing_capture(wait_s: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise CaptureError(
-                        f"another tidegate command has been changing capture in this network namespace for {wait_s:g} s "
-                        "(lock on /proc/self/ns/net); wait longer with --wait"
+                        "another tidegate command has been changing capture in this network namespace for "
+                        f"{wait_s:g} s (lock on /proc/self/ns/net); wait longer with --wait"
                     ) from None
                 time.sleep(_POLL_S)
         yield

@@ -112,7 +112,7 @@ def _prefix_length(flag: str, token: str, text: str, bits: int) -> int:
 
 
 def network(flag: str, token: str) -> Network:
-    """One address (a host) or one network; zones, netmasks in dotted form, host bits and v4-mapped addresses refused."""
+    """One address (a host) or one network. Zones, dotted netmasks, host bits and v4-mapped addresses are refused."""
     address_text, slash, length_text = token.partition("/")
     if "%" in token:
         raise BadInput(flag, token, f"an address without a zone ('%…'); {_CIDR_ALLOWED}")

@@ -1,4 +1,4 @@
-"""Intent + HostFacts -> Plan. Pure: the order of the rules is the whole decision, and it stands here and nowhere else."""
+"""Intent + HostFacts -> Plan. Pure. The order of the rules is the whole decision, and it stands here only."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,7 +43,7 @@ DNS_PORT = (PortRange(53, 53),)
 
 
 def build(intent: Intent, host: HostFacts, mode: Mode) -> Plan:
-    """The plan for `mode` (not AUTO). Raises Unsupported, naming flag and mode, where the mode can't do what is asked."""
+    """The plan for `mode` (not AUTO). Raises Unsupported, naming flag and mode, for what the mode can't do."""
     refuse_what_mode_cannot(intent, host, mode)
     if inbound_left_out(intent, mode):
         intent_in_force = replace(intent, inbound=replace(intent.inbound, include_ports=()))

@@ -1,93 +1,79 @@
-"""The vocabulary of a plan: conditions, verdicts, rules, chains. Values only; renderers and `explain` read the same ones."""
+"""The vocabulary of a plan: conditions, verdicts, rules, chains. Renderers and `explain` read the same values."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from intercept.intent import IdRange, Intent, Mode, Network, PortRange
+from intercept.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Protocol:
+class Protocol(Value):
     """Layer 4 protocol is one of these ("tcp", "udp")."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Value):
     """IP version, 4 or 6."""
 
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class DstPort:
+class DstPort(Value):
     """Only ever stands in a rule whose Protocol says tcp, udp or both, or in a chain that passed such a rule."""
 
     ranges: tuple[PortRange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DstIn:
+class DstIn(Value):
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SrcIn:
+class SrcIn(Value):
     networks: tuple[Network, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DstOwn:
+class DstOwn(Value):
     """The destination is an address of this network namespace (routing type `local`), loopback included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Uid:
+class Uid(Value):
     ranges: tuple[IdRange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Gid:
+class Gid(Value):
     """The owning process's effective group at the time the socket was made; supplementary groups don't count."""
 
     ranges: tuple[IdRange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Value):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Value):
     """The interface a packet leaves by (outbound chains) or arrives at (inbound and virtual chains)."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InCgroup:
+class InCgroup(Value):
     """The sending socket's (outbound) or the listening socket's (inbound) cgroup is this folder or below it."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Value):
     """The packet doesn't begin a connection: TCP without a lone SYN. Connections from before capture stay untouched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invalid:
+class Invalid(Value):
     """conntrack calls the packet INVALID."""
 
 
 Plain = Protocol | Family | DstPort | DstIn | SrcIn | DstOwn | Uid | Gid | Mark | Interface | InCgroup | Begun | Invalid
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Value):
     condition: Plain
 
 
@@ -99,31 +85,26 @@ class Steer(StrEnum):
     TPROXY = "tproxy"
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Value):
     """To the listener on this port. With `--when-down open` the renderers add: while the proxy is alive."""
 
     port: int
     steer: Steer = Steer.REDIRECT
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
+class Direct(Value):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Value):
     """Answered at once: TCP reset, or ICMP port unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Value):
     """Dropped in silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Value):
     """Judged by that other chain of the plan, for good: there is no way back."""
 
     chain: str
@@ -132,8 +113,7 @@ class Judge:
 Verdict = Capture | Direct | Refuse | Drop | Judge
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """All conditions hold -> verdict. Names are of a fixed vocabulary ([a-z0-9-]), so they may stand in any output."""
 
     name: str
@@ -147,8 +127,7 @@ INBOUND = "inbound"
 VIRTUAL = "virtual"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value):
     """What is to be in force. First match wins within a chain; no match means direct.
 
     `outbound` judges what processes of this namespace send; `inbound` what arrives; `virtual` what `inbound` hands
@@ -165,7 +144,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
     """The servers of resolv.conf that `--dns resolvers` stands for, as planned."""
-    families: tuple[int, ...] = field(default=(4, 6))
+    families: tuple[int, ...] = (4, 6)
     """IP versions that capture is put in force for."""
 
     def chain(self, name: str) -> tuple[Rule, ...]:

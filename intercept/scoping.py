@@ -1,4 +1,4 @@
-"""What a plan does not do: what a mode refuses, what stays uncaptured and is said aloud, what deserves a warning. Pure."""
+"""What a plan does not do: what a mode refuses, what stays uncaptured and is said, what deserves a warning. Pure."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,17 @@ def refuse_what_mode_cannot(intent: Intent, host: HostFacts, mode: Mode) -> None
     """Raise Unsupported, naming the flag and the mode."""
     if mode is Mode.AUTO:
         raise ValueError("a plan is made for a resolved mode")
-    if mode is Mode.IPTABLES and intent.cgroup is not None:
-        if intent.inbound_explicit:
-            raise Unsupported(
-                "--include-inbound-ports with --cgroup is not possible in iptables mode: its cgroup match sees outbound "
-                "packets only. Use --mode nftables or ebpf, or leave inbound out with --include-inbound-ports ''"
-            )
+    if mode is Mode.IPTABLES and intent.cgroup is not None and intent.inbound_explicit:
+        raise Unsupported(
+            "--include-inbound-ports with --cgroup is not possible in iptables mode: its cgroup match sees outbound "
+            "packets only. Use --mode nftables or ebpf, or leave inbound out with --include-inbound-ports ''"
+        )
     if intent.ipv6 is Ipv6.REQUIRED and host.ipv6_missing is not None:
         raise Unsupported(f"--ipv6 required cannot be met: {host.ipv6_missing}")
 
 
 def inbound_left_out(intent: Intent, mode: Mode) -> bool:
-    """iptables can't tell for which cgroup a packet arrives; capturing every process' inbound would overstep --cgroup."""
+    """iptables can't tell for which cgroup a packet arrives; capturing everybody's inbound would overstep --cgroup."""
     return mode is Mode.IPTABLES and intent.cgroup is not None and not intent.inbound_explicit
 
 

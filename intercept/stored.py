@@ -7,7 +7,8 @@ what somebody put into the kernel by hand is judged like any other input.
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 from zlib import compress, decompress
 
 from intercept.errors import CaptureError
@@ -23,8 +24,7 @@ class Unreadable(CaptureError):
     """What is stored with the rules isn't what this version (or any) wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """What was put in force. mode is the resolved one; resolvers are what `--dns resolvers` stood for at that time."""
 
     mode: Mode

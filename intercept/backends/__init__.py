@@ -21,7 +21,7 @@ def backend(mode: Mode) -> Backend:
     """Raises Unsupported where the backend isn't part of this build."""
     name = MODULES[mode]
     try:
-        module: Backend = import_module(name)  # type: ignore[assignment] # a module fits the protocol structurally
+        module: Backend = import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name is not None and missing.name.startswith(("intercept.", "bpf", "cext")):
             raise Unsupported(f"{mode} mode is not built into this installation ({missing.name})") from None

@@ -1,14 +1,13 @@
 """What every backend module offers. The face (`intercept.capture`) knows no more of a backend than this."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from intercept.rules import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(NamedTuple):
     """What a backend found of ours in this network namespace.
 
     document: the stored canonical text (`intercept.stored`), None when it can't be read any more.
@@ -18,11 +17,10 @@ class InForce:
 
     document: str | None
     drift: tuple[str, ...] = ()
-    counters: dict[str, int] = field(default_factory=dict)
+    counters: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """Capture whose life hangs on the calling process.
 
     kernel_held: the kernel itself removes it when this process dies; otherwise somebody must call `remove`.

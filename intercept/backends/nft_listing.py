@@ -7,8 +7,8 @@ version's wording by what it is, so that init simply puts the same rules in forc
 """
 
 import re
-from dataclasses import dataclass
-from hashlib import sha256
+from typing import NamedTuple
+from zlib import crc32
 
 from intercept.backends.nft_render import ALIVE, SEAL, STORE
 
@@ -17,9 +17,11 @@ _RULE_COMMENT = re.compile(r' comment "([^"]*)"$')
 _COUNTER = re.compile(r" counter packets (\d+) bytes \d+ ")
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """chains: each with its rules' comments in order ('' for a rule without). stored, seal: what the kernel keeps for us."""
+class Listing(NamedTuple):
+    """chains: each with its rules' comments in order ('' where there is none). stored, seal: what the kernel keeps.
+
+    digest tells accidents and hand edits, not attackers: who may edit the rules may edit the seal.
+    """
 
     chains: dict[str, list[str]]
     sets: list[str]
@@ -34,7 +36,7 @@ def read_listing(text: str) -> Listing:
     """`text` is `nft list table` of one table. Without counters' values its digest is that of the rules."""
     chains: dict[str, list[str]] = {}
     sets: list[str] = []
-    hashed = sha256()
+    judged: list[str] = []
     counters: dict[str, int] = {}
     for kind, name, lines in _blocks(text):
         if kind == "chain":
@@ -47,11 +49,11 @@ def read_listing(text: str) -> Listing:
             continue
         # What stands in `alive` comes and goes with the proxy.
         content = [line for line in lines if not line.startswith("elements")] if name == ALIVE else lines
-        hashed.update("\n".join([f"{kind} {name}", *content, ""]).encode())
+        judged += [f"{kind} {name}", *content]
     stored = "".join(comment[5:] for comment in sorted(chains.get(STORE, [])))
-    hashed.update(stored.encode())
+    whole = "\n".join([*judged, stored]).encode()
     seal = next(iter(chains.get(SEAL, [])), "")
-    return Listing(chains, sets, stored, seal, hashed.hexdigest()[:32], "socket cgroupv2" in text, counters)
+    return Listing(chains, sets, stored, seal, f"{crc32(whole):08x}-{len(whole)}", "socket cgroupv2" in text, counters)
 
 
 def _blocks(text: str) -> "list[tuple[str, str, list[str]]]":

@@ -1,4 +1,4 @@
-"""One `inet` table of ours, put in force, replaced and removed in one transaction each, through libnftables in process."""
+"""One `inet` table of ours, put in force, replaced and removed in one transaction each, by libnftables in process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from intercept import runs
 from intercept.backends import nft_render
 from intercept.backends.contract import ALIVE_S, Held, InForce
 from intercept.backends.nft_listing import Listing, read_listing
+from intercept.backends.nft_match import Table
 from intercept.backends.nft_session import Rejected, Session
-from intercept.cgroup_view import seen_by_nft
 from intercept.errors import CaptureError, Unsupported
-from intercept.intent import Mode, WhenDown
+from intercept.intent import Mode
 from intercept.rules import Plan
-from intercept.stored import Unreadable, pack, read_document, unpack
+from intercept.stored import pack, unpack
 
 MODE = Mode.NFTABLES
 _SCRATCH = "tidegate_scratch"
@@ -30,11 +30,11 @@ def available() -> str | None:
 
 
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:  # noqa: ARG001 - nftables has no lock to wait for
-    with Session() as session, _view(plan):
+    with Session() as session, _cgroups_seen(plan.intent.cgroup is not None):
         found = _find(session, name)
         if found is not None and found.document == document and not found.drift:
             return False
-        _load(session, name, plan, document, found.listing if found else None)
+        _load(session, name, plan, document, old=found.listing if found else None)
     return True
 
 
@@ -42,9 +42,9 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
     """The table belongs to this session's socket: the kernel removes it when the last process that holds it is gone."""
     session = Session()
     try:
-        with _view(plan):
+        with _cgroups_seen(plan.intent.cgroup is not None):
             try:
-                _load(session, name, plan, document, None, flags="owner")
+                _load(session, name, plan, document, flags="owner")
             except (Rejected, Unsupported):
                 session.close()
                 apply(plan, document, name=name, wait_s=wait_s)
@@ -63,23 +63,25 @@ def _ignore(_what: object) -> None:
     return None
 
 
-def _load(session: Session, name: str, plan: Plan, document: str, old: Listing | None, flags: str = "") -> None:
-    """One transaction that leaves exactly `plan`; then the seal, without which nothing is missing but drift detection."""
+def _load(
+    session: Session, name: str, plan: Plan, document: str, *, old: Listing | None = None, flags: str = ""
+) -> None:
+    """One transaction that leaves exactly `plan`; then the seal, without which only drift detection is missing."""
     table = nft_render.build(plan)
     text = nft_render.text(name, table, flags=flags, stored=pack(document))
     session.run(_clearing(name, table, old) + text, f"put table {name} in force")
     listing = _list(session, name)
     if listing is None:
         raise CaptureError(f"table {name} vanished just after it was put in force: another program flushed the ruleset")
-    seal = f'add chain inet {name} {nft_render.SEAL}\nadd rule inet {name} {nft_render.SEAL} accept comment "{listing.digest}"\n'
-    session.run(seal, f"seal table {name}")
+    target = f"inet {name} {nft_render.SEAL}"
+    session.run(f'add chain {target}\nadd rule {target} accept comment "{listing.digest}"\n', f"seal table {name}")
 
 
-def _clearing(name: str, table: nft_render.Table, old: Listing | None) -> str:
+def _clearing(name: str, table: Table, old: Listing | None) -> str:
     """Commands that empty the old table within the same transaction.
 
-    Base chains that stay are kept and refilled, never deleted and made again: a packet looks at the ruleset's generation
-    once in each base chain, so with two chains side by side it could meet the new one too early and the old too late.
+    Base chains that stay are kept and refilled, never deleted and made again: a packet looks at the ruleset's
+    generation once in each base chain, so with two side by side it could meet the new too early and the old too late.
     """
     if old is None:
         return f"add table inet {name}\n"
@@ -120,18 +122,18 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
         listing = _list(session, name)
         if listing is None:
             return None
-        with seen_by_nft() if listing.names_cgroup else _nothing():
+        with _cgroups_seen(listing.names_cgroup):
             found = _find(session, name)
             counted = session.table(name, counters=True)
             if found is None or counted is None:
                 return None
             drift = found.drift
             if drift and found.document is not None:
-                drift = (*drift, *_differences(session, found, expected(found.document)))
+                drift = (*drift, *_differences(found, expected(found.document)))
         return InForce(found.document, drift, read_listing(counted).counters)
 
 
-def _differences(session: Session, found: _Found, plan: Plan | None) -> Iterator[str]:
+def _differences(found: _Found, plan: Plan | None) -> Iterator[str]:
     """In words: what the table lacks, has too much or has in another order. Rules are known by chain and comment."""
     if plan is None:
         return
@@ -212,13 +214,14 @@ def render(plan: Plan) -> str:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _cgroups_seen(needed: bool) -> Iterator[None]:
+    """Within, nft finds cgroup paths, if that is needed."""
+    if not needed:
+        yield
+        return
+    from intercept.cgroup_view import seen_by_nft
 
-
-@contextmanager
-def _view(plan: Plan) -> Iterator[None]:
-    with seen_by_nft() if plan.intent.cgroup is not None else _nothing():
+    with seen_by_nft():
         yield
 
 
@@ -227,7 +230,7 @@ def _scratch() -> str:
         f"table inet {_SCRATCH} {{\n"
         "set p {\ntype inet_service\nflags interval\nelements = { 1-2 }\n}\n"
         "chain o {\ntype nat hook output priority -100; policy accept;\n"
-        "meta skuid 1337 fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn counter redirect to :9\n}\n"
+        "meta skuid 1337 fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn redirect to :9\n}\n"
         "chain g {\ntype filter hook prerouting priority -150; policy accept;\n"
         "ct state invalid drop\nmeta l4proto tcp reject with tcp reset\n}\n"
         "}\n"
