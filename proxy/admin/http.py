@@ -10,8 +10,12 @@ import httptools
 
 MAX_REQUEST = 64 * 1024
 """Bytes of one request, head and body."""
+_TOO_LARGE = f"a request has at most {MAX_REQUEST} bytes"
 REQUEST_S = 10.0
 """A request has to be there completely within this time, and an idle kept-alive connection is closed after it."""
+LINGER_S = 1.0
+"""How long a refused client may go on sending. Closing over what it sent would reset the connection, and the reset
+would overtake our answer."""
 MAX_CONNECTIONS = 256
 
 
@@ -59,6 +63,7 @@ class HttpServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpRequestParser(self)
+        self._refused = False
         self._unfinished = 0  # bytes since the last complete request: the parser itself keeps headers of any length
         self._clear()
 
@@ -87,6 +92,8 @@ class HttpServerConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
@@ -103,20 +110,24 @@ class HttpServerConnection(asyncio.Protocol):
                 self._refuse(HTTPStatus.BAD_REQUEST, f"not HTTP: {wrong}")
             return
         if self._unfinished > MAX_REQUEST:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request has at most {MAX_REQUEST} bytes")
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
 
     # What the parser calls.
     def on_url(self, url: bytes) -> None:
         self._url += url
+        self._size += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.decode("latin-1").lower()
         self._hosts += key == "host"
         self._headers[key] = value.decode("latin-1")
+        self._size += len(name) + len(value)
 
     def on_message_complete(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return  # pipelined behind a request that ended the connection
+        if self._size > MAX_REQUEST:
+            raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
         if self._hosts > 1 or (self._hosts == 0 and self._parser.get_http_version() == "1.1"):
             raise _Refused(HTTPStatus.BAD_REQUEST, "exactly one Host header is needed")
         try:
@@ -138,13 +149,24 @@ class HttpServerConnection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._hosts = 0
+        self._size = 0
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
-        self._send(Response(status, text.encode() + b"\n"), keep=False, with_body=True)
-
-    def _send(self, response: Response, *, keep: bool, with_body: bool) -> None:
         if self._transport is None or self._transport.is_closing():
             return
+        self._refused = True
+        self._write(Response(status, text.encode() + b"\n"), keep=False, with_body=True)
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def _send(self, response: Response, *, keep: bool, with_body: bool) -> None:
+        if self._transport is None:
+            return
+        self._write(response, keep=keep, with_body=with_body)
+        if not keep:
+            self._transport.close()
+
+    def _write(self, response: Response, *, keep: bool, with_body: bool) -> None:
         head = [
             f"HTTP/1.1 {int(response.status)} {HTTPStatus(response.status).phrase}",
             f"content-type: {response.content_type}",
@@ -154,9 +176,9 @@ class HttpServerConnection(asyncio.Protocol):
             *(f"{name}: {value}" for name, value in response.headers),
             f"connection: {'keep-alive' if keep else 'close'}",
         ]
-        self._transport.write("\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + (response.body if with_body else b""))
-        if not keep:
-            self._transport.close()
+        if self._transport is not None:
+            body = response.body if with_body else b""
+            self._transport.write("\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body)
 
     def _restart_timer(self) -> None:
         if self._timer is not None:
@@ -168,5 +190,5 @@ class HttpServerConnection(asyncio.Protocol):
             return
         if self._unfinished:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete within {REQUEST_S:g} s")
-        # Not close(): a client that does not read would keep us waiting for ever.
-        self._loop.call_later(1.0, self._transport.abort)
+        else:
+            self._transport.abort()  # not close(): a client that does not read would keep us waiting for ever
