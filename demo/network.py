@@ -33,6 +33,8 @@ class Network:
             for name, ipv4, ipv6 in ((self.app, APP4, APP6), (self.peer, PEER4, PEER6)):
                 ip("-n", name, "addr", "add", f"{ipv4}/24", "dev", "eth0")
                 ip("-n", name, "addr", "add", f"{ipv6}/64", "dev", "eth0", "nodad")
+                # No link-local addresses: they would come up a second or two later, and tests compare routes.
+                ip("-n", name, "link", "set", "eth0", "addrgenmode", "none")
                 ip("-n", name, "link", "set", "eth0", "up")
         except BaseException:
             self.close()

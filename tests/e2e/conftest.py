@@ -1,8 +1,10 @@
 """Real servers in a namespace of their own, and `tidegate run` beside the plain program."""
 
 import json
+import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +54,19 @@ class Ran:
     report: dict[str, Any] | None
 
 
+# Stands in the environment of everything that this session starts: how to tell our guardians from other people's.
+MARK = f"TIDEGATE_TEST={uuid.uuid4().hex}"
+ENVIRONMENT = {**os.environ, MARK.partition("=")[0]: MARK.partition("=")[2]}
+
+
 @dataclass(frozen=True)
 class Runner:
     network: Network
     mode: str
     folder: Path
+
+    def start(self, *command: str, **how: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*command), env=ENVIRONMENT, **how)
 
     def argv(self, *command: str, flags: tuple[str, ...] = ()) -> list[str]:
         return [TIDEGATE, "run", "--mode", self.mode, "--netns", self.network.app, *flags, "--", *command]
@@ -72,7 +82,7 @@ class Runner:
         report.unlink(missing_ok=True)
         done = subprocess.run(
             self.argv(*command, flags=("--report", str(report), *flags)),
-            input=stdin, capture_output=True, check=False, timeout=100,
+            input=stdin, capture_output=True, check=False, timeout=100, env=ENVIRONMENT,
         )  # fmt: skip
         document = json.loads(report.read_text()) if report.exists() else None
         return Ran(done.stdout, done.stderr, done.returncode, document)

@@ -11,7 +11,7 @@ import pytest
 
 from demo.network import PEER4, inside
 from intercept import cgroups
-from tests.e2e.conftest import Runner
+from tests.e2e.conftest import MARK, Runner
 
 pytestmark = [pytest.mark.kernel, pytest.mark.e2e]
 
@@ -55,7 +55,8 @@ def guardians() -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if (entry / "comm").read_text().strip() == "tidegate-guard":
+                ours = MARK.encode() in (entry / "environ").read_bytes().split(b"\0")
+                if ours and (entry / "comm").read_text().strip() == "tidegate-guard":
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -117,7 +118,7 @@ def test_only_the_commands_tree_is_captured(runner: Runner) -> None:
     ran = runner.run("sh", "-c", f"(setsid curl -s {url} &) ; sleep 0.5")
     assert ran.report is not None
     assert [c["original_destination"] for c in ran.report["connections"]] == [f"{PEER4}:80"]
-    started = subprocess.Popen(runner.argv("sleep", "3"), stderr=subprocess.PIPE)
+    started = runner.start("sleep", "3", stderr=subprocess.PIPE)
     try:
         assert eventually(lambda: len(family_of(started.pid)) >= 3)
         assert runner.plain("curl", "-s", url) == b"hello from nginx"
@@ -129,7 +130,7 @@ def test_only_the_commands_tree_is_captured(runner: Runner) -> None:
 
 def test_a_signal_is_passed_on(runner: Runner) -> None:
     script = "trap 'echo told; exit 9' TERM; echo up; while :; do sleep 0.05; done"
-    started = subprocess.Popen(runner.argv("sh", "-c", script), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    started = runner.start("sh", "-c", script, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert started.stdout is not None
     assert started.stdout.readline() == b"up\n"
     started.send_signal(signal.SIGTERM)
@@ -160,9 +161,7 @@ def test_nothing_is_left_after_a_run(runner: Runner) -> None:
 def test_kill_9(runner: Runner, victim: str) -> None:
     """SIGKILL of any one process of a run, or of all at once, leaves no rule, cgroup or process."""
     before = kernel_state(runner.network.app)
-    started = subprocess.Popen(
-        runner.argv("sh", "-c", "echo up; sleep 2; exit 5"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    started = runner.start("sh", "-c", "echo up; sleep 2; exit 5", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert started.stdout is not None
     assert started.stdout.readline() == b"up\n"
     members = family_of(started.pid)
@@ -190,7 +189,7 @@ def test_kill_9(runner: Runner, victim: str) -> None:
 def test_what_two_kills_at_once_left_is_removed_by_the_next_run(runner: Runner) -> None:
     """With the guardian killed in the same instant nobody is left to clean up: the next run does."""
     before = kernel_state(runner.network.app)
-    started = subprocess.Popen(runner.argv("sh", "-c", "echo up; sleep 60"), stdout=subprocess.PIPE)
+    started = runner.start("sh", "-c", "echo up; sleep 60", stdout=subprocess.PIPE)
     assert started.stdout is not None
     assert started.stdout.readline() == b"up\n"
     for pid in [*guardians(), *family_of(started.pid)]:
