@@ -61,10 +61,12 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
         sent = splice(direction->pipe->read_fd, NULL, destination->fd, NULL, direction->piped,
                       SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (sent <= 0) {
-        if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-            destination->writable = errno == EINTR;
+        if (sent < 0 && errno == EAGAIN) {
+            destination->writable = false;
             return TRANSFER_BLOCKED;
         }
+        if (sent < 0 && errno == EINTR)
+            return TRANSFER_MORE;
         if (sent < 0 && is_shortage(errno))
             return TRANSFER_STARVED;
         /* Neither call gives 0 for a non-empty request; taken for a success it would spin. */
