@@ -119,7 +119,10 @@ class Connector:
         self._settle(connection, error)
 
     def _writable(self, connection: Connection, sock: socket.socket) -> None:
-        error = sock.connect_ex(to_sockaddr(connection.verdict.upstream))
+        # SO_ERROR first: an ICMP error may be reported there, and keep the poller awake, while connect() goes on to
+        # answer EALREADY because the kernel would retransmit.
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        error = error or sock.connect_ex(to_sockaddr(connection.verdict.upstream))
         if error not in _PENDING:
             self._loop.remove_writer(sock)
             self._settle(connection, error)

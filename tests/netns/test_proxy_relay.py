@@ -37,7 +37,7 @@ RESET = struct.pack("ii", 1, 0)
 
 @pytest.fixture(scope="module")
 def running(lab: Lab) -> Iterator[ProxyProcess]:
-    with ProxyProcess(lab, "--log-format", "json", "--connect-timeout", "0.6") as proxy, rules(lab.app):
+    with ProxyProcess(lab, "--log-format", "json", "--connect-timeout", "1.6") as proxy, rules(lab.app):
         yield proxy
 
 
@@ -174,7 +174,7 @@ def test_a_silent_upstream_is_a_timeout_and_an_icmp_error_is_unreachable(lab: La
         began = time.monotonic()
         with pytest.raises(ConnectionResetError), dial(lab.app, PEER_V4, 2005) as client:
             assert client.recv(1)
-        assert 0.5 < time.monotonic() - began < 3
+        assert 1.5 < time.monotonic() - began < 4
         with pytest.raises(ConnectionResetError), dial(lab.app, PEER_V4, 2006) as client:
             assert client.recv(1)
     assert last(proxy, f"{PEER_V4}:2005")["close_reason"] == "upstream-timeout"
@@ -245,11 +245,8 @@ def test_dialling_a_listener_is_reset_and_counted(lab: Lab, proxy: ProxyProcess,
 
 
 def test_the_listeners_port_on_another_host_is_an_ordinary_port(lab: Lab, proxy: ProxyProcess) -> None:
-    with Server(lab.peer, "10.0.1.1", 15001, echo, backlog=1) as server, dial(lab.app, "10.0.1.1", 15001) as client:
-        client.sendall(b"x")
-        assert client.recv(1) == b"x"
-        assert server.peers
-    assert last(proxy, "10.0.1.1:15001")["close_reason"] in ("finished", "downstream-reset", "upstream-reset")
+    assert lab.actor().tcp("10.0.1.1", 15001).who == "peer"
+    assert last(proxy, "10.0.1.1:15001")["direction"] == "outbound"
 
 
 def test_original_destination_of_a_mapped_connection_on_a_dual_stack_listener(lab: Lab) -> None:
@@ -299,7 +296,7 @@ def test_our_own_traffic_captured_again_is_refused_as_a_loop(lab: Lab) -> None:
             assert client.recv(1)
         until(lambda: "(loop)" in proxy.stderr(), "the loop in the log")
         assert server.peers == []
-        assert len(proxy.access_log()) == 1
+        assert len(proxy.wait_logged()) == 1
 
 
 def test_the_workloads_uid_is_not_the_proxys(lab: Lab, proxy: ProxyProcess) -> None:
