@@ -86,6 +86,20 @@ class Actor:
         """Several requests in one round trip, done one after the other."""
         return [reply(one) for one in self.ask({"op": "many", "requests": list(requests)}, timeout=120)["results"]]
 
+    def keep(self, host: str, port: int, **options: Any) -> tuple[int, Reply]:
+        """Connect and stay connected: the id for `echo` and `let_go`, and what was seen. Fails when unanswered."""
+        kept = self.tcp(host, port, keep=True, **options)
+        assert kept.status == "ok", f"{host}:{port}: {kept}"
+        return kept.raw["id"], kept
+
+    def echo(self, kept: int, size: int, timeout: float = 10) -> dict[str, Any]:
+        """Send `size` bytes over a kept connection and read them back: `status` ok, closed, corrupt, reset, timeout."""
+        return self.ask({"op": "echo", "id": kept, "size": size, "timeout": timeout}, timeout=timeout + 20)
+
+    def let_go(self, kept: int) -> None:
+        """Close a kept connection, with a reset."""
+        self.ask({"op": "close", "id": kept, "reset": True})
+
     def in_thread(self, request: Mapping[str, Any]) -> Reply:
         return reply(self.ask({"op": "thread", "request": request}))
 

@@ -82,7 +82,10 @@ class Agent:
         return agent_client.echo(self._kept[request["id"]], request["size"], request.get("timeout", 10.0))
 
     def do_close(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._kept.pop(request["id"]).close()
+        sock = self._kept.pop(request["id"])
+        if request.get("reset"):
+            agent_client.reset_on_close(sock)
+        sock.close()
         return {}
 
     def do_serve(self, request: dict[str, Any]) -> dict[str, Any]:

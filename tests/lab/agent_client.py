@@ -127,9 +127,14 @@ def tcp(request: dict[str, Any], *, keep: dict[int, socket.socket] | None = None
         result["id"] = sock.fileno()
         return result
     if request.get("source_port"):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(sock)
     sock.close()
     return result
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """No TIME_WAIT: the source port is free for the next connection."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def udp(request: dict[str, Any]) -> dict[str, Any]:

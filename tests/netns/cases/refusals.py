@@ -79,20 +79,19 @@ def cidr_lists() -> list[Refusal]:
 def exclusions_for_users() -> list[Refusal]:
     flag = "--exclude-outbound-for"
     bad = {
-        "everybody": "3000-5000:1:*",
-        "protocol-is-ports": "3000-5000:1:1,2,3",
-        "protocol-name": "http:1:1",
-        "ports-name": "a3000-5000:1",
-        "no-users": "tcp:80:",
-        "no-ports": "tcp::1",
-        "too-many-parts": "tcp:80:1:2",
-        "user-name": "tcp:80:alice",
-        "port-zero": "tcp:0:1",
-        "empty": "",
+        "everybody": ("3000-5000:1:*", "3000-5000:1:*"),
+        "protocol-is-ports": ("3000-5000:1:1,2,3", "3000-5000"),
+        "protocol-name": ("http:1:1", "http"),
+        "ports-name": ("a3000-5000:1", "a3000-5000"),
+        "no-users": ("tcp:80:", "tcp:80:"),
+        "no-ports": ("tcp::1", "tcp::1"),
+        "too-many-parts": ("tcp:80:1:2", "tcp:80:1:2"),
+        "user-name": ("tcp:80:alice", "alice"),
+        "port-zero": ("tcp:0:1", "'0'"),
+        "empty": ("", "''"),
     }
     return [
-        Refusal(f"uid-port-exclusion-parse+{what}", (f"{flag}={text}",), flag, text.partition(":")[0])
-        for what, text in bad.items()
+        Refusal(f"uid-port-exclusion-parse+{what}", (f"{flag}={text}",), flag, token) for what, (text, token) in bad.items()
     ]
 
 

@@ -15,7 +15,7 @@ from tests.lab.snapshot import Snapshot
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 from tests.netns.cases import judge
 from tests.netns.cases.judge import Seen
-from tests.netns.cases.model import Case, Dial, address, fill
+from tests.netns.cases.model import TELEMETRY, Case, Dial, address, fill
 
 RESOLV_CONF = "nameserver 10.0.0.53\nnameserver fd00::53\n"
 
@@ -27,7 +27,7 @@ class Runner:
         self.lab = lab
         self.backend = backend
         self.lab.resolv_conf = RESOLV_CONF
-        self.lab.serve_app()
+        self.lab.serve_app().serve("app", (TELEMETRY,))  # the recorder has no telemetry: this stands for it
         lab.actor(namespace=lab.guest).serve("guest", (8080,))
         self._keep = contextlib.ExitStack()
         self._default = self._keep.enter_context(lab.proxy(self._options(Case("", (), ()))))
