@@ -24,7 +24,7 @@ from proxy.io.upstream import UpstreamOptions
 from proxy.settings import LogFormat, ProxySettings
 from proxy.startup import Started
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.metrics import Metrics, MetricSources
 from proxy.telemetry.observer import Observer
 
 ORPHAN_DRAIN_S = 1.0
@@ -50,10 +50,13 @@ class Sidecar:
         self._started = started
         self._access_log = AccessLog(json_lines=settings.log_format is LogFormat.JSON)
         self._metrics = Metrics(
-            lambda: self._connections.live(),  # noqa: PLW0108  # made further down
-            lambda: dropped_log_lines() + self._access_log.dropped,
+            MetricSources(
+                live=lambda: self._connections.live(),  # noqa: PLW0108  # made further down, as is the drain
+                dropped_log_lines=lambda: dropped_log_lines() + self._access_log.dropped,
+                draining=lambda: self.drain.state != "serving",
+                connection_limit=started.connection_limit,
+            )
         )
-        self._metrics.configure(started.connection_limit)
         self._observer = Observer(self._metrics, self._access_log, self._tell_connection)
         self._intake = Intake(loop, started.connection_limit, self._observer.paused)
         probes = ProbeRegistry()
@@ -77,6 +80,7 @@ class Sidecar:
         self._operations = operations.control_operations(probes, self._connections, self.drain)
         self._supervisor: ControlConnection | None = None
         self._supervisor_gone = asyncio.Event()
+        self._servers: list[asyncio.AbstractServer] = []  # a server that nobody refers to stops serving
 
     async def open(self) -> None:
         """Start all endpoints, the listeners last, and tell the supervisor."""
@@ -84,9 +88,10 @@ class Sidecar:
         for name, sock in (("admin", self._started.admin), ("telemetry", self._started.telemetry)):
             if sock is not None:
                 await self._serve_http(sock, answerer(routes[name], local_only=name == "admin"))
-        await self._loop.create_unix_server(
+        control = await self._loop.create_unix_server(
             lambda: ToolConnection(self._operations, lambda: None), sock=self._started.control
         )
+        self._servers.append(control)
         if self._started.supervisor is not None:
             await self._greet_supervisor(self._started.supervisor, self._operations)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,6 +106,8 @@ class Sidecar:
     async def close(self) -> None:
         """Ends what is left, then lets go of everything; the supervisor hears of every connection before."""
         self._connections.close()
+        for server in self._servers:
+            server.close()
         if self._supervisor is not None:
             self._supervisor.close()
             with contextlib.suppress(TimeoutError):
@@ -136,7 +143,10 @@ class Sidecar:
 
     async def _serve_http(self, sock: socket.socket, answer: Answer) -> None:
         connections: set[HttpServerConnection] = set()
-        await self._loop.create_server(lambda: HttpServerConnection(self._loop, answer, connections), sock=sock)
+        server = await self._loop.create_server(
+            lambda: HttpServerConnection(self._loop, answer, connections), sock=sock
+        )
+        self._servers.append(server)
 
     def _routes(self) -> dict[str, dict[str, Mapping[str, Answer]]]:
         sources = Sources(

@@ -1,6 +1,7 @@
 """Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
@@ -25,6 +26,17 @@ class Measured(Protocol):
     counted_to_downstream: int
 
 
+@dataclass(frozen=True, slots=True)
+class MetricSources:
+    """Where the values come from that are only looked at when somebody scrapes."""
+
+    live: Callable[[], Iterable[Measured]]
+    """Open connections, with their byte counts as of now."""
+    dropped_log_lines: Callable[[], int]
+    draining: Callable[[], bool]
+    connection_limit: int
+
+
 class _Series(NamedTuple):
     opened: Counter
     closed: Counter
@@ -39,12 +51,10 @@ class Metrics:
     close by the rest. So they never count twice and never go down.
     """
 
-    def __init__(self, live: Callable[[], Iterable[Measured]], dropped_log_lines: Callable[[], int]) -> None:
-        """live: open connections with their byte counts as of now; asked at each scrape."""
+    def __init__(self, sources: MetricSources) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
-        self._live = live
-        self._dropped_log_lines = dropped_log_lines
+        self._sources = sources
         self._registry.register(self)  # first, so that the byte counters are up to date when they are collected
         ProcessCollector(registry=self._registry)
 
@@ -65,10 +75,7 @@ class Metrics:
         self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
         self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
-        self._draining = Gauge("tidegate_draining", "1 while draining or drained.", registry=self._registry)
-
-    def configure(self, connection_limit: int) -> None:
-        self._limit.set(connection_limit)
+        self._limit.set(sources.connection_limit)
 
     def opened(self, connection: Measured) -> None:
         verdict = connection.verdict
@@ -94,9 +101,6 @@ class Metrics:
         """name: the errno's symbol."""
         self._accept_errors.labels(name).inc()
 
-    def draining(self) -> None:
-        self._draining.set(1)
-
     def render(self, accept: str) -> tuple[str, bytes]:
         """Content type and body for an Accept header: the text format, or OpenMetrics when it is asked for."""
         encode, content_type = choose_encoder(accept)
@@ -105,7 +109,7 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """Called by the registry. Brings the byte counters up to date on the way."""
         active = dict.fromkeys(((d, "splice") for d in Direction), 0)
-        for connection in self._live():
+        for connection in self._sources.live():
             _count_bytes(connection, self._of(connection, "-"))
             key = (connection.direction, str(connection.verdict.lane))
             active[key] = active.get(key, 0) + 1
@@ -114,8 +118,11 @@ class Metrics:
             family.add_metric((direction, lane), count)
         yield family
         dropped = CounterMetricFamily("tidegate_log_lines_dropped", "Log lines lost because nobody read them in time.")
-        dropped.add_metric((), self._dropped_log_lines())
+        dropped.add_metric((), self._sources.dropped_log_lines())
         yield dropped
+        draining = GaugeMetricFamily("tidegate_draining", "1 while draining or drained.")
+        draining.add_metric((), self._sources.draining())
+        yield draining
 
     def _of(self, connection: Measured, flags: str) -> _Series:
         verdict = connection.verdict

@@ -63,7 +63,15 @@ def rules(namespace: Namespace, text: str = REDIRECT, table: str = "inet proxy_r
 class ProxyProcess:
     """One `tidegate proxy`. Ends with the `with` block at the latest; its output is in files of the lab's folder."""
 
-    def __init__(self, lab: Lab, *flags: str, prefix: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        *flags: str,
+        prefix: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+    ) -> None:
         self._namespace = lab.app
         number = len(list(lab.folder.glob("proxy-*.out")))
         self.out_path = lab.folder / f"proxy-{number}.out"
@@ -71,7 +79,7 @@ class ProxyProcess:
         with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
             self.process = self._namespace.popen(
                 [*prefix, sys.executable, "-P", "-m", "tidegate", "proxy", *flags],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT, pass_fds=pass_fds,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, pass_fds=pass_fds, env=env,
             )  # fmt: skip
 
     def __enter__(self) -> ProxyProcess:
