@@ -10,7 +10,7 @@ from intercept import runs
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.choosing import choose_mode, presume_mode
-from intercept.errors import CaptureError, Unsupported
+from intercept.errors import BadInput, CaptureError, Unsupported
 from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Mode
 from intercept.lock import changing_capture
@@ -34,6 +34,7 @@ __all__ = [
     "dry_run",
     "explain",
     "plan_for",
+    "plan_in_force",
     "refresh_alive",
     "remove",
     "render",
@@ -177,6 +178,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
 
     Raises Unsupported, PrivilegeMissing, CaptureError; what was in force before is then still in force.
     """
+    _check_cgroup(intent)
     with changing_capture(wait_s):
         plan, why = choose_mode(intent, read_host())
         changed = backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s)
@@ -187,6 +189,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
 
 def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
     """Like apply under a name of its own, for no longer than the calling process lives where the kernel can do it."""
+    _check_cgroup(intent)
     with changing_capture(wait_s):
         plan, why = choose_mode(intent, read_host())
         held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
@@ -233,6 +236,8 @@ def status() -> Status:
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
         if found is None:
             continue
+        if not found.active:
+            return Status(False, str(mode), drift=found.drift, conntrack=_conntrack(), runs=living)
         read, problem = _read(found.document)
         if read is None:
             scope: dict[str, object] = {"netns": _netns(), "cgroup": None}
@@ -266,23 +271,36 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
         if connection.local is None and connection.direction == INBOUND:
             connection = replace(connection, local=True)
     else:
-        plan = _plan_in_force(host)
+        in_force = plan_in_force(host)
+        if in_force is None:
+            return Decision("direct", None, "none", "no capture is in force in this network namespace", "none")
+        plan = in_force
     if connection.local is None:
         own = any(connection.destination in one for one in host.own if one.version == connection.destination.version)
         connection = replace(connection, local=own)
     return judge(plan, connection)
 
 
-def _plan_in_force(host: HostFacts) -> Plan:
+def _check_cgroup(intent: Intent) -> None:
+    if intent.cgroup is None:
+        return
+    from intercept import cgroups
+
+    if not cgroups.exists(intent.cgroup):
+        raise BadInput("--cgroup", intent.cgroup, f"a folder that exists below {cgroups.mount_point()}")
+
+
+def plan_in_force(host: HostFacts) -> Plan | None:
+    """What `init` put in force here, made again from what is stored with it. Raises CaptureError when that is damaged."""
     for mode in (Mode.EBPF, Mode.IPTABLES, Mode.NFTABLES):
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
-        if found is not None:
+        if found is not None and found.active:
             read, problem = _read(found.document)
             if read is None:
                 raise CaptureError(problem)
             return _plan_again(read, host)
-    raise CaptureError("no capture is in force here; explain --intent-only judges flags instead")
+    return None
 
 
 def _built(mode: Mode) -> Backend | None:
