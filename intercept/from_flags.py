@@ -62,10 +62,15 @@ _RESERVED_TABLES = {0, 253, 254, 255}
 def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = None) -> Intent:
     """The Intent that these flags ask for; a flag that is absent or None has the contract's default.
 
+    `cgroup_mount` None: a cgroup given by its full path is understood through this host's mount table.
     Keys are names of FLAGS, `_` for `-` allowed. Values are strings as the user wrote them; `exclude-outbound-for` is
     a sequence of strings, `drop-invalid` a bool. Raises BadInput; KeyError for a key that is no flag.
     """
     given = {key.removeprefix("--").replace("_", "-"): value for key, value in flags.items() if value is not None}
+    if cgroup_mount is None and "cgroup" in given:
+        from intercept.cgroups import find_mount_point
+
+        cgroup_mount = str(find_mount_point() or "")
     unknown = sorted(set(given) - set(FLAGS))
     if unknown:
         raise KeyError(f"not a flag of an intent: {', '.join(unknown)}")

@@ -13,11 +13,13 @@ class InForce(NamedTuple):
     document: the stored canonical text (`intercept.stored`), None when it can't be read any more.
     drift: what differs from what was put in force, one sentence each; empty is as it should be.
     counters: rule name -> packets or connections, where the backend has them.
+    active: False when what is there does nothing (left-overs of an interrupted change).
     """
 
     document: str | None
     drift: tuple[str, ...] = ()
     counters: Mapping[str, int] = MappingProxyType({})
+    active: bool = True
 
 
 class Held(NamedTuple):

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 from zlib import crc32
 
+from intercept.backends.nft_match import ID_SETS
 from intercept.backends.nft_render import ALIVE, SEAL, STORE
 
 _BLOCK = re.compile(r"^\t(chain|set|map|flowtable|counter) (\S+) \{$")
@@ -39,6 +40,8 @@ def read_listing(text: str) -> Listing:
     judged: list[str] = []
     counters: dict[str, int] = {}
     for kind, name, lines in _blocks(text):
+        if name.startswith(ID_SETS) and f"@{name} " not in text:
+            continue  # made for rules that never came: an interrupted init left it, and it does nothing
         if kind == "chain":
             rules = [line for line in lines if not line.startswith("type ")]
             chains[name] = [_comment(rule) for rule in rules]

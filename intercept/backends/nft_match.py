@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
+from zlib import crc32
 
 from intercept.intent import IdRange, Network, PortRange
 from intercept.rules import (
@@ -25,6 +26,7 @@ from intercept.rules import (
 
 _BOTH_FAMILIES = (4, 6)
 _FAMILY_NAME = {4: "ipv4", 6: "ipv6"}
+ID_SETS = ("uids_", "gids_")
 Statement = tuple[str, str]
 """What must hold besides the rule's conditions, and what is then done (counted)."""
 
@@ -35,6 +37,8 @@ class Table:
     def __init__(self) -> None:
         self.sets: dict[str, str] = {}
         self.chains: dict[str, tuple[str, list[str]]] = {}
+        self.ids: dict[str, tuple[IdRange, ...]] = {}
+        """Sets of `sets` whose elements are users or groups: those don't stand in the spec (see nft_elements)."""
         self._names: dict[tuple[str, str], str] = {}
 
     def set_of(self, kind: str, spec: str, elements: Iterable[str]) -> str:
@@ -42,6 +46,14 @@ class Table:
         text = f"{spec}; elements = {{ {', '.join(elements)} }}"
         name = self._names.setdefault((kind, text), f"{kind}_{sum(k == kind for k, _ in self._names) + 1}")
         self.sets.setdefault(name, text)
+        return name
+
+    def ids_of(self, kind: str, ranges: tuple[IdRange, ...]) -> str:
+        """The name of a set of users ("uid") or groups ("gid"): named by content, so that it may be made beforehand."""
+        content = ",".join(f"{one.first}-{one.last}" for one in ranges)
+        name = f"{kind}s_{crc32(content.encode()):08x}"
+        self.sets[name] = f"type {kind}; flags interval"
+        self.ids[name] = ranges
         return name
 
 
@@ -81,7 +93,7 @@ def _match(  # noqa: PLR0912 - one branch a kind of condition
         case Family(version):
             return f"meta nfproto {unless}{_FAMILY_NAME[version]}"
         case DstPort(ranges):
-            return f"th dport {unless}{_spans(table, 'ports', 'inet_service', ranges)}"
+            return f"th dport {unless}{_ports(table, ranges)}"
         case DstIn(networks):
             return _addresses(table, "daddr", networks, family, negated)
         case SrcIn(networks):
@@ -89,9 +101,9 @@ def _match(  # noqa: PLR0912 - one branch a kind of condition
         case DstOwn():
             return f"fib daddr type {unless}local"
         case Uid(ranges):
-            return f"meta skuid {unless}{_spans(table, 'uids', 'uid', ranges)}"
+            return f"meta skuid {unless}@{table.ids_of('uid', ranges)}"
         case Gid(ranges):
-            return f"meta skgid {unless}{_spans(table, 'gids', 'gid', ranges)}"
+            return f"meta skgid {unless}@{table.ids_of('gid', ranges)}"
         case Mark(value):
             return f"meta mark {unless}{value:#x}"
         case Interface(names):
@@ -115,20 +127,9 @@ def _one_or_set(values: tuple[str, ...]) -> str:
     return values[0] if len(values) == 1 else f"{{ {', '.join(values)} }}"
 
 
-def _spans(table: Table, kind: str, nft_type: str, ranges: tuple[PortRange, ...] | tuple[IdRange, ...]) -> str:
-    if not ranges:
-        # Nothing is in an empty list; a named set without elements says so in both the plain and the negated form.
-        return f"@{_empty(table, kind, nft_type)}"
+def _ports(table: Table, ranges: tuple[PortRange, ...]) -> str:
     texts = [str(one.first) if one.first == one.last else f"{one.first}-{one.last}" for one in ranges]
-    if len(texts) == 1:
-        return texts[0]
-    return f"@{table.set_of(kind, f'type {nft_type}; flags interval', texts)}"
-
-
-def _empty(table: Table, kind: str, nft_type: str) -> str:
-    name = f"{kind}_none"
-    table.sets[name] = f"type {nft_type}; flags interval"
-    return name
+    return texts[0] if len(texts) == 1 else f"@{table.set_of('ports', 'type inet_service; flags interval', texts)}"
 
 
 def _addresses(

@@ -6,7 +6,7 @@ TPROXY's. A projection keeps the list's order; what it can't carry becomes `acce
 comes after the last rule it can carry is left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from intercept.backends.nft_match import Statement, Table, comment, in_cgroup, lines_of
@@ -179,13 +179,34 @@ def _zone_of_answers(plan: Plan) -> list[str]:
     return [f"meta l4proto udp udp sport {port} counter ct zone set {DNS_ZONE} accept {comment('dns-answers')}"]
 
 
-def text(name: str, table: Table, *, flags: str = "", stored: str = "") -> str:
-    """The table as `nft -f` reads it. `stored` goes into comments of a chain that no hook and no rule leads to."""
-    lines = [f"table inet {name} {{"]
-    if flags:
-        lines.append(f"\tflags {flags}")
-    for set_name, spec in table.sets.items():
+def sets_text(name: str, table: Table, which: Iterable[str], *, flags: str = "") -> str:
+    """Some sets of the table alone, as `nft -f` reads them."""
+    return "\n".join([*_opening(name, {one: table.sets[one] for one in which}, flags), "}"]) + "\n"
+
+
+def _opening(name: str, sets: dict[str, str], flags: str) -> list[str]:
+    lines = [f"table inet {name} {{", *([f"\tflags {flags}"] if flags else [])]
+    for set_name, spec in sets.items():
         lines += [f"\tset {set_name} {{", *(f"\t\t{part.strip()}" for part in spec.split("; ")), "\t}"]
+    return lines
+
+
+def with_ids(table: Table) -> dict[str, str]:
+    """The sets' specs with the elements of the id sets too, as a person would write them."""
+    return {
+        name: f"{spec}; elements = {{ {', '.join(f'{one.first}-{one.last}' for one in table.ids[name])} }}"
+        if table.ids.get(name)
+        else spec
+        for name, spec in table.sets.items()
+    }
+
+
+def text(name: str, table: Table, *, flags: str = "", stored: str = "") -> str:
+    """The table as `nft -f` reads it. `stored` goes into comments of a chain that no hook and no rule leads to.
+
+    Sets stand as they are in `table.sets`.
+    """
+    lines = _opening(name, table.sets, flags)
     # Chains that are led to come before those that lead there.
     for chain, (base, rules) in reversed(table.chains.items()):
         lines += [f"\tchain {chain} {{", *([f"\t\t{base}"] if base else []), *(f"\t\t{rule}" for rule in rules), "\t}"]

@@ -44,10 +44,15 @@ class Session:
         except OSError as error:
             raise Unsupported(f"libnftables can't be loaded: {error}") from None
         # A child that outlives us must not keep alive a table that is bound to us.
-        for fd in _netlink_fds() - before:
-            os.set_inheritable(fd, False)
+        (fd,) = _netlink_fds() - before
+        os.set_inheritable(fd, False)
+        self.socket = socket(fileno=os.dup(fd))
+        """The context's own socket, for what nft's text can't say. Its answers must be read to the last."""
         self._nft.set_stateless_output(True)
+        # Numbers only: for names nft would ask the name service, about each protocol of each rule.
+        self._nft.set_numeric_proto_output(True)
         self._nft.set_numeric_prio_output(True)
+        self._nft.set_numeric_symbol_output(True)
 
     def __enter__(self) -> "Session":
         return self
@@ -59,6 +64,7 @@ class Session:
 
     def close(self) -> None:
         # The binding frees its context, and so its socket, when the last reference goes.
+        self.socket.close()
         self._nft = None
 
     def run(self, text: str, what: str) -> str:

@@ -1,11 +1,12 @@
 """One `inet` table of ours, put in force, replaced and removed in one transaction each, by libnftables in process."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from intercept import runs
 from intercept.backends import nft_render
 from intercept.backends.contract import ALIVE_S, Held, InForce
+from intercept.backends.nft_elements import add_ids
 from intercept.backends.nft_listing import Listing, read_listing
 from intercept.backends.nft_match import Table
 from intercept.backends.nft_session import Rejected, Session
@@ -69,12 +70,30 @@ def _load(
     """One transaction that leaves exactly `plan`; then the seal, without which only drift detection is missing."""
     table = nft_render.build(plan)
     text = nft_render.text(name, table, flags=flags, stored=pack(document))
-    session.run(_clearing(name, table, old) + text, f"put table {name} in force")
+    try:
+        if table.ids:
+            # Named by content and led to by nothing yet, these change nothing until the transaction that uses them.
+            session.run(nft_render.sets_text(name, table, table.ids, flags=flags), f"make sets of table {name}")
+            add_ids(session.socket, name, table.ids)
+        session.run(_clearing(name, table, old) + text, f"put table {name} in force")
+    except CaptureError:
+        _forget_sets(session, name, table, old)
+        raise
     listing = _list(session, name)
     if listing is None:
         raise CaptureError(f"table {name} vanished just after it was put in force: another program flushed the ruleset")
     target = f"inet {name} {nft_render.SEAL}"
     session.run(f'add chain {target}\nadd rule {target} accept comment "{listing.digest}"\n', f"seal table {name}")
+
+
+def _forget_sets(session: Session, name: str, table: Table, old: Listing | None) -> None:
+    """Undo what was prepared. The error that led here is what the caller wants to see, so one more is not raised."""
+    with suppress(CaptureError):
+        if old is None:
+            session.run(f"delete table inet {name}\n", f"remove table {name}")
+        else:
+            made = [one for one in table.ids if one not in old.sets]
+            session.run("".join(f"delete set inet {name} {one}\n" for one in made), f"remove sets of table {name}")
 
 
 def _clearing(name: str, table: Table, old: Listing | None) -> str:
@@ -88,8 +107,13 @@ def _clearing(name: str, table: Table, old: Listing | None) -> str:
     lines = [f"flush table inet {name}"]
     kept = set(table.chains) & set(old.chains)
     lines += [f"delete chain inet {name} {chain}" for chain in old.chains if chain not in kept]
-    lines += [f"delete set inet {name} {one}" for one in old.sets if one != nft_render.ALIVE or one not in table.sets]
+    lines += [f"delete set inet {name} {one}" for one in old.sets if one not in _kept_sets(table)]
     return "\n".join(lines) + "\n"
+
+
+def _kept_sets(table: Table) -> set[str]:
+    """`alive` keeps what it knows of the proxy; sets of ids are named by their content."""
+    return {nft_render.ALIVE, *table.ids} & set(table.sets)
 
 
 class _Found:
@@ -130,6 +154,8 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
             drift = found.drift
             if drift and found.document is not None:
                 drift = (*drift, *_differences(found, expected(found.document)))
+        if not found.listing.chains:
+            return InForce(None, ("an interrupted init left a table without rules: run init or cleanup",), active=False)
         return InForce(found.document, drift, read_listing(counted).counters)
 
 
@@ -210,7 +236,9 @@ def _refresh(session: Session, name: str) -> None:
 
 
 def render(plan: Plan) -> str:
-    return nft_render.text("tidegate", nft_render.build(plan))
+    table = nft_render.build(plan)
+    table.sets = nft_render.with_ids(table)
+    return nft_render.text("tidegate", table)
 
 
 @contextmanager
@@ -230,7 +258,7 @@ def _scratch() -> str:
         f"table inet {_SCRATCH} {{\n"
         "set p {\ntype inet_service\nflags interval\nelements = { 1-2 }\n}\n"
         "chain o {\ntype nat hook output priority -100; policy accept;\n"
-        "meta skuid 1337 fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn redirect to :9\n}\n"
+        "fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn redirect to :9\n}\n"
         "chain g {\ntype filter hook prerouting priority -150; policy accept;\n"
         "ct state invalid drop\nmeta l4proto tcp reject with tcp reset\n}\n"
         "}\n"
