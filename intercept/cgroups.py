@@ -72,3 +72,12 @@ def exists(path: str) -> bool:
 def level(path: str) -> int:
     """How deep netfilter counts the folder: 1 just below the top."""
     return path.count("/") + 1
+
+
+def join(folder: str | Path) -> None:
+    """Put the calling process into `folder` (a full path). One write: it is safe between fork and exec."""
+    fd = os.open(os.path.join(folder, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"0")
+    finally:
+        os.close(fd)

@@ -13,6 +13,7 @@ COMMANDS = {
     "init": ("tidegate.init_cmd", "Put capture in force in this network namespace, then exit."),
     "cleanup": ("tidegate.cleanup_cmd", "Remove exactly what tidegate put into this network namespace."),
     "status": ("tidegate.status_cmd", "Tell what is in force, and whether it is still as it was put there."),
+    "check": ("tidegate.check_cmd", "Prove that the capture in force works, by probes through it."),
     "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
     "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.supervise import linux, scope
+from intercept import cgroups
+from tidegate.supervise import linux
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -78,7 +79,7 @@ def _become(argv: list[str], folder: Path, mask: Collection[int], supervisor: in
     """In the child, and it never returns."""
     stage = "scope"
     try:
-        scope.join(folder)
+        cgroups.join(folder)
         linux.die_with_parent()
         if os.getppid() != supervisor:
             os._exit(1)

@@ -9,11 +9,10 @@ import random
 import secrets
 from pathlib import Path
 
-from intercept import probing
+from intercept import cgroups, probing
 from intercept.explain import Connection
 from intercept.host import HostFacts, read_host
 from intercept.rules import Plan
-from tidegate.supervise import scope
 from tidegate.supervise.sidecar import Sidecar
 
 CONNECT_S = 3.0
@@ -41,7 +40,7 @@ def _proven(version: int, plan: Plan, host: HostFacts, sidecar: Sidecar, folder:
     for target in probing.outbound_targets(plan, version, host, caller, random.SystemRandom()):
         token = secrets.token_hex(16)
         sidecar.request("expect-probe", destination=str(target), token=token)
-        result = probing.connect(target, lambda: scope.join(folder), CONNECT_S)
+        result = probing.connect(target, lambda: cgroups.join(folder), CONNECT_S)
         if result.outcome is probing.Outcome.NO_ROUTE:
             continue
         if result.answer.strip() != token.encode():

@@ -90,15 +90,6 @@ def abandoned(below: Path) -> list[Path]:
     return found
 
 
-def join(folder: Path) -> None:
-    """Put the calling process into `folder`. One write: it is safe between fork and exec."""
-    fd = os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, b"0")
-    finally:
-        os.close(fd)
-
-
 def remove(root: Path) -> None:
     if not root.exists():
         return

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tidegate.supervise import linux, scope
+from intercept import cgroups
+from tidegate.supervise import linux
 
 READY_S = 10.0
 REQUEST_S = 5.0
@@ -128,7 +129,7 @@ class Sidecar:
 
 
 def _in_child(folder: Path) -> None:
-    scope.join(folder)
+    cgroups.join(folder)
     linux.die_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.chdir("/")

@@ -1,0 +1,111 @@
+"""Does a DNS question reach the proxy's DNS port? Answered by ourselves where nobody listens there."""
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+QUESTION = bytes.fromhex("7467010000010000000000000474696465 04676174650000010001".replace(" ", ""))
+"""A query for tide.gate, type A, with the id `tg`."""
+
+
+def ask(server: str, protocol: str, port: int, prepare: Callable[[], None], timeout_s: float) -> tuple[bool, str]:
+    """Ask `server`:53 from a forked process after `prepare`; whether it came to the DNS listener, and what was seen.
+
+    Where somebody listens on `port` already, an answer of any kind is taken for theirs: only a captured question to
+    this server can be answered at all, because nobody serves DNS at the address asked.
+    """
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    stand_in = _stand_in(family, kind, port)
+    news, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(news)
+        _ask((family, kind), server, prepare, timeout_s, tell)
+    os.close(tell)
+    try:
+        return _await(news, stand_in, timeout_s)
+    finally:
+        os.close(news)
+        if stand_in is not None:
+            stand_in.close()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _await(news: int, stand_in: socket.socket | None, timeout_s: float) -> tuple[bool, str]:
+    reached = False
+    deadline = time.monotonic() + 2 * timeout_s
+    while (left := deadline - time.monotonic()) > 0:
+        watched = [news] if stand_in is None else [news, stand_in.fileno()]
+        ready, _, _ = select.select(watched, [], [], left)
+        if stand_in is not None and stand_in.fileno() in ready:
+            reached = _answer(stand_in) or reached
+        if news in ready:
+            told = os.read(news, 512).decode()
+            if told != "answered":
+                return False, f"the question was not answered: {told or 'the prober ended'}"
+            if stand_in is None:
+                return True, "the DNS listener answered"
+            return reached, "a listener of our own got the question" if reached else "somebody else answered"
+    return False, "no answer in time"
+
+
+def _answer(stand_in: socket.socket) -> bool:
+    """Answer one question with itself; whether it was ours."""
+    if stand_in.type is socket.SOCK_DGRAM:
+        question, asker = stand_in.recvfrom(512)
+        stand_in.sendto(question, asker)
+        return question == QUESTION
+    accepted, _ = stand_in.accept()
+    with accepted:
+        accepted.settimeout(1)
+        question = accepted.recv(512)
+        accepted.sendall(question)
+        return question[2:] == QUESTION
+
+
+def _ask(
+    over: tuple[socket.AddressFamily, socket.SocketKind],
+    server: str,
+    prepare: Callable[[], None],
+    timeout_s: float,
+    tell: int,
+) -> None:
+    """In the child, and it never returns."""
+    family, kind = over
+    try:
+        prepare()
+        with socket.socket(family, kind) as asker:
+            asker.settimeout(timeout_s)
+            asker.connect((server, 53))
+            asker.sendall(QUESTION if kind is socket.SOCK_DGRAM else len(QUESTION).to_bytes(2) + QUESTION)
+            answer = asker.recv(512)
+            os.write(tell, b"answered" if answer else b"closed without an answer")
+    except OSError as error:
+        os.write(tell, str(error).encode()[:500])
+    finally:
+        os._exit(0)
+
+
+def _stand_in(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> socket.socket | None:
+    """A socket on the DNS port, or None: somebody has it already."""
+    listener = socket.socket(family, kind)
+    if kind is socket.SOCK_STREAM:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        # Where captured questions arrive. A wildcard socket would answer from whatever address routing prefers.
+        listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
+        if kind is socket.SOCK_STREAM:
+            listener.listen()
+    except OSError:
+        listener.close()
+        return None
+    return listener
