@@ -61,6 +61,8 @@ struct tg_relay {
     int unsent; /* after a failure: what the surviving side's kernel buffer had not sent at the last look */
     int reason;
     int error;
+    bool begun;  /* out of the mailbox */
+    bool doomed; /* to be aborted as soon as it has begun */
     bool queued; /* on the ready list */
     bool done;
 };
@@ -161,6 +163,7 @@ void relay_begin(struct tg_worker *worker, struct tg_relay *relay);
 void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uint32_t events);
 void relay_run(struct tg_worker *worker, struct tg_relay *relay);
 void relay_timer(struct tg_worker *worker, struct tg_relay *relay);
+void relay_abort(struct tg_worker *worker, struct tg_relay *relay);
 void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error);
 /* A side's socket failed: what it sent is still owed to the other side, what was meant for it is void. */
 void relay_side_failed(struct tg_worker *worker, struct tg_relay *relay, int side, int error);

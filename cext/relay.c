@@ -85,6 +85,11 @@ static void schedule(struct tg_worker *worker, struct tg_relay *relay)
 
 void relay_begin(struct tg_worker *worker, struct tg_relay *relay)
 {
+    relay->begun = true;
+    if (relay->doomed) {
+        relay_end(worker, relay, TG_ABORTED, 0);
+        return;
+    }
     for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
         struct epoll_event event = {
             .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
@@ -201,6 +206,16 @@ void relay_timer(struct tg_worker *worker, struct tg_relay *relay)
         }
         schedule(worker, relay);
     }
+}
+
+void relay_abort(struct tg_worker *worker, struct tg_relay *relay)
+{
+    /* It may have been submitted after the mailbox was emptied and be in there still: ended now, it would stand in two
+     * queues. */
+    if (relay->begun)
+        relay_end(worker, relay, TG_ABORTED, 0);
+    else
+        relay->doomed = true;
 }
 
 void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error)

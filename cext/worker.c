@@ -91,7 +91,7 @@ static void take_messages(struct tg_worker *worker)
         node = next;
     }
     for (struct tg_relay *relay; (relay = registry_next_abort(&worker->registry)) != NULL;)
-        relay_end(worker, relay, TG_ABORTED, 0);
+        relay_abort(worker, relay);
 }
 
 static void fire_timers(struct tg_worker *worker)

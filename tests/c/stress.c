@@ -107,6 +107,26 @@ static void make_pair(int pair[2], bool tcp)
     }
 }
 
+static void act(struct subject *it)
+{
+    if (it->acted || it->steps_left-- > 0)
+        return;
+    it->acted = true;
+    if (it->plan == RESET) {
+        const struct linger now = {.l_onoff = 1};
+        struct peer *peer = &it->peer[faults_random(2)];
+        if (peer->fd < 0)
+            return;
+        setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        close(peer->fd);
+        peer->fd = -1;
+    } else if (it->plan == ABORT) {
+        const int error = tg_engine_abort(engine, it->handle);
+        if (error < 0 && error != -ENOENT)
+            fail("abort: %s", strerror(-error));
+    }
+}
+
 static void begin(int driver, int index)
 {
     struct subject *it = &subjects[driver][index];
@@ -141,6 +161,11 @@ static void begin(int driver, int index)
             fail("relay: %s", strerror(-error));
     atomic_fetch_add(&submitted, 1);
     it->running = true;
+    /* At once: the worker may not even have begun. */
+    if (it->plan == ABORT && faults_random(2) == 0) {
+        it->steps_left = 0;
+        act(it);
+    }
 }
 
 /* Some bytes out; false when there is nothing more to do. */
@@ -181,26 +206,6 @@ static void read_some(struct subject *it, int end)
         peer->saw_end = true;
     } else if (errno == ECONNRESET || errno == EPIPE) {
         peer->saw_end = true;
-    }
-}
-
-static void act(struct subject *it)
-{
-    if (it->acted || it->steps_left-- > 0)
-        return;
-    it->acted = true;
-    if (it->plan == RESET) {
-        const struct linger now = {.l_onoff = 1};
-        struct peer *peer = &it->peer[faults_random(2)];
-        if (peer->fd < 0)
-            return;
-        setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-        close(peer->fd);
-        peer->fd = -1;
-    } else if (it->plan == ABORT) {
-        const int error = tg_engine_abort(engine, it->handle);
-        if (error < 0 && error != -ENOENT)
-            fail("abort: %s", strerror(-error));
     }
 }
 
