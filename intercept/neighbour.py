@@ -45,6 +45,15 @@ class Neighbour:
             os.close(fd)
 
 
+    def route_to(self, address: Address) -> None:
+        """Make `address` somebody behind the neighbour, for as long as the link stands. Only for one without a route."""
+        from pyroute2 import IPRoute
+
+        with IPRoute() as here:
+            bits = 32 if address.version == 4 else 128
+            here.route("add", dst=f"{address}/{bits}", gateway=str(self.far[address.version]))
+
+
 @contextmanager
 def neighbour(versions: tuple[int, ...]) -> Iterator[Neighbour]:
     """Make one with addresses of these IP versions. It and its link are gone afterwards, also when this process dies:
