@@ -5,9 +5,12 @@ that a flag, a Capture document and a pod annotation are judged by the same rule
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from intercept.intent import Intent
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +70,22 @@ def raw_flags(given: dict[str, Any]) -> dict[str, Any]:
         if value not in (None, (), False):
             flags[flag] = value
     return flags
+
+
+def intent_of(flags: dict[str, Any]) -> "Intent":
+    """The intent that these flags ask for. Raises BadInput, naming the flag and the token."""
+    from intercept.from_flags import intent_from_flags
+
+    if "--cgroup" not in flags:
+        return intent_from_flags(flags)
+    from intercept import cgroups
+    from intercept.errors import BadInput
+
+    mount = cgroups.find_mount_point()
+    intent = intent_from_flags(flags, cgroup_mount=None if mount is None else str(mount))
+    if mount is not None and intent.cgroup is not None and not cgroups.exists(intent.cgroup):
+        raise BadInput("--cgroup", flags["--cgroup"], f"a cgroup v2 folder that exists below {mount}")
+    return intent
 
 
 def netns_option(command: F) -> F:

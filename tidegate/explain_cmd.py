@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tidegate.capture_options import intent_options, json_option, netns_option, raw_flags
+from tidegate.capture_options import intent_of, intent_options, json_option, netns_option, raw_flags
 
 intent_only = click.option("--intent-only", is_flag=True, help="judge the flags given here, not what is in force")
 destination = click.option("--dst", required=True, metavar="IP:PORT", help="where the connection goes")
@@ -47,7 +47,7 @@ def inbound(**given: Any) -> None:
 
 def _explain(direction: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
     from intercept import capture
-    from intercept.from_flags import connection_from_flags, intent_from_flags
+    from intercept.from_flags import connection_from_flags
     from tidegate.netns import enter
 
     flags = raw_flags(given)
@@ -55,7 +55,7 @@ def _explain(direction: str, names: tuple[str, ...], given: dict[str, Any]) -> N
     if flags and not given["intent_only"]:
         raise click.UsageError(f"{next(iter(flags))} describes an intent: it needs --intent-only")
     enter(given["netns"])
-    decision = capture.explain(connection, intent_from_flags(flags) if given["intent_only"] else None)
+    decision = capture.explain(connection, intent_of(flags) if given["intent_only"] else None)
     if given["as_json"]:
         click.echo(json.dumps(decision.as_dict()))
         return

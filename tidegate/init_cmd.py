@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tidegate.capture_options import intent_options, json_option, netns_option, raw_flags, wait_option
+from tidegate.capture_options import intent_of, intent_options, json_option, netns_option, raw_flags, wait_option
 
 
 @click.command()
@@ -20,9 +20,9 @@ def init(netns: str | None, wait: str, dry_run: bool, as_json: bool, **given: An
     Applying the same again changes nothing; applying something else replaces it in one step.
     """
     from intercept import capture
-    from intercept.from_flags import intent_from_flags, seconds
+    from intercept.from_flags import seconds
 
-    intent = intent_from_flags(raw_flags(given))
+    intent = intent_of(raw_flags(given))
     wait_s = seconds("--wait", wait)
     if netns is not None:
         from tidegate.netns import enter

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tidegate.capture_options import intent_options, netns_option, raw_flags, wait_option
+from tidegate.capture_options import intent_of, intent_options, netns_option, raw_flags, wait_option
 
 OWN_FAILURE = 125
 
@@ -25,10 +25,10 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
     cannot be executed, 125 when tidegate failed before CMD started.
     """
     from intercept.errors import BadInput
-    from intercept.from_flags import intent_from_flags, seconds
+    from intercept.from_flags import seconds
 
     flags = raw_flags(given)
-    intent = intent_from_flags(flags)
+    intent = intent_of(flags)
     wait_s = seconds("--wait", wait)
     if "--cgroup" in flags:
         raise BadInput("--cgroup", flags["--cgroup"], "`run` makes a cgroup of its own; use `init` to capture a folder")
