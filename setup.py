@@ -2,4 +2,4 @@
 
 from setuptools import setup
 
-setup(cffi_modules=["cext/build_engine.py:ffibuilder"])
+setup(cffi_modules=["cext/build_engine.py:ffibuilder", "cext/build_libbpf.py:ffibuilder"])

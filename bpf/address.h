@@ -15,17 +15,27 @@ static __always_inline void address_v4(__u32 out[4], __u32 v4)
     out[3] = v4;
 }
 
+/* 1 for 0, else 0, without a jump: each jump on an address doubles what the verifier has to follow. */
+static __always_inline __u32 is_zero(__u32 value)
+{
+    __u64 wide = value;
+    wide -= 1;
+    asm volatile("" : "+r"(wide)); /* else clang turns it back into a comparison and a jump */
+    return wide >> 63;
+}
+
 static __always_inline bool address_is_v4(const __u32 a[4])
 {
-    return a[0] == 0 && a[1] == 0 && a[2] == TG_MAPPED;
+    return is_zero(a[0] | a[1] | (a[2] ^ TG_MAPPED));
 }
 
 /* connect() to the unspecified address means loopback in Linux, so it counts as such. */
 static __always_inline bool address_is_loopback(const __u32 a[4])
 {
-    if (address_is_v4(a))
-        return (bpf_ntohl(a[3]) >> 24) == 127 || a[3] == 0;
-    return a[0] == 0 && a[1] == 0 && a[2] == 0 && (a[3] == 0 || a[3] == bpf_htonl(1));
+    __u32 last = bpf_ntohl(a[3]);
+    __u32 v4 = is_zero(a[0] | a[1] | (a[2] ^ TG_MAPPED)) & (is_zero(last >> 24 ^ 127) | is_zero(last));
+    __u32 v6 = is_zero(a[0] | a[1] | a[2]) & is_zero(last >> 1);
+    return v4 | v6;
 }
 
 static __always_inline __u16 address_family(const __u32 a[4])

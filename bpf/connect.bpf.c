@@ -8,11 +8,12 @@ int connect4(struct bpf_sock_addr *ctx)
     __u32 address[4], loopback[4];
     __u16 listener = 0;
     read_v4(ctx, address);
-    if (dial(ctx, address, true, &listener)) {
+    enum course course = dial(ctx, address, true, &listener);
+    if (course == TG_STEER) {
         address_loopback(loopback, true);
         write_v4(ctx, loopback, listener);
     }
-    return 1;
+    return course == TG_REFUSE ? refuse() : 1;
 }
 
 SEC("cgroup/connect6")
@@ -21,11 +22,12 @@ int connect6(struct bpf_sock_addr *ctx)
     __u32 address[4], loopback[4];
     __u16 listener = 0;
     read_v6(ctx, address);
-    if (dial(ctx, address, true, &listener)) {
+    enum course course = dial(ctx, address, true, &listener);
+    if (course == TG_STEER) {
         address_loopback(loopback, address_is_v4(address));
         write_v6(ctx, loopback, listener);
     }
-    return 1;
+    return course == TG_REFUSE ? refuse() : 1;
 }
 
 TG_LICENSE;

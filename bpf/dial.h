@@ -6,9 +6,12 @@
 #ifndef TIDEGATE_DIAL_H
 #define TIDEGATE_DIAL_H
 
+#include "features.h"
 #include "outbound.h"
 #include "sockaddr.h"
 #include "state.h"
+
+#define ECONNREFUSED 111
 
 static __always_inline bool listening(struct bpf_sock_addr *ctx, bool v4, __u16 port, bool tcp)
 {
@@ -38,64 +41,81 @@ static __always_inline void read_source(struct bpf_sock *sk, __u32 out[4])
     address_from_ctx(out, sk->family == AF_INET, sk->src_ip4, sk->src_ip6);
 }
 
+/* Remembers on the socket what it asked for. False: out of memory. */
+static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, __u16 listener)
+{
+    struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!asked)
+        return false;
+    __builtin_memset(&asked->flow, 0, sizeof(asked->flow));
+    __builtin_memcpy(asked->wanted.address, d->address, sizeof(asked->wanted.address));
+    asked->wanted.port = d->port;
+    asked->wanted.family = address_family(d->address);
+    /* Until the SYN leaves, only these two are known; a peer that is another is none of ours. */
+    address_loopback(asked->flow.listener, address_is_v4(d->address));
+    asked->flow.listener_port = listener;
+    return true;
+}
+
+/* While capture moves to another cgroup, the hook may hang on two folders of one path and run twice for one connect():
+ * the second run finds what the first one wrote. A client port means that this was an earlier connection's. */
+static __always_inline bool steered_just_now(struct bpf_sock *sk, const struct dial *d)
+{
+    struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
+    return asked && !asked->flow.client_port && asked->flow.listener_port == d->port &&
+           address_equal(asked->flow.listener, d->address);
+}
+
 /*
- * True: send it to `listener` on the loopback address of `address`'s family instead; what was asked is remembered on
- * the socket. False: leave it alone; nothing is remembered. sets_peer: a connect(), after which an earlier answer to
+ * TG_STEER: send it to `listener` on the loopback address of `address`'s family instead; what was asked is remembered
+ * on the socket. Otherwise leave it alone, or refuse it. sets_peer: a connect(), after which an earlier answer to
  * "where did this socket want to go" is void.
  */
-static __always_inline bool dial(struct bpf_sock_addr *ctx, const __u32 address[4], bool sets_peer, __u16 *listener)
+static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 address[4], bool sets_peer,
+                                        __u16 *listener)
 {
     struct selected s = {};
-    struct outbound_verdict v;
     struct dial d = {};
     struct bpf_sock *sk = ctx->sk;
+    enum course course = TG_DIRECT;
 
     if (!sk)
-        return false;
-    if (!select_policy(&s) || bpf_get_netns_cookie(ctx) != s.policy->netns_cookie)
-        goto direct;
-    if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
-        goto direct;
+        return TG_DIRECT;
+    if ((ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_UDP) && select_policy(&s) &&
+        bpf_get_netns_cookie(ctx) == s.policy->netns_cookie) {
+        __u64 owner = bpf_get_current_uid_gid();
+        d.tcp = ctx->protocol == IPPROTO_TCP;
+        d.port = bpf_ntohs((__u16)ctx->user_port);
+        d.uid = (__u32)owner;
+        d.gid = owner >> 32;
+        d.mark = sk->mark;
+        __builtin_memcpy(d.address, address, sizeof(d.address));
+        read_source(sk, d.source);
 
-    bool v4 = address_is_v4(address);
-    __u64 owner = bpf_get_current_uid_gid();
-    d.tcp = ctx->protocol == IPPROTO_TCP;
-    d.port = bpf_ntohs((__u16)ctx->user_port);
-    d.uid = (__u32)owner;
-    d.gid = owner >> 32;
-    d.mark = sk->mark;
-    __builtin_memcpy(d.address, address, sizeof(d.address));
-    read_source(sk, d.source);
-
-    v = flagged(&s, TG_NO_IPV6) && !v4 ? outbound_direct(TG_RULE_OUT_NO_IPV6) : outbound_decide(&s, &d);
-    if (v.steer && v.listener && flagged(&s, TG_WHEN_DOWN_OPEN) && !listening(ctx, v4, v.listener, d.tcp))
-        v = outbound_direct(TG_RULE_OUT_DOWN);
-    count(v.rule);
-    if (!v.steer)
-        goto direct;
-    if (v.listener) {
-        struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-        if (!asked) {
-            /* Out of memory. The listener could not tell where it goes, so it is refused rather than misdirected. */
-            count(TG_RULE_LOST_DESTINATION);
-            v.listener = 0;
-        } else {
-            __builtin_memset(&asked->flow, 0, sizeof(asked->flow));
-            __builtin_memcpy(asked->wanted.address, address, sizeof(asked->wanted.address));
-            asked->wanted.port = d.port;
-            asked->wanted.family = address_family(address);
-            /* Until the SYN leaves, only these two are known; a peer that is another is none of ours. */
-            address_loopback(asked->flow.listener, v4);
-            asked->flow.listener_port = v.listener;
-        }
+        verdict_t v = outbound_forget(&s, outbound_decide(&s, &d));
+        if (course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&
+            !listening(ctx, address_is_v4(address), listener_of(v), d.tcp))
+            v = outbound(TG_DIRECT, TG_RULE_OUT_DOWN, 0);
+        /* A listener that can't be told the destination would have to refuse: better at once. */
+        if (course_of(v) == TG_STEER && !remember(sk, &d, listener_of(v)))
+            v = outbound(TG_REFUSE, TG_RULE_LOST_DESTINATION, 0);
+        if (course_of(v) == TG_REFUSE && steered_just_now(sk, &d))
+            return TG_DIRECT;
+        count(v & 0xff);
+        course = course_of(v);
+        *listener = listener_of(v);
     }
-    *listener = v.listener;
-    return true;
-
-direct:
-    if (sets_peer)
+    if (course != TG_STEER && sets_peer)
         bpf_sk_storage_delete(&tg_asked_by, sk);
-    return false;
+    return course;
+}
+
+/* What a hook returns for TG_REFUSE. Before 5.18 the caller gets EPERM. */
+static __always_inline int refuse(void)
+{
+    if (has(TG_FEATURE_SET_RETVAL))
+        bpf_set_retval(-ECONNREFUSED);
+    return 0;
 }
 
 #endif

@@ -16,18 +16,11 @@ struct {
     __type(value, __u32);
 } tg_active SEC(".maps");
 
-struct tg_policy_bank {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __uint(key_size, sizeof(__u32)); /* by size: clang leaves types that only an inner map names undefined */
-    __uint(value_size, sizeof(struct tg_policy));
-};
-
 struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 2);
     __type(key, __u32);
-    __array(values, struct tg_policy_bank);
+    __type(value, struct tg_policy);
 } tg_policies SEC(".maps");
 
 struct tg_net_bank {
@@ -68,12 +61,9 @@ static __always_inline bool select_policy(struct selected *out)
     if (bank == 0)
         return false;
     bank -= 1;
-    void *policies = bpf_map_lookup_elem(&tg_policies, &bank);
+    out->policy = bpf_map_lookup_elem(&tg_policies, &bank);
     out->nets = bpf_map_lookup_elem(&tg_nets, &bank);
-    if (!policies || !out->nets)
-        return false;
-    out->policy = bpf_map_lookup_elem(policies, &zero);
-    return out->policy;
+    return out->policy && out->nets;
 }
 
 static __always_inline bool flagged(const struct selected *s, enum tg_flag flag)

@@ -8,13 +8,18 @@
 
 #define LO_IFINDEX 1
 
-static __always_inline bool give_to(struct bpf_sk_lookup *ctx, __u32 first)
+static __always_inline bool give_to(struct bpf_sk_lookup *ctx, __u32 first, __u16 port)
 {
     for (__u32 i = 0; i < TG_SLOTS; i++) {
         __u32 slot = first + i;
         struct bpf_sock *sk = bpf_map_lookup_elem(&tg_inbound, &slot);
         if (!sk)
             continue;
+        /* Registered under an earlier policy with another port: not ours any more, though it may live on. */
+        if (sk->src_port != port) {
+            bpf_sk_release(sk);
+            continue;
+        }
         /* Fails for an IPv6-only listener and an IPv4 client. Workers that share the port are chosen among by the
          * kernel's own SO_REUSEPORT hash. */
         long failed = bpf_sk_assign(ctx, sk, 0);
@@ -83,20 +88,21 @@ int inbound(struct bpf_sk_lookup *ctx)
         return decided(TG_RULE_IN_LOCAL, SK_PASS);
     if (is_own(&s, remote))
         return decided(TG_RULE_IN_LOCAL, SK_PASS);
+    if (flagged(&s, TG_IN_SCOPED) && !in_scope(local, port))
+        return decided(TG_RULE_IN_SCOPE, SK_PASS);
     if (port_in(&s, TG_PORTS_IN_EXCLUDE, port))
         return decided(TG_RULE_IN_EXCLUDE_PORT, SK_PASS);
     if (flagged(&s, TG_IN_EXCLUDES) && net_has(&s, TG_IN_EXCLUDE, remote))
         return decided(TG_RULE_IN_EXCLUDE_CIDR, SK_PASS);
-    if (port == s.policy->telemetry_port)
-        return decided(TG_RULE_IN_TELEMETRY, SK_PASS);
     /* Dialled straight to a listener: refused, for it would be asked to call itself. */
     if (is_listener(&s, port))
         return decided(TG_RULE_IN_LISTENER, SK_DROP);
+    if (port == s.policy->telemetry_port)
+        return decided(TG_RULE_IN_TELEMETRY, SK_PASS);
     if (!port_in(&s, TG_PORTS_IN_INCLUDE, port))
         return decided(TG_RULE_IN_DEFAULT, SK_PASS);
-    if (flagged(&s, TG_IN_SCOPED) && !in_scope(local, port))
-        return decided(TG_RULE_IN_SCOPE, SK_PASS);
-    if ((ctx->family == AF_INET && give_to(ctx, 0)) || give_to(ctx, TG_SLOTS))
+    if ((ctx->family == AF_INET && give_to(ctx, 0, s.policy->inbound_port)) ||
+        give_to(ctx, TG_SLOTS, s.policy->inbound_port))
         return decided(TG_RULE_IN_INCLUDE_PORT, SK_PASS);
     /* No proxy listens. Open: the workload's own socket answers. Closed: refused at once, by a reset. */
     return decided(TG_RULE_IN_DOWN, flagged(&s, TG_WHEN_DOWN_OPEN) ? SK_PASS : SK_DROP);

@@ -9,11 +9,12 @@ int sendmsg4(struct bpf_sock_addr *ctx)
     __u32 address[4], loopback[4];
     __u16 listener = 0;
     read_v4(ctx, address);
-    if (dial(ctx, address, false, &listener)) {
+    enum course course = dial(ctx, address, false, &listener);
+    if (course == TG_STEER) {
         address_loopback(loopback, true);
         write_v4(ctx, loopback, listener);
     }
-    return 1;
+    return course == TG_REFUSE ? refuse() : 1;
 }
 
 SEC("cgroup/sendmsg6")
@@ -22,11 +23,12 @@ int sendmsg6(struct bpf_sock_addr *ctx)
     __u32 address[4], loopback[4];
     __u16 listener = 0;
     read_v6(ctx, address);
-    if (dial(ctx, address, false, &listener)) {
+    enum course course = dial(ctx, address, false, &listener);
+    if (course == TG_STEER) {
         address_loopback(loopback, false);
         write_v6(ctx, loopback, listener);
     }
-    return 1;
+    return course == TG_REFUSE ? refuse() : 1;
 }
 
 TG_LICENSE;

@@ -27,8 +27,9 @@ enum tg_kind {
     TG_EXEMPT_GID = 8,
     TG_INCLUDE_GID = 9,
     TG_EXCLUDE_GID = 10,
-    TG_USER_CLASS = 11, /* uid -> class of users that share their --exclude-outbound-for */
-    TG_CLASS_PORT = 12, /* class, protocol, port */
+    TG_USER_CLASS = 11,      /* uid -> class of users that share their --exclude-outbound-for */
+    TG_CLASS_PORT = 12,      /* class, protocol, port */
+    TG_LOOPBACK_LISTED = 13, /* those of --include-outbound-cidrs that lie within loopback */
 };
 
 enum tg_port_set {
@@ -61,34 +62,40 @@ enum tg_flag {
     TG_OUT_PORTS = 1 << 18,      /* --include-outbound-ports */
 };
 
-/* What a decision rested on; also the index of its counter. `bpf.layout.RULES` gives them their names. */
+/* What a decision rested on; also the index of its counter. `bpf.layout.RULES` has their names: a plan's own. */
 enum tg_rule {
-    TG_RULE_OUT_FOREIGN = 0, /* another network namespace's socket, or another protocol: not counted */
-    TG_RULE_OUT_EXCLUDE_PORT,
+    TG_RULE_OUT_EXCLUDE_PORT = 0,
     TG_RULE_OUT_LISTENER,
-    TG_RULE_OUT_EXEMPT,
-    TG_RULE_OUT_HAIRPIN,
+    TG_RULE_OUT_LISTENER_DNS,
+    TG_RULE_OUT_EXEMPT_SOURCE,
+    TG_RULE_OUT_EXEMPT_UID,
+    TG_RULE_OUT_EXEMPT_GID,
+    TG_RULE_OUT_EXEMPT_MARK,
+    TG_RULE_OUT_HAIRPIN_UID,
+    TG_RULE_OUT_HAIRPIN_GID,
+    TG_RULE_OUT_HAIRPIN_MARK,
     TG_RULE_OUT_USER_PORT,
-    TG_RULE_OUT_GID,
+    TG_RULE_OUT_INCLUDE_GID,
+    TG_RULE_OUT_EXCLUDE_GID,
     TG_RULE_OUT_EXCLUDE_CIDR,
     TG_RULE_OUT_DNS,
+    TG_RULE_OUT_UDP,
     TG_RULE_OUT_SELF,
     TG_RULE_OUT_LOOPBACK,
-    TG_RULE_OUT_LOOPBACK_LISTED,
     TG_RULE_OUT_INCLUDE_PORT,
     TG_RULE_OUT_INCLUDE_CIDR,
     TG_RULE_OUT_DEFAULT,
     TG_RULE_OUT_DOWN,
     TG_RULE_OUT_NO_IPV6,
     TG_RULE_IN_LOCAL,
+    TG_RULE_IN_SCOPE,
     TG_RULE_IN_EXCLUDE_PORT,
     TG_RULE_IN_EXCLUDE_CIDR,
-    TG_RULE_IN_TELEMETRY,
     TG_RULE_IN_LISTENER,
+    TG_RULE_IN_TELEMETRY,
     TG_RULE_IN_INCLUDE_PORT,
     TG_RULE_IN_DEFAULT,
     TG_RULE_IN_DOWN,
-    TG_RULE_IN_SCOPE,
     TG_RULE_LOST_DESTINATION, /* a steered connection whose original destination could not be kept */
     TG_RULES,
 };
@@ -96,7 +103,7 @@ enum tg_rule {
 /* Optional helpers and context fields; each object gets the set that the loader found, before it is verified. */
 enum tg_feature {
     TG_FEATURE_SOCKOPS_NETNS = 1 << 0,   /* bpf_get_netns_cookie in sockops (5.15) */
-    TG_FEATURE_SET_RETVAL = 1 << 1,      /* bpf_set_retval in getsockopt (5.18) */
+    TG_FEATURE_SET_RETVAL = 1 << 1,      /* bpf_set_retval in cgroup hooks (5.18) */
     TG_FEATURE_INGRESS_IFINDEX = 1 << 2, /* bpf_sk_lookup.ingress_ifindex (5.17) */
 };
 
@@ -108,6 +115,8 @@ struct tg_policy {
     __u16 inbound_port;
     __u16 dns_port; /* 0: DNS is not captured and this port is a port like any other */
     __u16 telemetry_port;
+    __u32 zero; /* always 0, which the verifier does not know: see outbound.h */
+    __u32 unused;
     __u64 ports[TG_PORT_SETS][TG_PORT_WORDS];
 };
 

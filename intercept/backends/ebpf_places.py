@@ -1,0 +1,93 @@
+"""Where the hooks hang: this network namespace, the captured cgroup, the top of the cgroup namespace."""
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from intercept.cgroups import find_mount_point
+from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
+
+_SO_NETNS_COOKIE = 71
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
+_FSCONFIG_CMD_CREATE = 6
+_CLOEXEC = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Open directories and the namespace, as descriptors that `open_places` closes. cookie: of the namespace."""
+
+    netns: int
+    cookie: int
+    top: int
+    workload: int
+
+
+def netns_cookie() -> int:
+    """Unique for as long as the host runs, unlike the namespace's inode. Raises Unsupported before Linux 5.14."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            (cookie,) = struct.unpack("=Q", one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))
+        except OSError as error:
+            raise Unsupported(
+                f"ebpf mode needs SO_NETNS_COOKIE, which came with Linux 5.14 ({error.strerror})"
+            ) from error
+    return int(cookie)
+
+
+@contextmanager
+def open_places(cgroup: str | None) -> Iterator[Places]:
+    """For the length of a `with` block. Raises Unsupported without cgroup v2, CaptureError without that folder."""
+    opened: list[int] = []
+    try:
+        opened.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        opened.append(_open_top())
+        opened.append(_open_workload(opened[1], cgroup))
+        yield Places(opened[0], netns_cookie(), opened[1], opened[2])
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _open_top() -> int:
+    mounted = find_mount_point()
+    if mounted is not None:
+        return os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return _open_unmounted()
+
+
+def _open_workload(top: int, cgroup: str | None) -> int:
+    try:
+        return os.open(cgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+    except OSError as error:
+        raise CaptureError(f"--cgroup {cgroup}: {error.strerror}: it must be a folder of cgroup v2") from error
+
+
+def _open_unmounted() -> int:
+    """cgroup v2 without a mount point: cgroup v1 hosts, and where `ip netns exec` has hidden /sys. Linux 5.2."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *args: object) -> int:
+        result: int = libc.syscall(ctypes.c_long(number), *args)
+        if result < 0:
+            code = ctypes.get_errno()
+            if code in (1, 13):
+                raise PrivilegeMissing("CAP_SYS_ADMIN", "reach cgroup v2, which is not mounted here")
+            raise Unsupported(f"ebpf mode needs cgroup v2, which is not mounted and can't be ({os.strerror(code)})")
+        return result
+
+    context = call(_FSOPEN, b"cgroup2", ctypes.c_uint(_CLOEXEC))
+    try:
+        call(_FSCONFIG, context, ctypes.c_uint(_FSCONFIG_CMD_CREATE), None, None, 0)
+        mount = call(_FSMOUNT, context, ctypes.c_uint(_CLOEXEC), 0)
+    finally:
+        os.close(context)
+    try:
+        # A mount's own descriptor is opened O_PATH, which attaching doesn't take.
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
+    finally:
+        os.close(mount)
