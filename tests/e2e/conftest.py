@@ -77,12 +77,12 @@ class Runner:
             inside(self.network.app, *command), input=stdin, stdout=subprocess.PIPE, check=True, timeout=60
         ).stdout
 
-    def run(self, *command: str, stdin: bytes = b"", flags: tuple[str, ...] = ()) -> Ran:
+    def run(self, *command: str, stdin: bytes = b"", flags: tuple[str, ...] = (), timeout: float = 100) -> Ran:
         report = self.folder / "report.json"
         report.unlink(missing_ok=True)
         done = subprocess.run(
             self.argv(*command, flags=("--report", str(report), *flags)),
-            input=stdin, capture_output=True, check=False, timeout=100, env=ENVIRONMENT,
+            input=stdin, capture_output=True, check=False, timeout=timeout, env=ENVIRONMENT,
         )  # fmt: skip
         document = json.loads(report.read_text()) if report.exists() else None
         return Ran(done.stdout, done.stderr, done.returncode, document)

@@ -47,9 +47,9 @@ def test_curl_of_a_body_that_fills_every_buffer(runner: Runner) -> None:
 @pytest.mark.usefixtures("nginx")
 def test_a_v4_mapped_destination_is_reported_as_ipv4(runner: Runner) -> None:
     script = (
-        "import socket; s = socket.create_connection(('::ffff:{}', 80)); "
+        f"import socket; s = socket.create_connection(('::ffff:{PEER4}', 80)); "
         "s.sendall(b'GET /hello HTTP/1.0\\r\\n\\r\\n'); print(s.recv(9000)[:8], s.getpeername()[:2])"
-    ).format(PEER4)
+    )
     ran = runner.run("/usr/bin/python3", "-c", script)
     assert ran.stdout.startswith(b"b'HTTP/1.1"), ran.stderr.decode()
     assert only_connection(ran)["original_destination"] == f"{PEER4}:80"
