@@ -38,7 +38,7 @@ class Storm:
         ask = agent_client.udp if self._request.get("udp") else agent_client.tcp
         while not self._stop.is_set():
             result = ask(self._request)
-            key = f"ok:{result['line']['who']}" if result["status"] == "ok" else result["status"]
+            key = f"ok:{result['line']['who']}" if result["status"] == "ok" else f"{result['status']}@{result['stage']}"
             self.counts[key] += 1
             self.examples.setdefault(key, result | {"at": time.time()})
             self.slowest_ms = max(self.slowest_ms, result["ms"])

@@ -143,9 +143,9 @@ def udp(request: dict[str, Any]) -> dict[str, Any]:
     try:
         sock, host = open_socket(socket.SOCK_DGRAM, request["host"], request)
     except OSError as error:
-        return {"status": outcome_of(error), "ms": 0.0, "line": None}
+        return {"status": outcome_of(error), "ms": 0.0, "line": None, "stage": "prepare"}
     address = (host, request["port"])
-    result: dict[str, Any] = {"line": None}
+    result: dict[str, Any] = {"line": None, "stage": "answer"}
     with sock:
         try:
             if request.get("connected"):
