@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 _BPF_FS_MAGIC = 0xCAFE4A11
@@ -114,12 +114,39 @@ def _mount_beside(process: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def ours(root: Path, namespace: str) -> Path:
-    """The folder of one network namespace, made when there is none. Only root may look into it."""
-    folder = root / _OURS / namespace
-    for each in (folder.parent, folder):
-        each.mkdir(mode=0o700, exist_ok=True)
-    return folder
+def folder_of(root: Path, namespace: str) -> Path:
+    """Of one network namespace, whether it exists or not."""
+    return root / _OURS / namespace
+
+
+@contextmanager
+def own_folder(root: Path, namespace: str, wait_s: float) -> Iterator[Path]:
+    """That folder, made when there is none, locked for the length of a `with` block, and removed if it is empty then.
+
+    Only root may look into it. Raises Busy.
+    """
+    folder = folder_of(root, namespace)
+    with ExitStack() as held:
+        while True:
+            with suppress(FileNotFoundError):  # whoever had it before us may remove it at any moment
+                for each in (folder.parent, folder):
+                    each.mkdir(mode=0o700, exist_ok=True)
+                lock = held.enter_context(ExitStack())
+                lock.enter_context(locked(folder, wait_s))
+                if folder.is_dir():
+                    break
+                lock.close()
+        try:
+            yield folder
+        finally:
+            prune(folder)
+
+
+def prune(folder: Path) -> None:
+    """Remove a namespace's folder, and the one that has them all, where they are empty. The caller holds the lock."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def namespaces(root: Path) -> list[Path]:

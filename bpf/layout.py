@@ -13,6 +13,8 @@ VERSION = 1
 """Of everything in this file and wire.h: maps of another version are never reused."""
 
 SLOTS = 16
+KIND_V4 = 256
+"""Added to the kind of an IPv4 network: ::/0 must not hold the v4-mapped addresses."""
 SHARERS = 8
 PORT_WORDS = 1024
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -158,7 +160,14 @@ def address_bytes(address: Address) -> bytes:
 
 def net_key(kind: Kind, network: Network) -> bytes:
     prefix = 32 + network.prefixlen + (96 if network.version == 4 else 0)
-    return struct.pack("=I", prefix) + struct.pack(">I", kind) + address_bytes(network.network_address)
+    family_kind = kind + KIND_V4 if network.version == 4 else kind
+    return struct.pack("=I", prefix) + struct.pack(">I", family_kind) + address_bytes(network.network_address)
+
+
+def kind_of(key: bytes) -> int:
+    """Of an entry of the trie, whichever its family."""
+    kind: int = struct.unpack_from(">I", key, 4)[0]
+    return kind & ~KIND_V4
 
 
 def number_key(kind: Kind, first: int, bits: int = 32, second: int | None = None, second_bits: int = 32) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bpf.hooks import Hook
 from bpf.layout import (
+    KIND_V4,
     NET_KEY_SIZE,
     NET_VALUE_SIZE,
     POLICY_SIZE,
@@ -151,7 +152,8 @@ def replace_kind(maps: Mapping[str, int], bank: int, kind: int, entries: Mapping
         return False
     nets = libbpf.map_fd_by_id(struct.unpack("=I", number)[0])
     try:
-        there = {key for key in libbpf.map_keys(nets, NET_KEY_SIZE) if key[4:8] == struct.pack(">I", kind)}
+        kinds = {struct.pack(">I", kind), struct.pack(">I", kind + KIND_V4)}
+        there = {key for key in libbpf.map_keys(nets, NET_KEY_SIZE) if key[4:8] in kinds}
         new = [(key, value) for key, value in entries.items() if key not in there]
         libbpf.map_update_many(nets, new)
         gone = there - set(entries)

@@ -80,7 +80,7 @@ static __always_inline bool net_has(const struct selected *s, enum tg_kind kind,
 {
     struct tg_net_key key = {
         .prefixlen = 160,
-        .kind = bpf_htonl(kind),
+        .kind = bpf_htonl(kind + address_is_v4(address) * TG_KIND_V4),
         .data = {address[0], address[1], address[2], address[3]},
     };
     return bpf_map_lookup_elem(s->nets, &key);

@@ -120,6 +120,9 @@ struct tg_policy {
     __u64 ports[TG_PORT_SETS][TG_PORT_WORDS];
 };
 
+/* Added to the kind of an IPv4 network: ::/0 must not hold the v4-mapped addresses. */
+#define TG_KIND_V4 256
+
 struct tg_net_key {
     __u32 prefixlen; /* 32 for the kind, and the bits of data that count */
     __u32 kind;      /* network order */

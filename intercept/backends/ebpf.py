@@ -6,7 +6,6 @@ sockets have to be known, and `refresh_addresses`.
 
 import os
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -134,8 +133,7 @@ def remove(name: str, *, wait_s: float) -> list[str]:
             if "tg_active" in instance.maps:
                 loader.activate(instance.maps, 0)
         removed = bpffs.remove_tree(folder / name)
-    with suppress(OSError):
-        folder.rmdir()
+        bpffs.prune(folder)
     return [f"ebpf {one.removesuffix('s')} {two}" for one, _, two in (each.partition("/") for each in removed)]
 
 
@@ -264,9 +262,8 @@ def _drift(instance: Instance, plan: Plan) -> Iterator[str]:
     if there is None or there.policy != now.policy:
         yield "the policy map was changed"
     if there is not None and there.nets != now.nets:
-        own = struct.pack(">I", layout.Kind.OWN)
         changed = {key for key, _ in there.nets.items() ^ now.nets.items()}
-        if all(key[4:8] == own for key in changed):
+        if all(layout.kind_of(key) == layout.Kind.OWN for key in changed):
             yield "this namespace's addresses have changed since: run init again"
         else:
             yield "the map of networks and identities was changed"
@@ -289,14 +286,13 @@ def _inbound_port(instance: Instance) -> int | None:
 @contextmanager
 def _our_folder(wait_s: float) -> Iterator[Path]:
     """This namespace's folder, locked."""
-    folder = bpffs.ours(bpffs.find_or_mount(), str(netns_cookie()))
-    with bpffs.locked(folder, wait_s):
+    with bpffs.own_folder(bpffs.find_or_mount(), str(netns_cookie()), wait_s) as folder:
         yield folder
 
 
 def _existing_folder() -> Path | None:
     root = bpffs.find()
-    folder = root / "tidegate" / str(netns_cookie()) if root is not None else None
+    folder = bpffs.folder_of(root, str(netns_cookie())) if root is not None else None
     return folder if folder is not None and folder.is_dir() else None
 
 
@@ -337,4 +333,4 @@ def _sweep_dead(other: Path) -> None:
             stack.callback(os.close, link)
             if libbpf.link_info(link).target == 0:
                 bpffs.remove_tree(path)
-        other.rmdir()
+        bpffs.prune(other)
