@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
-from intercept import runs
+from intercept import runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.choosing import choose_mode, presume_mode
@@ -50,6 +50,8 @@ _SUCCEEDED = {
     Mode.TPROXY: (Mode.EBPF, Mode.IPTABLES),
 }
 _REMOVAL_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
+# A table in tproxy mode is known by both tproxy and nftables; tproxy says more about it.
+_INSPECTION_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
 
 
 class Applied(Value):
@@ -231,7 +233,7 @@ def status() -> Status:
     """What `init` put in force here, and what became of it."""
     host = read_host()
     living = _living_runs()
-    for mode in (Mode.EBPF, Mode.IPTABLES, Mode.NFTABLES):
+    for mode in _INSPECTION_ORDER:
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
         if found is None:
@@ -248,7 +250,7 @@ def status() -> Status:
             mode=str(read.mode),
             scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
             intent=dict(as_flags(read.intent)),
-            drift=(*found.drift, *_tproxy_drift(read)),
+            drift=found.drift,
             not_captured=plan.not_captured,
             conntrack=_conntrack(),
             counters=found.counters,
@@ -292,7 +294,7 @@ def _check_cgroup(intent: Intent) -> None:
 
 def plan_in_force(host: HostFacts) -> Plan | None:
     """What `init` put in force here, made again from what is stored with it. Raises CaptureError when that is damaged."""
-    for mode in (Mode.EBPF, Mode.IPTABLES, Mode.NFTABLES):
+    for mode in _INSPECTION_ORDER:
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
         if found is not None and found.active:
@@ -304,7 +306,9 @@ def plan_in_force(host: HostFacts) -> Plan | None:
 
 
 def _built(mode: Mode) -> Backend | None:
-    """None: this installation has no such backend, so it can't have put anything in force."""
+    """None: this mode can't have put anything in force here, or there is no such backend in this installation."""
+    if not traces.may_have(mode):
+        return None
     try:
         return backend(mode)
     except Unsupported:
@@ -313,7 +317,7 @@ def _built(mode: Mode) -> Backend | None:
 
 def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
     there = _built(mode)
-    return there.remove(name, wait_s=wait_s) if there and name in there.names() else []
+    return there.remove(name, wait_s=wait_s) if there else []
 
 
 def _living_runs() -> tuple[str, ...]:
@@ -348,14 +352,6 @@ def _expected(host: HostFacts) -> Callable[[str], Plan | None]:
             return None
 
     return expected
-
-
-def _tproxy_drift(read: Document) -> list[str]:
-    if read.mode is not Mode.TPROXY:
-        return []
-    from intercept.backends import policy_routing
-
-    return policy_routing.drift(read.intent)
 
 
 def _netns() -> str:

@@ -57,15 +57,22 @@ def _own_networks(fib_trie: str, ipv6_route: str) -> tuple[Network, ...]:
     """The destinations of routing type local: exactly what nft's `fib daddr type local` and addrtype's LOCAL match."""
     found: set[Network] = set(LOOPBACK)
     leaf = ""
+    asked_always = True
     for line in fib_trie.splitlines():
         words = line.split()
-        if len(words) == 2 and words[0] == "|--":
+        if line.endswith(":"):
+            # Other tables ("Id 133:") are asked only for packets that a rule leads there, as tproxy's marked ones.
+            asked_always = line in ("Main:", "Local:")
+        elif not asked_always:
+            continue
+        elif len(words) == 2 and words[0] == "|--":
             leaf = words[1]
         elif words[-1:] == ["LOCAL"] and leaf and words[0].startswith("/"):
             found.add(IPv4Network(f"{leaf}{words[0]}", strict=False))
     for line in ipv6_route.splitlines():
         fields = line.split()
-        if len(fields) >= 9 and int(fields[8], 16) & _RTF_LOCAL:
+        # This file doesn't name the table; a default route of type local is only ever made for marked packets.
+        if len(fields) >= 9 and int(fields[8], 16) & _RTF_LOCAL and fields[1] != "00":
             found.add(IPv6Network((int(fields[0], 16), int(fields[1], 16))))
     return tuple(sorted(found, key=lambda n: (n.version, int(n.network_address), n.prefixlen)))
 

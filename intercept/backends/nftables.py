@@ -30,6 +30,18 @@ def available() -> str | None:
     return None
 
 
+def lacks_tproxy() -> str | None:
+    """Why TPROXY can't be used here, or None."""
+    try:
+        with Session() as session:
+            session.try_out(
+                _scratch("meta l4proto tcp tproxy to :9 accept\nsocket transparent 1 accept\n"), "try TPROXY"
+            )
+    except CaptureError as error:
+        return str(error)
+    return None
+
+
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:  # noqa: ARG001 - nftables has no lock to wait for
     with Session() as session, _cgroups_seen(plan.intent.cgroup is not None):
         found = _find(session, name)
@@ -206,6 +218,13 @@ def names() -> list[str]:
         return [name for name in session.tables() if runs.is_ours(name)]
 
 
+def stored(name: str) -> str | None:
+    """The document that the table of that name keeps; None when there is no table or it is damaged."""
+    with Session() as session:
+        listing = _list(session, name)
+    return None if listing is None else unpack(listing.stored)
+
+
 def remove(name: str, *, wait_s: float) -> list[str]:  # noqa: ARG001 - nftables has no lock to wait for
     with Session() as session:
         if name not in session.tables():
@@ -253,13 +272,13 @@ def _cgroups_seen(needed: bool) -> Iterator[None]:
         yield
 
 
-def _scratch() -> str:
+def _scratch(more: str = "") -> str:
     return (
         f"table inet {_SCRATCH} {{\n"
         "set p {\ntype inet_service\nflags interval\nelements = { 1-2 }\n}\n"
         "chain o {\ntype nat hook output priority -100; policy accept;\n"
         "fib daddr type local tcp dport @p tcp flags & (fin|syn|rst|ack) == syn redirect to :9\n}\n"
         "chain g {\ntype filter hook prerouting priority -150; policy accept;\n"
-        "ct state invalid drop\nmeta l4proto tcp reject with tcp reset\n}\n"
+        "ct state invalid drop\nmeta l4proto tcp reject with tcp reset\n" + more + "}\n"
         "}\n"
     )
