@@ -77,6 +77,7 @@ class Connections:
                 exhausted=intake.exhausted,
             ),
         )
+        intake.serve_waiting = self._connector.retry_waiting
         self.on_empty: Callable[[], None] = lambda: None
         """Called whenever the last connection has ended."""
 

@@ -40,10 +40,10 @@ class UpstreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorEvents:
-    """source_chosen: our side's address is known; called before the connection's first packet can have come back to a
-    listener of ours. Then exactly one of connected (with `upstream` set) and failed (with a positive errno,
+    """source_chosen: our side's address is known; called before the connection can have come back to one of our
+    listeners. Then exactly one of connected (with `upstream` set) and failed (with a positive errno,
     DOWNSTREAM_GONE or NO_DESCRIPTOR; `upstream` closed and None), possibly before `start` returns. exhausted: there was
-    no descriptor for an upstream socket; the attempt is not lost but tried again, within its deadline."""
+    no descriptor for an upstream socket; the attempt is not lost but waits, within its deadline, to be retried."""
 
     source_chosen: Callable[[Connection], None]
     connected: Callable[[Connection], None]
@@ -64,6 +64,7 @@ class Connector:
         self._options = options
         self._events = events
         self._attempts: dict[int, Connection] = {}
+        self._waiting: dict[int, Connection] = {}  # those of the attempts that have no upstream socket yet
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, connection: Connection) -> None:
@@ -73,9 +74,19 @@ class Connector:
         if self._attempts and self._timer is None:
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
+    def retry_waiting(self) -> bool:
+        """Open sockets for attempts that wait for a descriptor, the oldest first. True when none waits any more: only
+        then may new connections be accepted, or they would take what the older ones wait for."""
+        while self._waiting:
+            connection = next(iter(self._waiting.values()))
+            if not self._open(connection):
+                return False
+        return True
+
     def cancel(self, connection: Connection) -> None:
         """Give the attempt up without a callback; the upstream socket is closed."""
         if self._attempts.pop(connection.id, None) is not None:
+            self._waiting.pop(connection.id, None)
             self._discard(connection)
 
     def close(self) -> None:
@@ -83,7 +94,8 @@ class Connector:
             self._timer.cancel()
             self._timer = None
 
-    def _open(self, connection: Connection) -> None:
+    def _open(self, connection: Connection) -> bool:
+        """False: no descriptor; the connection waits."""
         upstream = connection.verdict.upstream
         options = self._options[connection.direction]
         family = socket.AF_INET6 if upstream.is_ipv6 else socket.AF_INET
@@ -91,10 +103,12 @@ class Connector:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as failed:
             if failed.errno in EXHAUSTED:
+                self._waiting[connection.id] = connection
                 self._events.exhausted(failed.errno or 0)
-            else:
-                self._fail(connection, failed.errno or errno.EIO)
-            return
+                return False
+            self._fail(connection, failed.errno or errno.EIO)
+            return True
+        self._waiting.pop(connection.id, None)
         connection.upstream = sock
         try:
             keep_alive(sock, options.keepalive_s)
@@ -107,7 +121,7 @@ class Connector:
             connection.source = UpstreamSource(from_sockaddr(sock.getsockname()))
         except OSError as failed:
             self._fail(connection, failed.errno or errno.EIO)
-            return
+            return True
         self._events.source_chosen(connection)
         if error in _PENDING:
             # On this machine or a near one the handshake is over by now; asking again costs one system call, waiting
@@ -115,8 +129,9 @@ class Connector:
             error = sock.connect_ex(to_sockaddr(upstream))
             if error in _PENDING:
                 self._loop.add_writer(sock, self._writable, connection, sock)
-                return
+                return True
         self._settle(connection, error)
+        return True
 
     def _writable(self, connection: Connection, sock: socket.socket) -> None:
         # SO_ERROR first: an ICMP error may be reported there, and keep the poller awake, while connect() goes on to
@@ -136,6 +151,7 @@ class Connector:
 
     def _fail(self, connection: Connection, error: int) -> None:
         self._attempts.pop(connection.id, None)
+        self._waiting.pop(connection.id, None)
         self._discard(connection)
         self._events.failed(connection, error)
 
@@ -155,8 +171,6 @@ class Connector:
                 self._fail(connection, DOWNSTREAM_GONE)
             elif now >= connection.deadline:
                 self._fail(connection, NO_DESCRIPTOR if connection.upstream is None else errno.ETIMEDOUT)
-            elif connection.upstream is None:
-                self._open(connection)
         if self._attempts and self._timer is None:
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 

@@ -174,6 +174,7 @@ def dial(
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         sock.settimeout(timeout)
         if source is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(source)
     try:
         sock.connect((host, port))
