@@ -10,6 +10,8 @@ from intercept import cgroups
 from intercept.backends import backend
 from intercept.errors import CaptureError
 from intercept.intent import Mode
+from intercept.neighbour import Neighbour
+from intercept.probing import Target
 from intercept.witness import OwnListener
 
 
@@ -43,6 +45,43 @@ def listening_in(folder: str, version: int, port: int) -> Iterator[None]:
         os.close(ready)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+@contextmanager
+def holding(beside: Neighbour, target: Target, source_port: int, timeout_s: float) -> Iterator[str | None]:
+    """A connection from the neighbour's `source_port` is open until the block ends. Yields why it failed, or None."""
+    news, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(news)
+        _hold(beside, target, source_port, timeout_s, tell)
+    os.close(tell)
+    try:
+        told = os.read(news, 256).decode()
+        yield None if told == "connected" else told or "it ended"
+    finally:
+        os.close(news)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _hold(beside: Neighbour, target: Target, source_port: int, timeout_s: float, tell: int) -> None:
+    """In the child, and it never returns."""
+    try:
+        beside.enter()
+        family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind(("", source_port))
+            client.settimeout(timeout_s)
+            client.connect((str(target.address), target.port))
+            os.write(tell, b"connected")
+            while True:
+                signal.pause()
+    except OSError as error:
+        os.write(tell, str(error).encode()[:256])
+    finally:
+        os._exit(0)
 
 
 def _listen(folder: str, version: int, port: int, tell: int) -> None:

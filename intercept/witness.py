@@ -97,8 +97,7 @@ class OwnListener(Witness):
 
     def __init__(self, port: int, *, transparent: bool) -> None:
         """Raises OSError when the port is taken."""
-        self._token = secrets.token_hex(16).encode()
-        self._expected: set[Endpoint] = set()
+        self._tokens: dict[Endpoint, bytes] = {}
         self._seen: dict[Endpoint, Endpoint | str] = {}
         self._listeners: list[socket.socket] = []
         try:
@@ -119,17 +118,18 @@ class OwnListener(Witness):
         with accepted:
             seen = original_destination(accepted, ready)
             self._seen[_plain(peer)] = seen
-            if seen in self._expected:
-                accepted.sendall(self._token)
+            token = self._tokens.get(seen) if not isinstance(seen, str) else None
+            if token is not None:
+                accepted.sendall(token)
             else:
                 accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def expect(self, destination: Endpoint) -> None:
-        self._expected.add(destination)
+        self._tokens[destination] = secrets.token_hex(16).encode()
 
     def testify(self, destination: Endpoint, result: Result) -> Testimony:
         seen = self._seen.get(result.prober) if result.prober else None
-        if result.answer.strip() == self._token and seen == destination:
+        if result.answer == self._tokens[destination]:
             return Testimony(True, f"a listener of our own saw the original destination {text_of(destination)}")
         if seen is None:
             return Testimony(False, f"it did not reach the listener: {_failure(result)}")

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.core.addresses import Address, OriginalDestination, parse
@@ -12,12 +13,30 @@ from proxy.core.probes import DEFAULT_LIFETIME_S, ProbeError, ProbeRegistry
 from proxy.core.verdict import PASSTHROUGH
 from proxy.io.connections import Connections
 from proxy.io.control import ControlError, Operation
-from proxy.io.drain import Drain
+from proxy.io.drain import SERVING, Drain
 from proxy.io.listener import Listener
 from proxy.settings import LOG_LEVELS, ProxySettings
 
 
-def control_operations(probes: ProbeRegistry, connections: Connections, drain: Drain) -> dict[str, Operation]:
+@dataclass(slots=True)
+class CaptureHealth:
+    """What the companion last told of the capture that feeds us; None: it works, or nobody looks after it."""
+
+    problem: str | None = None
+
+    def set(self, problem: str | None) -> None:
+        if problem != self.problem:
+            log = logging.getLogger("tidegate.proxy")
+            if problem is None:
+                log.info("capture works again")
+            else:
+                log.error("capture is broken: %s", problem)
+        self.problem = problem
+
+
+def control_operations(
+    probes: ProbeRegistry, connections: Connections, drain: Drain, health: CaptureHealth
+) -> dict[str, Operation]:
     """The commands of the control channel by name."""
 
     def expect_probe(request: Mapping[str, Any]) -> Any:
@@ -39,7 +58,15 @@ def control_operations(probes: ProbeRegistry, connections: Connections, drain: D
         drain.begin_soon(timeout, then_exit=False)
         return {"ok": True}
 
+    def capture(request: Mapping[str, Any]) -> Any:
+        problem = request.get("problem")
+        if problem is not None and not isinstance(problem, str):
+            raise ControlError("'problem' is a text or null")
+        health.set(problem)
+        return {"ok": True, "accepting": drain.state == SERVING}
+
     return {
+        "capture": capture,
         "expect-probe": expect_probe,
         "connections": lambda _: connection_list(connections),
         "drain": begin_drain,

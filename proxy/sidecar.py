@@ -17,7 +17,7 @@ from proxy.core.record import ConnectionRecord
 from proxy.io.connection import Connection
 from proxy.io.connections import ConnectionEvents, Connections
 from proxy.io.control import ControlConnection, Operation, ToolConnection
-from proxy.io.drain import Drain
+from proxy.io.drain import SERVING, Drain
 from proxy.io.intake import Intake
 from proxy.io.listener import Listener, ListenerEvents
 from proxy.io.upstream import UpstreamOptions
@@ -77,7 +77,8 @@ class Sidecar:
             Listener(loop, Direction.OUTBOUND, started.outbound, accept),
             Listener(loop, Direction.INBOUND, started.inbound, accept),
         ]
-        self._operations = operations.control_operations(probes, self._connections, self.drain)
+        self._health = operations.CaptureHealth()
+        self._operations = operations.control_operations(probes, self._connections, self.drain, self._health)
         self._supervisor: ControlConnection | None = None
         self._supervisor_gone = asyncio.Event()
         self._servers: list[asyncio.AbstractServer] = []  # a server that nobody refers to stops serving
@@ -148,9 +149,15 @@ class Sidecar:
         )
         self._servers.append(server)
 
+    def _state(self) -> str:
+        """What readiness shows: a proxy that capture does not reach is of no use to the workload."""
+        if self.drain.state == SERVING and self._health.problem is not None:
+            return f"capture broken: {self._health.problem}"
+        return self.drain.state
+
     def _routes(self) -> dict[str, dict[str, Mapping[str, Answer]]]:
         sources = Sources(
-            state=lambda: self.drain.state,
+            state=self._state,
             metrics=self._metrics.render,
             connections=lambda: operations.connection_list(self._connections),
             listeners=lambda: operations.listener_list(self._intake.listeners),

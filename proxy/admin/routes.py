@@ -19,7 +19,7 @@ class Sources:
     """Where the answers come from; each is called when it is asked for."""
 
     state: Callable[[], str]
-    """"serving", "draining" or "drained"."""
+    """"serving" means ready; any other text says why not."""
     metrics: Callable[[str], tuple[str, bytes]]
     """Accept header -> content type and body."""
     connections: Callable[[], Any]
@@ -59,8 +59,8 @@ def telemetry_routes(sources: Sources) -> dict[str, Route]:
 def admin_routes(sources: Sources, actions: Actions) -> dict[str, Route]:
     """Everything, for whoever is on this machine."""
 
-    def logging_level(_: Request) -> Response:
-        return _text(HTTPStatus.OK, sources.log_level())
+    def logging_level(request: Request) -> Response:
+        return set_logging_level(request) if request.query else _text(HTTPStatus.OK, sources.log_level())
 
     def set_logging_level(request: Request) -> Response:
         levels = [value for name, value in parse_qsl(request.query, keep_blank_values=True) if name == "level"]

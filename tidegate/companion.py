@@ -1,0 +1,138 @@
+"""Beside the proxy, with the privileges that the proxy has given up: watches the capture that feeds it.
+
+It tells the proxy whether capture works (rules that vanish under a running proxy turn it unready) and, with
+`--when-down open`, keeps saying in the kernel that the proxy lives, for as long as the proxy says that it accepts.
+Started as root only; it ends with the proxy, and then the kernel's sign of life runs out by itself.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.supervise import linux
+
+BEAT_S = 0.3
+# Reading the rules and comparing them costs milliseconds, a probe through them a process: each in its own time.
+LOOK_S = 2.0
+ANSWER_S = 1.0
+CAP_NET_ADMIN = 12
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the companion knows from one look to the next."""
+
+    seen_in_force: bool = False
+    refreshing: bool = False
+    problem: str | None = None
+
+
+def may_watch() -> bool:
+    """Whether this process could look after capture: root with CAP_NET_ADMIN."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii") as status:
+        effective = next(line for line in status if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> CAP_NET_ADMIN & 1)
+
+
+def start(outbound_port: int) -> None:
+    """Fork the companion of the proxy that this process is about to become. Call it before there are threads."""
+    proxy = os.getpid()
+    if os.fork() != 0:
+        return
+    try:
+        linux.set_name("tidegate-watch")
+        linux.die_with_parent()
+        # The terminal's and the service manager's signals are the proxy's: it drains, and we end with it.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if os.getppid() == proxy:
+            _watch(outbound_port)
+    except Exception as error:
+        print(f"tidegate: the companion that watches capture ended: {error}", file=sys.stderr)
+    finally:
+        os._exit(0)
+
+
+def _watch(port: int) -> None:
+    watch = Watch()
+    with _connected(port) as channel:
+        lines = channel.makefile("rw", encoding="utf-8")
+        looked = 0.0
+        while True:
+            now = time.monotonic()
+            if now - looked >= LOOK_S:
+                _look(watch, port)
+                looked = now
+            lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
+            lines.flush()
+            answer: Any = json.loads(lines.readline() or "null")
+            if answer is None:
+                return
+            if watch.refreshing and answer.get("accepting"):
+                _refresh(watch)
+            time.sleep(BEAT_S)
+
+
+def _connected(port: int) -> socket.socket:
+    """The proxy's control socket, which opens when the proxy has become what it is going to be."""
+    while True:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.connect(f"\0tidegate/{port}")
+        except ConnectionRefusedError:
+            channel.close()
+            time.sleep(0.02)
+        else:
+            channel.settimeout(None)
+            return channel
+
+
+def _look(watch: Watch, port: int) -> None:
+    from intercept import capture
+    from intercept.errors import CaptureError
+    from intercept.intent import WhenDown
+
+    try:
+        found = capture.status()
+    except CaptureError as error:
+        watch.problem = str(error)
+        return
+    intent = found.intent
+    if not found.active:
+        watch.refreshing = False
+        watch.problem = "the capture that was in force is gone" if watch.seen_in_force else None
+        return
+    if intent and str(intent.get("outbound-port")) != str(port):
+        watch.refreshing = False
+        return  # somebody else's capture
+    watch.seen_in_force = True
+    watch.refreshing = intent.get("when-down") == str(WhenDown.OPEN)
+    watch.problem = "; ".join(found.drift) or _probed()
+
+
+def _probed() -> str | None:
+    """A synthetic connection through the capture path; what is wrong with it."""
+    from intercept import capture
+    from intercept.check import look
+    from intercept.host import read_host
+
+    plan = capture.plan_in_force(read_host())
+    failed = [probe for probe in look(plan) if not probe.ok] if plan is not None else []
+    return "; ".join(f"{probe.name}: {probe.detail}" for probe in failed) or None
+
+
+def _refresh(watch: Watch) -> None:
+    from intercept import capture
+    from intercept.errors import CaptureError
+
+    try:
+        capture.refresh_alive()
+    except CaptureError as error:
+        watch.problem = str(error)
