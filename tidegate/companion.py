@@ -54,6 +54,8 @@ def start(outbound_port: int) -> None:
             signal.signal(number, signal.SIG_IGN)
         if os.getppid() == proxy:
             _watch(outbound_port)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the proxy has ended
     except Exception as error:
         print(f"tidegate: the companion that watches capture ended: {error}", file=sys.stderr)
     finally:

@@ -170,12 +170,14 @@ def proxy(**flags: Any) -> int:
         )
     except ProxyError as wrong:
         raise click.UsageError(str(wrong)) from None
-    from proxy.serve import serve
     from tidegate import companion
 
     # Under `tidegate run` the supervisor looks after capture.
     if settings.supervisor_fd is None and settings.outbound_port and companion.may_watch():
         companion.start(settings.outbound_port)
+    # Imported after the fork: the companion needs none of it.
+    from proxy.serve import serve
+
     return serve(settings)
 
 

@@ -30,6 +30,9 @@ class Guardian:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         select.select([self.pidfd], [], [], DISMISSAL_S)
         os.close(self.pidfd)
+        # As a container's first process we are the one who inherits orphans, and who has to reap them.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
 
 
 def post(undo: Callable[[], None]) -> Guardian:
