@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from intercept import cgroups
-from intercept.backends import backend
 from intercept.errors import CaptureError
 from intercept.intent import Mode
 from intercept.neighbour import Neighbour
@@ -20,7 +19,9 @@ def own_listener(port: int, mode: Mode, *, steered: bool) -> OwnListener:
     listener = OwnListener(port, transparent=steered and mode is Mode.TPROXY)
     try:
         if mode is Mode.EBPF:
-            backend(mode).adopt(os.getpid())
+            from intercept.backends import ebpf
+
+            ebpf.adopt(os.getpid())
     except CaptureError:
         listener.close()
         raise

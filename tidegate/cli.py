@@ -15,6 +15,7 @@ COMMANDS = {
     "status": ("tidegate.status_cmd", "Tell what is in force, and whether it is still as it was put there."),
     "check": ("tidegate.check_cmd", "Prove that the capture in force works, by probes through it."),
     "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
+    "adopt": ("tidegate.adopt_cmd", "Register a third-party proxy's listeners with the capture in force."),
     "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
 }

@@ -99,7 +99,7 @@ def _connected(port: int) -> socket.socket:
 def _look(watch: Watch, port: int) -> None:
     from intercept import capture
     from intercept.errors import CaptureError
-    from intercept.intent import WhenDown
+    from intercept.intent import Mode, WhenDown
 
     try:
         found = capture.status()
@@ -116,7 +116,16 @@ def _look(watch: Watch, port: int) -> None:
         return  # somebody else's capture
     watch.seen_in_force = True
     watch.refreshing = intent.get("when-down") == str(WhenDown.OPEN)
+    if found.mode == Mode.EBPF:
+        _tell_addresses()
     watch.problem = "; ".join(found.drift) or _probed()
+
+
+def _tell_addresses() -> None:
+    """The other backends ask routing what an own address is; programs have to be told when addresses come and go."""
+    from intercept.backends import ebpf
+
+    ebpf.refresh_addresses()
 
 
 def _probed() -> str | None:
