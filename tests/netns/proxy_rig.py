@@ -79,8 +79,14 @@ class ProxyProcess:
         with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
             self.process = self._namespace.popen(
                 [*prefix, sys.executable, "-P", "-m", "tidegate", "proxy", *flags],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, pass_fds=pass_fds, env=env,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=cwd,
+                env=env,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
 
     def __enter__(self) -> ProxyProcess:
         until(lambda: " ready: " in self.stderr() or self.process.poll() is not None, "the proxy to be ready")
@@ -95,6 +101,15 @@ class ProxyProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
+        until(self._alone, "everything that the proxy started to end")
+
+    def _alone(self) -> bool:
+        """Whether no process of the proxy's session is left."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     @property
     def pid(self) -> int:
