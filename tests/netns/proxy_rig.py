@@ -200,17 +200,27 @@ def dial(
 
 
 class Server:
-    """A TCP server in a namespace; `handle` gets each accepted socket in a thread of its own, and it is closed then."""
+    """A TCP server in a namespace; `handle` gets each accepted socket, which is closed after that.
+
+    Each connection has a thread of its own, or with `inline` none: then one is served after the other.
+    """
 
     def __init__(
-        self, namespace: Namespace, host: str, port: int, handle: Callable[[socket.socket], None], backlog: int = 4096
+        self,
+        namespace: Namespace,
+        host: str,
+        port: int,
+        handle: Callable[[socket.socket], None],
+        *,
+        inline: bool = False,
     ) -> None:
         with namespace.entered():
             self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, port))
-            self._socket.listen(backlog)
+            self._socket.listen(4096)
         self._handle = handle
+        self._inline = inline
         self.peers: list[tuple[str, int]] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -231,7 +241,10 @@ class Server:
             except OSError:
                 return
             self.peers.append(peer[:2])
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            if self._inline:
+                self._serve(sock)
+            else:
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):

@@ -124,7 +124,7 @@ def test_a_stdout_that_nobody_reads_stops_nothing(lab: Lab) -> None:
     """One pipe and far more lines than it holds: connections go on, and so does the end."""
     read_end, write_end = os.pipe()
     try:
-        with Server(lab.peer, PEER_V4, PORT, lambda sock: sock.sendall(b"x")):
+        with Server(lab.peer, PEER_V4, PORT, lambda sock: sock.sendall(b"x"), inline=True):
             to_pipe = ("bash", "-c", f'exec "$@" >&{write_end}', "bash")
             with ProxyProcess(lab, prefix=to_pipe, pass_fds=(write_end,)) as proxy:
                 for _ in range(2000):
