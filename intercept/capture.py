@@ -12,7 +12,7 @@ from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.choosing import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError, Unsupported
 from intercept.host import HostFacts, read_host
-from intercept.intent import Intent, Mode
+from intercept.intent import Intent, Ipv6, Mode
 from intercept.lock import changing_capture
 from intercept.plan import Plan, build
 from intercept.rules import INBOUND
@@ -338,7 +338,10 @@ def _read(document: str | None) -> tuple[Document | None, str]:
 
 
 def _plan_again(read: Document, host: HostFacts) -> Plan:
-    return build(read.intent, replace(host, resolvers=read.resolvers), read.mode)
+    known = replace(host, resolvers=read.resolvers)
+    if read.mode is Mode.IPTABLES and 6 not in read.families and read.intent.ipv6 is not Ipv6.OFF:
+        known = replace(known, ip6tables_missing="ip6tables was missing when capture was put in force")
+    return build(read.intent, known, read.mode)
 
 
 def _expected(host: HostFacts) -> Callable[[str], Plan | None]:

@@ -1,5 +1,7 @@
 """Which mode `auto` takes here, and why."""
 
+from dataclasses import replace
+
 from intercept.backends import backend
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 from intercept.host import HostFacts
@@ -16,12 +18,12 @@ def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
     Raises Unsupported, or PrivilegeMissing when that is all that is missing, with what each candidate lacks.
     """
     if intent.mode is not Mode.AUTO:
-        return build(intent, host, intent.mode), f"--mode {intent.mode}"
+        return build(intent, _facts_for(intent.mode, host), intent.mode), f"--mode {intent.mode}"
     passed: list[str] = []
     unprivileged: PrivilegeMissing | None = None
     for mode in PREFERENCE:
         try:
-            plan = build(intent, host, mode)
+            plan = build(intent, _facts_for(mode, host), mode)
             lacks = backend(mode).available()
         except PrivilegeMissing as missing:
             unprivileged = unprivileged or missing
@@ -34,6 +36,14 @@ def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
     if unprivileged is not None:
         raise unprivileged
     raise Unsupported("no mode works here: " + "; ".join(passed))
+
+
+def _facts_for(mode: Mode, host: HostFacts) -> HostFacts:
+    if mode is not Mode.IPTABLES or host.ipv6_missing is not None:
+        return host
+    from intercept.backends.iptables_peek import lacks_table
+
+    return replace(host, ip6tables_missing=lacks_table(6, "nat"))
 
 
 def presume_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:

@@ -13,12 +13,14 @@ LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/12
 class HostFacts:
     """own: destinations that routing calls local here. resolvers: servers of resolv.conf, in order, without zones.
 
-    ipv6_missing: why there is no IPv6 here, or None when there is.
+    ipv6_missing: why there is no IPv6 here, or None when there is. ip6tables_missing: why iptables mode has to do
+    without it.
     """
 
     own: tuple[Network, ...] = LOOPBACK
     resolvers: tuple[str, ...] = ()
     ipv6_missing: str | None = None
+    ip6tables_missing: str | None = None
 
 
 def read_host(resolv_conf: str = "/etc/resolv.conf") -> HostFacts:

@@ -1,7 +1,6 @@
 """Intent + HostFacts -> Plan. Pure. The order of the rules is the whole decision, and it stands here only."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from intercept.host import LOOPBACK, HostFacts
 from intercept.intent import Dns, IdRange, Intent, Ipv6, Mode, Network, PortRange, SelfCalls
@@ -32,7 +31,7 @@ from intercept.rules import (
     Steer,
     Uid,
 )
-from intercept.scoping import inbound_left_out, left_uncaptured, refuse_what_mode_cannot, warnings_about
+from intercept.scoping import ip6tables_missing, left_uncaptured, refuse_what_mode_cannot, warnings_about
 
 __all__ = ["Plan", "build"]
 
@@ -45,12 +44,8 @@ DNS_PORT = (PortRange(53, 53),)
 def build(intent: Intent, host: HostFacts, mode: Mode) -> Plan:
     """The plan for `mode` (not AUTO). Raises Unsupported, naming flag and mode, for what the mode can't do."""
     refuse_what_mode_cannot(intent, host, mode)
-    if inbound_left_out(intent, mode):
-        intent_in_force = replace(intent, inbound=replace(intent.inbound, include_ports=()))
-    else:
-        intent_in_force = intent
     resolvers = host.resolvers if intent.dns is Dns.RESOLVERS else ()
-    served = _Builder(intent_in_force, resolvers, mode)
+    served = _Builder(intent, resolvers, mode)
     return Plan(
         mode=mode,
         intent=intent,
@@ -60,7 +55,7 @@ def build(intent: Intent, host: HostFacts, mode: Mode) -> Plan:
         not_captured=tuple(left_uncaptured(intent, host, mode)),
         warnings=tuple(warnings_about(intent, host)),
         resolvers=resolvers,
-        families=(4,) if intent.ipv6 is Ipv6.OFF else (4, 6),
+        families=(4,) if intent.ipv6 is Ipv6.OFF or ip6tables_missing(host, mode) else (4, 6),
     )
 
 
@@ -68,6 +63,7 @@ class _Builder:
     def __init__(self, intent: Intent, resolvers: tuple[str, ...], mode: Mode) -> None:
         self._intent = intent
         self._mode = mode
+        self._scope_is_outbound_only = mode is Mode.IPTABLES and intent.cgroup is not None
         ports = intent.listeners
         self._dns = intent.dns is Dns.ALL or bool(resolvers)
         self._resolvers = tuple(network("resolv.conf", address) for address in resolvers)
@@ -112,6 +108,8 @@ class _Builder:
         if intent.virtual_interfaces:
             came_by = Interface(intent.virtual_interfaces)
             yield Rule("virtual-interfaces", (came_by,), Judge(VIRTUAL), "arrives on a virtual interface")
+        if self._scope_is_outbound_only:
+            return
         yield Rule("not-local", (Not(DstOwn()),), Direct(), "is forwarded through this namespace, not for it")
         if intent.cgroup is not None:
             yield Rule("outside-cgroup", (Not(InCgroup(intent.cgroup)),), Direct(), f"not for cgroup {intent.cgroup}")

@@ -16,13 +16,18 @@ def refuse_what_mode_cannot(intent: Intent, host: HostFacts, mode: Mode) -> None
             "--include-inbound-ports with --cgroup is not possible in iptables mode: its cgroup match sees outbound "
             "packets only. Use --mode nftables or ebpf, or leave inbound out with --include-inbound-ports ''"
         )
-    if intent.ipv6 is Ipv6.REQUIRED and host.ipv6_missing is not None:
-        raise Unsupported(f"--ipv6 required cannot be met: {host.ipv6_missing}")
+    lacking = host.ipv6_missing or ip6tables_missing(host, mode)
+    if intent.ipv6 is Ipv6.REQUIRED and lacking is not None:
+        raise Unsupported(f"--ipv6 required cannot be met in {mode} mode: {lacking}")
+
+
+def ip6tables_missing(host: HostFacts, mode: Mode) -> str | None:
+    return host.ip6tables_missing if mode is Mode.IPTABLES else None
 
 
 def inbound_left_out(intent: Intent, mode: Mode) -> bool:
     """iptables can't tell for which cgroup a packet arrives; capturing everybody's inbound would overstep --cgroup."""
-    return mode is Mode.IPTABLES and intent.cgroup is not None and not intent.inbound_explicit
+    return mode is Mode.IPTABLES and intent.cgroup is not None and intent.inbound.include_ports != ()
 
 
 def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str]:
@@ -32,9 +37,9 @@ def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str
         yield "UDP other than DNS, QUIC (HTTP/3) among it"
     if intent.ipv6 is Ipv6.OFF:
         yield "IPv6: --ipv6 is off"
-    elif host.ipv6_missing is not None:
-        yield f"IPv6: {host.ipv6_missing}"
-    if inbound_left_out(intent, mode) and intent.inbound.include_ports != ():
+    elif lacking := host.ipv6_missing or ip6tables_missing(host, mode):
+        yield f"IPv6: {lacking}"
+    if inbound_left_out(intent, mode):
         yield "inbound: iptables mode cannot limit inbound capture to --cgroup"
     exempt = intent.exempt
     for kind, members in (("users", exempt.uids), ("groups", exempt.gids)):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from intercept.backends.nft_match import Statement, Table, comment, in_cgroup, lines_of
+from intercept.backends.projection import prefix
 from intercept.intent import WhenDown
 from intercept.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule, Steer
 
@@ -96,15 +97,7 @@ class _Writer:
 
 
 def _prefix(plan: Plan, rules: tuple[Rule, ...], projection: Projection) -> list[Rule]:
-    """Up to the last rule that has an effect in this projection."""
-    rules = tuple(rule for rule in rules if not projection.skips(rule))
-    effective = [
-        index
-        for index, rule in enumerate(rules)
-        if projection.carries(rule)
-        or (isinstance(rule.verdict, Judge) and _prefix(plan, plan.chain(rule.verdict.chain), projection))
-    ]
-    return list(rules[: effective[-1] + 1]) if effective else []
+    return prefix(plan, rules, projection.carries, projection.skips)
 
 
 def _statements(rule: Rule, plan: Plan, projection: Projection) -> list[Statement]:

@@ -1,0 +1,216 @@
+"""iptables-legacy: own chains in up to four tables of both families, armed and disarmed all at one instant.
+
+One commit a table can't be atomic over all of them, so rules come in two generations, A and B, told apart by one ipset
+that holds every port or none: A's jumps match while it is full, B's while it is empty. A new generation is laid beside
+the old one, inert; one `ipset swap` then takes all tables and families over; the old generation is removed when it does
+nothing any more. Whenever this process is killed, exactly one generation (or none) is in force, and a later `init` or
+`cleanup` finds what is left by name.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_network
+
+from intercept import runs
+from intercept.backends import iptables_peek, xt_tables
+from intercept.backends.contract import Held, InForce
+from intercept.backends.ipset_netlink import Ipset
+from intercept.backends.xt_generation import GATE, SPARE, Generation, Installed, laid_out, survey, tag_of
+from intercept.backends.xt_text import render
+from intercept.backends.xtables_lock import locked
+from intercept.errors import CaptureError, PrivilegeMissing
+from intercept.intent import Mode, PortRange, WhenDown
+from intercept.rules import Plan
+
+__all__ = ["MODE", "apply", "available", "bind", "inspect", "names", "refresh_alive", "remove", "render"]
+
+MODE = Mode.IPTABLES
+ALIVE_S = 1
+"""ipset counts whole seconds."""
+_EVERY_PORT = PortRange(0, 65535)
+_HALVES = {
+    4: (ip_network("0.0.0.0/1"), ip_network("128.0.0.0/1")),
+    6: (ip_network("::/1"), ip_network("8000::/1")),
+}
+_SCRATCH_SET = "TIDEGATE_TRY"
+
+
+def available() -> str | None:
+    """Looks for libiptc, for the tables and modules in the kernel, and makes an ipset, which it removes again."""
+    try:
+        xt_tables.load()
+        for table in ("nat", "filter"):
+            lacks = iptables_peek.lacks_table(4, table)
+            if lacks is not None:
+                return lacks
+        parts = [("match", "owner", 1), ("match", "set", 4), ("match", "addrtype", 1), ("match", "comment", 0)]
+        lacking = xt_tables.missing_parts(4, [*parts, ("target", "REDIRECT", 0)])
+        if lacking:
+            return f"the kernel lacks {', '.join(lacking)}"
+        with Ipset() as ipset:
+            ipset.create_ports(_SCRATCH_SET, [])
+            ipset.destroy(_SCRATCH_SET)
+    except (CaptureError, OSError) as error:
+        return str(error)
+    return None
+
+
+def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
+    tag = tag_of(name)
+    with locked(wait_s), Ipset() as ipset:
+        there = survey(ipset, tag)
+        wanted = laid_out(plan, document, name, there.free_generation())
+        if _is_in_force(ipset, there, wanted):
+            return _clear(ipset, tag, wanted.letter)
+        _check_parts(wanted)
+        _replace(ipset, tag, there, wanted, plan)
+    return True
+
+
+def _is_in_force(ipset: Ipset, there: Installed, wanted: Generation) -> bool:
+    active = there.active
+    return active is not None and active.document == wanted.document and not active.drift(ipset)
+
+
+def _check_parts(wanted: Generation) -> None:
+    from intercept.errors import Unsupported
+
+    for family in wanted.families:
+        lacking = xt_tables.missing_parts(family, wanted.parts(family))
+        if lacking:
+            raise Unsupported(f"the kernel lacks {', '.join(lacking)}, which this capture needs in iptables mode")
+
+
+def _replace(ipset: Ipset, tag: str, there: Installed, wanted: Generation, plan: Plan) -> None:
+    _clear(ipset, tag, wanted.letter)
+    made_gate = False
+    try:
+        made_gate = _prepare_gate(ipset, tag, there, wanted.letter)
+        _make_sets(ipset, tag, wanted, plan, there)
+        wanted.install(ipset)
+    except BaseException:
+        # The caller wants to see what went wrong first; what is left over is inert, and cleanup finds it.
+        with suppress(CaptureError):
+            _clear(ipset, tag, wanted.letter)
+            if made_gate:
+                _destroy(ipset, [f"{tag}_{GATE}", f"{tag}_{SPARE}", f"{tag}_UP4", f"{tag}_UP6"])
+        raise
+    ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
+    if there.active is not None:
+        _clear(ipset, tag, there.active.letter)
+    unused = [] if plan.intent.when_down is WhenDown.OPEN else [f"{tag}_UP4", f"{tag}_UP6"]
+    _destroy(ipset, [f"{tag}_{SPARE}", *unused])
+
+
+def _prepare_gate(ipset: Ipset, tag: str, there: Installed, letter: str) -> bool:
+    """Leave the gate so that `letter` is inert and the spare so that swapping arms it. Whether the gate is new."""
+    full_when_armed = letter == "A"
+    new = not there.has_gate
+    if new:
+        ipset.create_ports(f"{tag}_{GATE}", [] if full_when_armed else [_EVERY_PORT])
+    _destroy(ipset, [f"{tag}_{SPARE}"])
+    ipset.create_ports(f"{tag}_{SPARE}", [_EVERY_PORT] if full_when_armed else [])
+    return new
+
+
+def _make_sets(ipset: Ipset, tag: str, wanted: Generation, plan: Plan, there: Installed) -> None:
+    for name, ranges in wanted.sets.ports.items():
+        ipset.create_ports(name, ranges)
+    for name, networks in wanted.sets.networks.items():
+        ipset.create_networks(name, networks[0].version, networks)
+    if plan.intent.when_down is WhenDown.OPEN:
+        # Both generations share them, so that replacing doesn't forget that the proxy is alive.
+        for family in (4, 6):
+            name = f"{tag}_UP{family}"
+            if name not in there.sets:
+                ipset.create_networks(name, family, [], timeout_s=ALIVE_S)
+
+
+def _clear(ipset: Ipset, tag: str, letter: str) -> bool:
+    """Remove a generation that is inert: rules first, then the sets that they named. Whether there was anything."""
+    # Looked up anew: every jump that is put in or taken out moves the others.
+    generation = survey(ipset, tag).generations.get(letter)
+    if generation is None:
+        return False
+    generation.uninstall()
+    _destroy(ipset, generation.own_sets)
+    return True
+
+
+def _destroy(ipset: Ipset, names: list[str]) -> None:
+    present = set(ipset.names())
+    for name in names:
+        if name in present:
+            ipset.destroy(name)
+
+
+def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
+    """The kernel ties no iptables rule to a process: a guardian has to remove them when this one dies."""
+    apply(plan, document, name=name, wait_s=wait_s)
+
+    def close() -> None:
+        remove(name, wait_s=wait_s)
+
+    return Held(False, close, lambda: refresh_alive(name))
+
+
+def names() -> list[str]:
+    if not iptables_peek.anything_of_ours():
+        with _quiet_ipset() as ipset:
+            return [runs.PLAIN] if any(name.startswith(tag_of(runs.PLAIN)) for name in ipset.names()) else []
+    with _quiet_ipset() as ipset:
+        return sorted(_all_names(ipset))
+
+
+def _all_names(ipset: Ipset) -> set[str]:
+    from intercept.backends.xt_generation import names_here
+
+    return names_here(ipset)
+
+
+def _quiet_ipset() -> Ipset:
+    return Ipset()
+
+
+def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None:  # noqa: ARG001 - rules name themselves
+    tag = tag_of(name)
+    with Ipset() as ipset:
+        there = survey(ipset, tag)
+        if there.active is not None:
+            active = there.active
+            return InForce(active.document, tuple(active.drift(ipset)), active.counters())
+    if there.generations or there.sets:
+        return InForce(None, ("an interrupted init or cleanup left inert rules: run init or cleanup",), active=False)
+    return None
+
+
+def remove(name: str, *, wait_s: float) -> list[str]:
+    tag = tag_of(name)
+    if not iptables_peek.anything_of_ours((f"{tag}_{GATE}", f"{tag}_{SPARE}")):
+        return []
+    with locked(wait_s), Ipset() as ipset:
+        there = survey(ipset, tag)
+        if not there.generations and not there.sets:
+            return []
+        if there.active is not None:
+            _prepare_gate(ipset, tag, there, "B" if there.active.letter == "A" else "A")
+            ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
+        removed = []
+        for generation in there.generations.values():
+            removed += generation.words()
+            _clear(ipset, tag, generation.letter)
+        left = [one for one in ipset.names() if one.startswith(f"{tag}_")]
+        _destroy(ipset, left)
+    return [*removed, *(f"ipset {one}" for one in there.sets)]
+
+
+def refresh_alive(name: str) -> None:
+    tag = tag_of(name)
+    with Ipset() as ipset:
+        try:
+            for family, halves in _HALVES.items():
+                ipset.renew(f"{tag}_UP{family}", halves, ALIVE_S)
+        except PrivilegeMissing:
+            raise
+        except CaptureError as error:
+            raise CaptureError(f"cannot say that the proxy is alive: {error}") from None
