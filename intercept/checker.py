@@ -208,9 +208,13 @@ class ThoroughChecker(Checker):
         question = self._captured_question(server)
         if question is None:
             return
-        for protocol in ("udp", "tcp"):
-            ok, detail = ask(server, protocol, self._intent.listeners.dns, self._as_workload(question), TIMEOUT_S)
-            yield Probe(f"dns/{family}/{protocol}", ok, detail)
+        ok, detail = ask(server, self._intent.listeners.dns, self._as_workload(question), TIMEOUT_S)
+        yield Probe(f"dns/{family}/udp", ok, detail)
+        over_tcp = Target(ip_address(server), 53, local=False)
+        witness = self._witness(self._intent.listeners.dns, steered=False)
+        found = self._probe(f"dns/{family}/tcp", over_tcp, self._as_workload(question), witness)
+        if found is not None:
+            yield found
 
     def _captured_question(self, server: str) -> tuple[int, int] | None:
         """Who may ask so that the question is captured."""

@@ -1,4 +1,4 @@
-"""Does a DNS question reach the proxy's DNS port? Answered by ourselves where nobody listens there."""
+"""Does a DNS question over UDP reach the proxy's DNS port? Answered by ourselves where nobody listens there."""
 
 import os
 import select
@@ -12,20 +12,19 @@ QUESTION = bytes.fromhex("7467010000010000000000000474696465 0467617465000001000
 """A query for tide.gate, type A, with the id `tg`."""
 
 
-def ask(server: str, protocol: str, port: int, prepare: Callable[[], None], timeout_s: float) -> tuple[bool, str]:
+def ask(server: str, port: int, prepare: Callable[[], None], timeout_s: float) -> tuple[bool, str]:
     """Ask `server`:53 from a forked process after `prepare`; whether it came to the DNS listener, and what was seen.
 
     Where somebody listens on `port` already, an answer of any kind is taken for theirs: only a captured question to
     this server can be answered at all, because nobody serves DNS at the address asked.
     """
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
-    stand_in = _stand_in(family, kind, port)
+    stand_in = _stand_in(family, port)
     news, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(news)
-        _ask((family, kind), server, prepare, timeout_s, tell)
+        _ask(family, server, prepare, timeout_s, tell)
     os.close(tell)
     try:
         return _await(news, stand_in, timeout_s)
@@ -58,53 +57,41 @@ def _await(news: int, stand_in: socket.socket | None, timeout_s: float) -> tuple
 
 def _answer(stand_in: socket.socket) -> bool:
     """Answer one question with itself; whether it was ours."""
-    if stand_in.type is socket.SOCK_DGRAM:
-        question, asker = stand_in.recvfrom(512)
-        stand_in.sendto(question, asker)
-        return question == QUESTION
-    accepted, _ = stand_in.accept()
-    with accepted:
-        accepted.settimeout(1)
-        question = accepted.recv(512)
-        accepted.sendall(question)
-        return question[2:] == QUESTION
+    question, asker = stand_in.recvfrom(512)
+    stand_in.sendto(question, asker)
+    return question == QUESTION
 
 
 def _ask(
-    over: tuple[socket.AddressFamily, socket.SocketKind],
+    family: socket.AddressFamily,
     server: str,
     prepare: Callable[[], None],
     timeout_s: float,
     tell: int,
 ) -> None:
     """In the child, and it never returns."""
-    family, kind = over
     try:
         prepare()
-        with socket.socket(family, kind) as asker:
+        with socket.socket(family, socket.SOCK_DGRAM) as asker:
             asker.settimeout(timeout_s)
             asker.connect((server, 53))
-            asker.sendall(QUESTION if kind is socket.SOCK_DGRAM else len(QUESTION).to_bytes(2) + QUESTION)
+            asker.send(QUESTION)
             answer = asker.recv(512)
-            os.write(tell, b"answered" if answer else b"closed without an answer")
+            os.write(tell, b"answered" if answer else b"an empty answer")
     except OSError as error:
         os.write(tell, str(error).encode()[:500])
     finally:
         os._exit(0)
 
 
-def _stand_in(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> socket.socket | None:
+def _stand_in(family: socket.AddressFamily, port: int) -> socket.socket | None:
     """A socket on the DNS port, or None: somebody has it already."""
-    listener = socket.socket(family, kind)
-    if kind is socket.SOCK_STREAM:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         # Where captured questions arrive. A wildcard socket would answer from whatever address routing prefers.
         listener.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
-        if kind is socket.SOCK_STREAM:
-            listener.listen()
     except OSError:
         listener.close()
         return None

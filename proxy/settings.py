@@ -35,6 +35,8 @@ class ProxySettings:
     outbound_port: int = 15001
     """0: any free port."""
     inbound_port: int = 15006
+    dns_port: int | None = 15053
+    """UDP and TCP; None: no DNS listener."""
     admin: Address | None = DEFAULT_ADMIN
     telemetry: Address | None = DEFAULT_TELEMETRY
     proxy_uid: int = 1337
@@ -61,6 +63,8 @@ class ProxySettings:
     def __post_init__(self) -> None:
         if self.outbound_port and self.outbound_port == self.inbound_port:
             raise BadSetting("--inbound-port", self.inbound_port, "a port other than --outbound-port's")
+        if self.dns_port and self.dns_port in (self.outbound_port, self.inbound_port):
+            raise BadSetting("--dns-port", self.dns_port, "a port other than the other listeners'")
 
     def connection_limit(self, descriptor_limit: int) -> int:
         return self.max_connections or default_max_connections(descriptor_limit)

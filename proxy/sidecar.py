@@ -17,6 +17,7 @@ from proxy.core.record import ConnectionRecord
 from proxy.io.connection import Connection
 from proxy.io.connections import ConnectionEvents, Connections
 from proxy.io.control import ControlConnection, Operation, ToolConnection
+from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
 from proxy.io.intake import Intake
 from proxy.io.listener import Listener, ListenerEvents
@@ -77,6 +78,10 @@ class Sidecar:
             Listener(loop, Direction.OUTBOUND, started.outbound, accept),
             Listener(loop, Direction.INBOUND, started.inbound, accept),
         ]
+        if started.dns is not None:
+            # Over TCP a question is a connection like any other, and its original destination is known.
+            self._intake.listeners.append(Listener(loop, Direction.OUTBOUND, started.dns, accept))
+        self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
         self._health = operations.CaptureHealth()
         self._operations = operations.control_operations(probes, self._connections, self.drain, self._health)
         self._supervisor: ControlConnection | None = None
@@ -99,14 +104,20 @@ class Sidecar:
             self._loop.add_signal_handler(number, self._on_signal)
         self._loop.add_signal_handler(signal.SIGHUP, operations.reload_configuration)
         self._intake.open()
+        self._dns.open()
         if self._supervisor is not None:
+            dns = self._started.dns
             self._supervisor.tell(
-                "ready", outbound_port=self._started.outbound.port, inbound_port=self._started.inbound.port
+                "ready",
+                outbound_port=self._started.outbound.port,
+                inbound_port=self._started.inbound.port,
+                dns_port=dns.port if dns is not None else None,
             )
 
     async def close(self) -> None:
         """Ends what is left, then lets go of everything; the supervisor hears of every connection before."""
         self._connections.close()
+        self._dns.close()
         for server in self._servers:
             server.close()
         if self._supervisor is not None:

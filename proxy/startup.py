@@ -4,13 +4,14 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from proxy.errors import BadSetting
 from proxy.io import privileges
 from proxy.io.bind import BoundListener, bind_control, bind_listener, bind_service
 from proxy.io.control import abstract_name
+from proxy.io.dns_relay import bind_dns
 from proxy.settings import InboundOriginalDst, ProxySettings
 
 
@@ -20,6 +21,9 @@ class Started:
 
     outbound: BoundListener
     inbound: BoundListener
+    dns: BoundListener | None
+    dns_sockets: tuple[socket.socket, ...]
+    """UDP, on the same port as `dns`."""
     control: socket.socket
     admin: socket.socket | None
     telemetry: socket.socket | None
@@ -66,9 +70,12 @@ def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack)
         settings.inbound_port,
         transparent=settings.inbound_original_dst is not InboundOriginalDst.SOCKOPT,
     )
+    dns, dns_sockets = _dns(settings, listener, keep)
     return Started(
         outbound=outbound,
         inbound=inbound,
+        dns=dns,
+        dns_sockets=dns_sockets,
         control=keep(bind_control(outbound.port, abstract_name(outbound.port))),
         admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
         telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
@@ -76,6 +83,17 @@ def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack)
         connection_limit=settings.connection_limit(descriptors),
         warnings=(),
     )
+
+
+def _dns(
+    settings: ProxySettings,
+    listener: Callable[..., BoundListener],
+    keep: Callable[[socket.socket], socket.socket],
+) -> tuple[BoundListener | None, tuple[socket.socket, ...]]:
+    if settings.dns_port is None:
+        return None, ()
+    tcp = listener("--dns-port", settings.dns_port, transparent=False)
+    return tcp, tuple(keep(sock) for sock in bind_dns("--dns-port", tcp.port))
 
 
 def inherited_socket(fd: int) -> socket.socket:

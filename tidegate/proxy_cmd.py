@@ -63,6 +63,10 @@ _PORT = _number(0, 65535, "a port (0: any free one)")
 _ID = _number(0, 4294967294, "a numeric id")
 
 
+def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    return None if text == "off" else int(_PORT(context, parameter, text))
+
+
 @click.command("proxy")
 @click.option("--outbound-port", default="15001", show_default=True, metavar="PORT", callback=_PORT)
 @click.option("--inbound-port", default="15006", show_default=True, metavar="PORT", callback=_PORT)
@@ -70,9 +74,9 @@ _ID = _number(0, 4294967294, "a numeric id")
     "--dns-port",
     default="15053",
     show_default=True,
-    metavar="PORT",
-    callback=_PORT,
-    help="Where DNS will be answered; nothing listens there yet.",
+    metavar="PORT|off",
+    callback=_port_or_off,
+    help="Where captured DNS is taken, UDP and TCP.",
 )
 @click.option("--explicit-port", metavar="PORT", callback=_PORT, help="Explicit HTTP proxy; not available yet.")
 @click.option(
@@ -152,6 +156,7 @@ def proxy(**flags: Any) -> int:
         settings = ProxySettings(
             outbound_port=flags["outbound_port"],
             inbound_port=flags["inbound_port"],
+            dns_port=flags["dns_port"],
             admin=_endpoint("--admin", flags["admin"], loopback_only=True),
             telemetry=_endpoint("--telemetry", flags["telemetry"], loopback_only=False),
             proxy_uid=flags["proxy_uid"],

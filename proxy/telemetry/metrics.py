@@ -72,10 +72,15 @@ class Metrics:
         self._closed = counter("tidegate_connections_closed", "Connections by why they ended.", ("direction", "reason"))
         self._refused = counter("tidegate_refused", "Connections refused with a reset.", ("direction", "reason"))
         self._probes = counter("tidegate_probes", "Capture probes answered.", ("direction",))
+        self._dns = counter("tidegate_dns_questions", "Captured DNS questions over UDP by outcome.", ("outcome",))
         self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
         self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
         self._limit.set(sources.connection_limit)
+
+    def dns_question(self, outcome: str) -> None:
+        """answered, failed (no server did), dropped (too many at once) or malformed."""
+        self._dns.labels(outcome).inc()
 
     def opened(self, connection: Measured) -> None:
         verdict = connection.verdict

@@ -51,7 +51,9 @@ class Sidecar:
                 preexec_fn=lambda: _in_child(folder),  # noqa: PLW1509  # the supervisor has one thread
             )
         self.pid = self._process.pid
-        self.outbound_port, self.inbound_port = self._wait_until_ready()
+        ready = self._wait_until_ready()
+        self.outbound_port, self.inbound_port = int(ready["outbound_port"]), int(ready["inbound_port"])
+        self.dns_port: int | None = ready.get("dns_port")
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -94,11 +96,11 @@ class Sidecar:
             self._process.kill()
             return self._process.wait()
 
-    def _wait_until_ready(self) -> tuple[int, int]:
+    def _wait_until_ready(self) -> Message:
         try:
             for _ in self._until(time.monotonic() + READY_S):
                 if ready := self._ready:
-                    return int(ready["outbound_port"]), int(ready["inbound_port"])
+                    return ready
         except SidecarFailed:
             code = self.close()
             raise SidecarFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intercept import capture, cgroups
-from intercept.intent import Intent, WhenDown
+from intercept.intent import Dns, Intent, WhenDown
 from tidegate.supervise import command, guardian, linux, proof, scope
 from tidegate.supervise.sidecar import Sidecar, SidecarFailed
 
@@ -41,6 +41,7 @@ class Supervisor:
         self._argv = argv
         self._intent = intent
         self._ports = fixed_ports
+        self._dns_port = 0
         self._wait_s = wait_s
         self._records: list[dict[str, Any]] = []
         self._short_lives = 0
@@ -76,7 +77,8 @@ class Supervisor:
 
     def _scoped_intent(self) -> Intent:
         outbound, inbound = self._sidecar.outbound_port, self._sidecar.inbound_port
-        listeners = replace(self._intent.listeners, outbound=outbound, inbound=inbound)
+        dns = self._sidecar.dns_port or self._intent.listeners.dns
+        listeners = replace(self._intent.listeners, outbound=outbound, inbound=inbound, dns=dns)
         return replace(self._intent, cgroup=cgroups.path_of(self._scope.command), listeners=listeners)
 
     def _sweep(self) -> None:
@@ -98,7 +100,8 @@ class Supervisor:
 
     def _start_sidecar(self) -> Sidecar:
         outbound, inbound = self._ports
-        arguments = ["--outbound-port", str(outbound), "--inbound-port", str(inbound)]
+        dns = "off" if self._intent.dns is Dns.OFF else str(self._dns_port)
+        arguments = ["--outbound-port", str(outbound), "--inbound-port", str(inbound), "--dns-port", dns]
         exempt = self._intent.exempt
         if exempt.uids:
             arguments += ["--proxy-uid", str(exempt.uids[0])]
@@ -107,6 +110,7 @@ class Supervisor:
         arguments += ["--admin", "off", "--telemetry", "off", "--log-level", "error"]
         sidecar = Sidecar(self._scope.proxy, arguments)
         self._ports = (sidecar.outbound_port, sidecar.inbound_port)
+        self._dns_port = sidecar.dns_port or 0
         self._sidecar_started = time.monotonic()
         return sidecar
 
