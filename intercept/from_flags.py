@@ -56,8 +56,6 @@ FLAGS: tuple[str, ...] = (
 )
 """Every flag that makes up an Intent, by its long name without the dashes."""
 
-_RESERVED_TABLES = {0, 253, 254, 255}
-
 
 def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = None) -> Intent:
     """The Intent that these flags ask for; a flag that is absent or None has the contract's default.
@@ -123,7 +121,7 @@ def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = No
         drop_invalid=_switch("drop-invalid", given.get("drop-invalid", False)),
         when_down=WhenDown(parsing.choice("--when-down", text("when-down", "closed"), WhenDown)),
         tproxy_mark=parsing.mark("--tproxy-mark", text("tproxy-mark", "1337")),
-        tproxy_table=_table(text("tproxy-table", "133")),
+        tproxy_table=parsing.table("--tproxy-table", text("tproxy-table", "133")),
         inbound_explicit="include-inbound-ports" in given and bool(parsing.items(text("include-inbound-ports", ""))),
     )
 
@@ -153,15 +151,6 @@ def _switch(name: str, value: Raw) -> bool:
     if isinstance(value, bool):
         return value
     raise TypeError(f"{name} wants a bool, not {value!r}")
-
-
-def _table(text: str) -> int:
-    token = text.strip(" \t")
-    if token.isascii() and token.isdigit() and len(token) <= 10 and int(token) < 2**32:
-        value = int(token)
-        if value not in _RESERVED_TABLES:
-            return value
-    raise BadInput("--tproxy-table", text, "a routing table number, 1 to 4294967295 except 253, 254, 255")
 
 
 def seconds(flag: str, text: str) -> float:

@@ -17,6 +17,7 @@ _IDS_ALLOWED = f"numeric ids 0 to {MAX_ID} or ranges FIRST-LAST, comma separated
 _CIDR_ALLOWED = "IPv4 or IPv6 addresses or networks ADDRESS/PREFIX-LENGTH without host bits, comma separated"
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", re.ASCII)
 _LONGEST_CGROUP_PATH = 4000
+_RESERVED_TABLES = {0, 253, 254, 255}
 
 
 def items(text: str) -> list[str]:
@@ -175,6 +176,14 @@ def mark(flag: str, text: str) -> int:
         value = None
     if not value:
         raise BadInput(flag, text, "a mark from 1 to 4294967295, decimal or 0x…; 0 is what unmarked packets carry")
+    return value
+
+
+def table(flag: str, text: str) -> int:
+    """A routing table's number; the kernel's own tables are not for us."""
+    value = _number(text.strip(" \t"), 2**32 - 1)
+    if value is None or value in _RESERVED_TABLES:
+        raise BadInput(flag, text, "a routing table number, 1 to 4294967295 except 253, 254, 255")
     return value
 
 

@@ -1,11 +1,14 @@
 """`tidegate init`: put capture in force, then exit."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tidegate.capture_options import intent_of, intent_options, json_option, netns_option, raw_flags, wait_option
+
+if TYPE_CHECKING:
+    from intercept.capture import Applied, Planned
 
 
 @click.command()
@@ -13,15 +16,33 @@ from tidegate.capture_options import intent_of, intent_options, json_option, net
 @netns_option
 @wait_option
 @click.option("--dry-run", is_flag=True, help="print the exact plan, change nothing; needs no privilege")
+@click.option("--from", "peer", metavar="TOOL", help="read TOOL's flags and environment: istio, linkerd, kuma, consul")
 @json_option
-def init(netns: str | None, wait: str, dry_run: bool, as_json: bool, **given: Any) -> None:
+@click.argument("peer_argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- TOOL'S FLAGS]")
+def init(
+    *,
+    netns: str | None,
+    wait: str,
+    dry_run: bool,
+    peer: str | None,
+    as_json: bool,
+    peer_argv: tuple[str, ...],
+    **given: Any,
+) -> int:
     """Put capture in force in this network namespace, then exit.
 
     Applying the same again changes nothing; applying something else replaces it in one step.
     """
     from intercept import capture
+    from intercept.errors import BadInput
     from intercept.from_flags import seconds
 
+    if peer is not None:
+        from tidegate.from_peer import init_from
+
+        return init_from(peer, peer_argv, raw_flags(given), netns=netns, wait=wait, dry_run=dry_run, as_json=as_json)
+    if peer_argv:
+        raise BadInput("init", peer_argv[0], "flags only; another tool's flags stand after `--from TOOL --`")
     intent = intent_of(raw_flags(given))
     wait_s = seconds("--wait", wait)
     if netns is not None:
@@ -29,18 +50,29 @@ def init(netns: str | None, wait: str, dry_run: bool, as_json: bool, **given: An
 
         enter(netns)
     if dry_run:
-        _print_plan(capture.dry_run(intent), as_json)
-        return
+        show_planned(capture.dry_run(intent), as_json)
+        return 0
     applied = capture.apply(intent, wait_s=wait_s)
-    for warning in applied.warnings:
+    warn(applied.warnings)
+    show_applied(applied, as_json)
+    return 0
+
+
+def warn(warnings: list[str] | tuple[str, ...]) -> None:
+    for warning in warnings:
         click.echo(f"tidegate: {warning}", err=True)
+
+
+def show_applied(applied: "Applied", as_json: bool, **also: object) -> None:
+    """`also`: further keys of the JSON object."""
     if as_json:
-        click.echo(json.dumps(applied.as_dict()))
+        click.echo(json.dumps({**applied.as_dict(), **also}))
         return
     click.echo(f"capture in force: {applied.mode} ({applied.why})" + ("" if applied.changed else "; nothing to change"))
     for left_out in applied.not_captured:
         click.echo(f"not captured: {left_out}")
 
 
-def _print_plan(planned: Any, as_json: bool) -> None:
-    click.echo(json.dumps(planned.as_dict()) if as_json else planned.text, nl=as_json)
+def show_planned(planned: "Planned", as_json: bool, **also: object) -> None:
+    """`also`: further keys of the JSON object."""
+    click.echo(json.dumps({**planned.as_dict(), **also}) if as_json else planned.text, nl=as_json)
