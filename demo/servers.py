@@ -135,3 +135,15 @@ def smtp(netns: str) -> Iterator[None]:
         argv = [sys.executable, "-P", "-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Sink", "-l", "0.0.0.0:2525"]
         with server(netns, argv, ["curl", "-s", "-o", "/dev/null", f"smtp://{PEER4}:2525"], home / "log"):
             yield
+
+
+@contextlib.contextmanager
+def dnsmasq(netns: str, names: dict[str, str]) -> Iterator[None]:
+    """dnsmasq on port 53, UDP and TCP, which knows `names` and nothing else."""
+    with folder() as home:
+        known = [f"--address=/{name}/{address}" for name, address in names.items()]
+        argv = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--conf-file=/dev/null",
+                f"--pid-file={home}/pid", f"--listen-address={PEER4}", "--bind-interfaces", *known]  # fmt: skip
+        up = f"import socket; socket.create_connection(('{PEER4}', 53), 1)"
+        with server(netns, argv, ["/usr/bin/python3", "-c", up], home / "log"):
+            yield
