@@ -47,7 +47,8 @@ def compile_in_place() -> Path:
         for source in SOURCES + HEADERS:
             (Path(folder) / source).symlink_to(ROOM.parent / source)
         built = Path(ffibuilder.compile(tmpdir=folder))
-        return built.replace(ROOM / built.name)
+        # setuptools' name for it; under any other one, the older of the two builds might be the one that is imported.
+        return built.replace(ROOM / "_engine.abi3.so")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,15 @@ enum tg_reason {
     TG_IDLE_TIMEOUT = 3,     /* no byte delivered either way for idle_timeout_ms */
     TG_LIFETIME = 4,         /* lifetime_ms are over */
     TG_ABORTED = 5,          /* tg_engine_abort, or the engine was stopped */
-    TG_INTERNAL_ERROR = 6    /* the kernel refused something that the relay needs; `error` says what */
+    TG_INTERNAL_ERROR = 6,   /* the kernel refused something that the relay needs; `error` says what */
+    /* Of accepted connections only; downstream is reset: */
+    TG_CONNECT_FAILED = 7,  /* no endpoint accepts; `error` is the last one's */
+    TG_CONNECT_TIMEOUT = 8, /* the last endpoint tried didn't answer in time */
+    TG_REFUSED = 9,         /* the verdict says so */
+    TG_LIMITED = 10,        /* the verdict's max_connections are reached */
+    TG_NO_DESTINATION = 11, /* the original destination can't be recovered */
+    TG_DIRECT_DIAL = 12,    /* dialled straight to the listener */
+    TG_LOOP = 13            /* one of our own upstream connections came back to us */
 };
 
 typedef struct tg_engine tg_engine;
@@ -61,6 +69,7 @@ typedef struct {
     uint64_t active;
     uint64_t completed;
     uint64_t spliced_bytes; /* the part of both that went through a pipe and never through user space */
+    uint64_t accept_pauses; /* a worker stopped accepting for lack of descriptors, memory or capacity */
 } tg_totals;
 
 /* Starts `threads` workers. -EINVAL out of range, -ENOMEM, -EMFILE, -EAGAIN when a thread can't be had. */
@@ -94,6 +103,122 @@ void tg_engine_stop(tg_engine *engine);
 
 /* Stops, and frees everything, uncollected completions included. */
 void tg_engine_free(tg_engine *engine);
+/* --- The splice lane: accepting, deciding by table and connecting without the caller --- */
+
+/* Port and zone in host order; IPv4 (also v4-mapped) in ip[0..3]. Bytes that are not used are 0. */
+typedef struct {
+    uint8_t ip[16];
+    uint32_t zone;
+    uint16_t port;
+    uint16_t family; /* 4 or 6; 0: none */
+} tg_address;
+
+enum tg_original {
+    TG_ORIGINAL_AUTO = 0,    /* SOCKOPT, else SOCKNAME when the local port is not the listener's own */
+    TG_ORIGINAL_SOCKOPT = 1, /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST: REDIRECT, or answered by eBPF */
+    TG_ORIGINAL_SOCKNAME = 2 /* the socket's own address: TPROXY, sk_lookup */
+};
+
+typedef struct {
+    uint32_t scope;       /* which part of the verdict table holds here: outbound, inbound, ... */
+    int32_t original;     /* enum tg_original */
+    uint32_t mark;        /* SO_MARK of the upstream sockets; 0: none */
+    uint32_t keepalive_s; /* of both sides; 0: none */
+    int64_t hairpin_from; /* a scope whose own upstream connections may arrive here; -1: any of ours that comes back is
+                             a loop */
+} tg_listener;
+
+enum tg_action {
+    TG_RELAY = 0, /* to one of the endpoints */
+    TG_PASS = 1,  /* to the original destination */
+    TG_PUNT = 2,  /* to the caller */
+    TG_REFUSE = 3 /* reset */
+};
+
+enum tg_balance { TG_RANDOM = 0, TG_ROUND_ROBIN = 1 }; /* both by weight */
+
+typedef struct {
+    tg_address address;
+    uint32_t weight; /* 0: never chosen */
+    uint64_t group;  /* whose counters a connection to it moves */
+} tg_endpoint;
+
+typedef struct {
+    uint64_t id; /* the caller's; comes back in records */
+    int32_t action;
+    int32_t balance;
+    uint64_t group; /* counts what is refused, connections under max_connections, and the traffic of TG_PASS */
+    const tg_endpoint *endpoints;
+    uint32_t endpoint_count;
+    uint32_t max_attempts;       /* how many endpoints a connection may try; 0: each once */
+    uint32_t max_connections;    /* of `group` at a time, those still connecting included; 0: no limit */
+    uint64_t connect_timeout_ms; /* of each attempt; 0: the kernel's */
+    uint64_t idle_timeout_ms;
+    uint64_t lifetime_ms;
+} tg_verdict;
+
+typedef struct {
+    int fd; /* the receiver's from now on; non-blocking */
+    uint32_t scope;
+    tg_address peer;
+    tg_address original;
+} tg_punt;
+
+/* One accepted connection that was not punted. */
+typedef struct {
+    uint64_t id; /* bit 63 is set; no relay of the caller's has one like it */
+    uint64_t verdict;
+    uint64_t group;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    int64_t duration_us;
+    int64_t connect_us; /* from accept to connected; -1: never was */
+    tg_address peer;
+    tg_address original;
+    tg_address upstream; /* the last one tried */
+    uint32_t scope;
+    uint32_t attempts;
+    int32_t reason;
+    int32_t error;
+    int64_t idle_ms; /* live ones only */
+} tg_record;
+
+typedef struct {
+    uint64_t group;
+    uint64_t opened; /* connected */
+    uint64_t closed; /* of those, ended */
+    uint64_t connect_failures;
+    uint64_t refused; /* by REFUSE and by max_connections */
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    uint64_t admitted; /* now held under max_connections */
+} tg_counters;
+
+/* Serves a listening socket from all workers; consumed on success. Returns its number, or -errno: -EINVAL, -ENOSPC (too
+ * many), -EBADF... */
+int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener);
+
+/* Stops accepting at once and closes the socket; what waits in its backlog is reset. Returns when no worker uses it any
+ * more. -ENOENT. */
+int tg_engine_unlisten(tg_engine *engine, int number);
+
+/* Puts a verdict in force for new connections of a scope to an address. Exact addresses win over the unspecified
+ * address of the same family with the same port, that over family 0 (all others of the scope). Without any verdict a
+ * connection is punted. Connections under way keep the verdict they began with. Copied. -EINVAL, -ENOMEM. */
+int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *address, const tg_verdict *verdict);
+
+/* -ENOENT: there was none. */
+int tg_engine_remove_verdict(tg_engine *engine, uint32_t scope, const tg_address *address);
+
+/* Like tg_engine_completions, under the same descriptor. */
+int tg_engine_punts(tg_engine *engine, tg_punt *out, int max);
+int tg_engine_records(tg_engine *engine, tg_record *out, int max);
+
+/* Like tg_engine_live, for accepted connections. Their `id` is what tg_engine_abort takes. */
+int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, int max);
+
+/* Counters of all groups that a verdict ever named; walked like tg_engine_live. They never go back. */
+int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max);
 /* cdef:end */
 
 #endif

@@ -6,6 +6,7 @@ any thread; the engine never calls back, so watch `completion_fd` and collect.
 
 import errno
 import os
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from cext._engine import ffi, lib
 
 DEFAULT_CAPACITY = 1 << 18
 _BATCH = 256
+_ACCEPTED = 1 << 63
 
 
 class EngineError(OSError):
@@ -56,16 +58,17 @@ class LiveRelay(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Counters since the engine started; live relays are included, so they grow monotonically while bytes move."""
+    """Counters since the engine started, accepted connections included; bytes count while they move."""
 
     bytes_sent: int
     bytes_received: int
     active: int
     completed: int
     spliced_bytes: int
+    accept_pauses: int
 
 
-def _check(result: int, what: str) -> int:
+def check(result: int, what: str) -> int:
     """The one place where -errno becomes an exception."""
     if result < 0:
         raise EngineError(-result, f"{what}: {os.strerror(-result)}")
@@ -86,14 +89,30 @@ class Engine:
             raise ValueError(f"threads: {threads} is out of range, allowed are 1 to {lib.TG_MAX_WORKERS}")
         if not 1 <= capacity <= lib.TG_MAX_CAPACITY:
             raise ValueError(f"capacity: {capacity} is out of range, allowed are 1 to {lib.TG_MAX_CAPACITY}")
-        _check(lib.tg_engine_new(threads, capacity, out), f"starting the relay engine with {threads} threads")
+        check(lib.tg_engine_new(threads, capacity, out), f"starting the relay engine with {threads} threads")
         # Freed with the last reference, so a call in another thread never meets a freed engine.
         self._handle = ffi.gc(out[0], lib.tg_engine_free)
         self._handles: dict[int, int] = {}
         self._leftover: list[Completion] = []
+        self._savers: list[Callable[[], None]] = []
         self._final: Totals | None = None
         self.completion_fd: int = lib.tg_engine_completion_fd(self._handle)
         """An eventfd, readable while completions wait. The engine owns and closes it: stop watching before `close`."""
+
+    @property
+    def handle(self) -> Any:
+        """The C engine, for the splice lane. Raises EngineError (ESHUTDOWN) when closed."""
+        if self._handle is None:
+            raise EngineError(errno.ESHUTDOWN, "the relay engine is closed")
+        return self._handle
+
+    @property
+    def is_closed(self) -> bool:
+        return self._handle is None
+
+    def before_close(self, save: Callable[[], None]) -> None:
+        """Have `save` called in `close`, when every relay has ended and what they leave can still be collected."""
+        self._savers.append(save)
 
     def relay(
         self,
@@ -115,7 +134,9 @@ class Engine:
         Raises EngineError (ENOBUFS: at capacity; EEXIST: `id` is live; EBADF, EINVAL, ENOMEM, ESHUTDOWN): then the
         caller still owns the descriptors.
         """
-        handle = self._open()
+        handle = self.handle
+        if not 0 <= id < _ACCEPTED:
+            raise ValueError(f"relay {id}: ids are 0 to 2**63 - 1")
         if id in self._handles:
             raise EngineError(errno.EEXIST, f"relay {id}: this id is in use")
         request = ffi.new(
@@ -139,7 +160,7 @@ class Engine:
             del self._handles[id]
         elif id in self._handles:
             self._handles[id] = name[0]
-        _check(result, f"relay {id} (descriptors {downstream_fd} and {upstream_fd})")
+        check(result, f"relay {id} (descriptors {downstream_fd} and {upstream_fd})")
 
     def completions(self, limit: int = _BATCH) -> list[Completion]:
         """At most `limit` relays that have ended; never blocks. While any are left `completion_fd` stays readable."""
@@ -174,18 +195,20 @@ class Engine:
             return self._final
         out = ffi.new("tg_totals *")
         lib.tg_engine_totals(self._handle, out)
-        return Totals(out.bytes_sent, out.bytes_received, out.active, out.completed, out.spliced_bytes)
+        return Totals(
+            out.bytes_sent, out.bytes_received, out.active, out.completed, out.spliced_bytes, out.accept_pauses
+        )
 
     def abort(self, id: int) -> None:
         """Reset both sides of a relay. Its completion says ABORTED, unless it ended by itself before.
 
-        An id that is over, or never was, is no error.
+        An id that is over, or never was, is no error. Takes the ids of accepted connections (splice_lane.py), too.
         """
-        name = self._handles.get(id, -1)
+        name = id if id >= _ACCEPTED else self._handles.get(id, -1)
         if name >= 0 and self._handle is not None:
             result = lib.tg_engine_abort(self._handle, name)
             if result != -errno.ENOENT:
-                _check(result, f"aborting relay {id}")
+                check(result, f"aborting relay {id}")
 
     def close(self) -> None:
         """Reset what is left and join the threads; idempotent. What ended is still handed out by `completions`."""
@@ -195,14 +218,11 @@ class Engine:
         lib.tg_engine_stop(handle)
         while batch := self._collect(handle, _BATCH):
             self._leftover += batch
+        for save in self._savers:
+            save()
         self._final = self.totals()
         self._handle = None
         self.completion_fd = -1
-
-    def _open(self) -> Any:
-        if self._handle is None:
-            raise EngineError(errno.ESHUTDOWN, "the relay engine is closed")
-        return self._handle
 
     def _collect(self, handle: Any, wanted: int) -> list[Completion]:
         batch = ffi.new("tg_completion[]", wanted)

@@ -10,9 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "connection.h"
 #include "engine.h"
+#include "epoch.h"
 #include "list.h"
+#include "own.h"
 #include "pool.h"
+#include "verdict.h"
 #include "wheel.h"
 
 enum { DOWNSTREAM = 0, UPSTREAM = 1 };
@@ -65,6 +69,7 @@ struct tg_relay {
     bool doomed; /* to be aborted as soon as it has begun */
     bool queued; /* on the ready list */
     bool done;
+    struct tg_connection *connection; /* in the same block of memory; NULL: the caller's own pair */
 };
 
 struct tg_slot {
@@ -74,6 +79,21 @@ struct tg_slot {
 };
 
 #define TG_CHUNK 1024
+#define TG_MAX_LISTENERS 64
+#define TG_ACCEPTED (UINT64_C(1) << 63) /* in the ids of accepted connections */
+
+/* The low 8 bits of epoll data: a side of a relay, whose handle is the rest, or one of these. */
+enum { EVENT_LISTENER = 0xfe, EVENT_WAKE = 0xff };
+#define LISTENER_EVENT(number) ((uint64_t)(number) << 8 | EVENT_LISTENER)
+
+/* A listening socket, in every worker's epoll. fd and options are fixed from the moment it is open until it is closed,
+ * and it is closed only when no worker is in a turn that began before. */
+struct tg_listening {
+    int fd;
+    _Atomic bool open;
+    uint16_t port;
+    tg_listener options;
+};
 
 /* Stable, generation-checked names (handles) for the relays of one worker. Slots never move, so the worker resolves
  * handles of its own without the mutex; everybody else, and every change, takes it. */
@@ -85,6 +105,9 @@ struct tg_registry {
     uint32_t free; /* index + 1 of the first free slot; 0: none */
     struct tg_relay *aborts;
 };
+
+/* Ended relays on their way to the caller. */
+enum { TG_COMPLETED, TG_RECORDED, TG_PUNTED, TG_QUEUES };
 
 struct tg_worker {
     struct tg_engine *engine;
@@ -98,13 +121,27 @@ struct tg_worker {
     struct tg_pool pool;
     struct tg_relay *ready_first;
     struct tg_relay **ready_last;
-    struct tg_node *ended_first;
-    struct tg_node *ended_last;
+    struct tg_ended {
+        struct tg_node *first;
+        struct tg_node *last;
+    } ended[TG_QUEUES];
+    struct tg_timer resume; /* when to accept again after a pause */
+    bool paused;            /* for lack of something: our listeners are not in the epoll */
+    struct tg_relay *spare; /* allocated before an accept, so that a connection is never taken without memory for it */
+    _Atomic bool wants_space; /* paused for capacity: whoever makes room wakes us */
+    _Atomic uint64_t turn;    /* epoch.h */
+    uint64_t random;
+    _Atomic uint64_t pauses;
     uint64_t now_us;
     _Atomic uint64_t active;
     _Atomic uint64_t completed;
     _Atomic uint64_t bytes[2];
     _Atomic uint64_t spliced;
+};
+
+struct tg_queue {
+    struct tg_mailbox mailbox;
+    struct tg_node *collected; /* taken from the mailbox, not yet handed out; under `collecting` */
 };
 
 struct tg_engine {
@@ -115,11 +152,19 @@ struct tg_engine {
     _Atomic bool stopping;
     _Atomic bool signalled; /* completion_fd has been written since it was last read */
     _Atomic size_t outstanding;
-    struct tg_mailbox completions;
+    struct tg_queue queues[TG_QUEUES];
     pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
     pthread_mutex_t collecting;
-    struct tg_node *collected; /* taken from the mailbox, not yet handed out */
     bool joined;
+    pthread_mutex_t control; /* everything below is changed under it; taken after `submitting` when both are */
+    _Atomic uint64_t epoch;
+    struct tg_retired *retired;
+    _Atomic(struct tg_table *) table;
+    uint64_t entry_count;
+    uint64_t seed;
+    struct tg_groups groups;
+    struct tg_listening listeners[TG_MAX_LISTENERS];
+    struct tg_owns owns;
 };
 
 /* Only the owner writes these counters, so no locked instruction is needed. */
@@ -178,7 +223,34 @@ enum tg_progress transfer(struct tg_worker *worker, struct tg_relay *relay, int 
 bool transfer_pending(const struct tg_direction *direction);
 void transfer_discard(struct tg_worker *worker, struct tg_direction *direction);
 
+/* accept.c: for the owning worker, inside its turn. */
+void accept_event(struct tg_worker *worker, int number);
+void accept_resume(struct tg_worker *worker);
+
+/* connect.c: for the owning worker. A connection whose ruling is set; ends it or gets it connected. */
+void connect_begin(struct tg_worker *worker, struct tg_relay *relay);
+void connect_step(struct tg_worker *worker, struct tg_relay *relay);
+void connection_closed(struct tg_worker *worker, struct tg_relay *relay);
+
+/* relay.c */
+int relay_watch(struct tg_worker *worker, struct tg_relay *relay, int side);
+void relay_schedule(struct tg_worker *worker, struct tg_relay *relay);
+void relay_retry_later(struct tg_worker *worker, struct tg_relay *relay);
+void socket_tune(int fd, uint32_t keepalive_s);
+void socket_reset(int fd);
+
 /* engine.c */
-void engine_publish(struct tg_engine *engine, struct tg_node *first, struct tg_node *last);
+bool engine_reserve(struct tg_engine *engine); /* false: at capacity */
+void engine_release(struct tg_engine *engine);
+/* collect.c */
+void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last);
+void relay_free(struct tg_relay *relay);
+
+/* collect.c, under `collecting`: the next one ended of this queue, or NULL. */
+struct tg_relay *engine_next(struct tg_engine *engine, int queue);
+
+/* lane.c: at the stop, after the workers were joined; and when the engine is freed. */
+void lane_close(struct tg_engine *engine);
+void lane_free(struct tg_engine *engine);
 
 #endif

@@ -3,6 +3,9 @@
 
 #include "internal.h"
 
+/* Bit 63 of a handle is left to TG_ACCEPTED. */
+enum { GENERATIONS = 0x7fffffff };
+
 static uint32_t handle_generation(uint64_t handle)
 {
     return (uint32_t)(handle >> 32);
@@ -71,6 +74,8 @@ int registry_add(struct tg_registry *registry, struct tg_relay *relay, uint8_t w
         const uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
         slot->relay = relay;
         relay->handle = (uint64_t)generation << 32 | (uint64_t)index << 8 | worker;
+        if (relay->connection != NULL)
+            relay->id = TG_ACCEPTED | relay->handle;
     }
     pthread_mutex_unlock(&registry->mutex);
     return index < 0 ? (int)index : 0;
@@ -92,7 +97,8 @@ void registry_remove(struct tg_registry *registry, struct tg_relay *relay)
     pthread_mutex_lock(&registry->mutex);
     struct tg_slot *slot = registry_slot(registry, index);
     slot->relay = NULL;
-    atomic_store_explicit(&slot->generation, handle_generation(relay->handle) + 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, (handle_generation(relay->handle) + 1) & GENERATIONS,
+                          memory_order_relaxed);
     slot->next_free = registry->free;
     registry->free = index + 1;
     unlink_abort(relay);

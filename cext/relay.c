@@ -25,7 +25,7 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static void tune(int fd, uint32_t keepalive_s)
+void socket_tune(int fd, uint32_t keepalive_s)
 {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     /* Urgent bytes stay in the stream, in their place, instead of being lost. */
@@ -40,7 +40,7 @@ static void tune(int fd, uint32_t keepalive_s)
 }
 
 /* Closing with a linger time of zero sends RST and drops what is unsent. */
-static void close_reset(int fd)
+void socket_reset(int fd)
 {
     const struct linger now = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -62,6 +62,16 @@ static uint64_t lifetime_deadline_ms(const struct tg_relay *relay)
     return relay->lifetime_ms == 0 ? UINT64_MAX : relay->started_us / 1000 + relay->lifetime_ms;
 }
 
+static bool is_connecting(const struct tg_relay *relay)
+{
+    return relay->connection != NULL && relay->connection->connecting;
+}
+
+static uint64_t attempt_deadline_ms(const struct tg_relay *relay)
+{
+    return relay->connection->attempt_deadline_ms == 0 ? UINT64_MAX : relay->connection->attempt_deadline_ms;
+}
+
 static bool is_failed(const struct tg_relay *relay)
 {
     return relay->side[DOWNSTREAM].error != 0 || relay->side[UPSTREAM].error != 0;
@@ -69,18 +79,37 @@ static bool is_failed(const struct tg_relay *relay)
 
 /* Arms the timer for the earliest of the relay's deadlines. Activity only moves deadlines back, and then the timer
  * finds out when it fires. */
-static void schedule(struct tg_worker *worker, struct tg_relay *relay)
+void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
 {
     const uint64_t now_ms = worker->now_us / 1000;
-    uint64_t wakeup_ms = sooner(idle_deadline_ms(relay), lifetime_deadline_ms(relay));
+    uint64_t wakeup_ms = sooner(is_connecting(relay) ? attempt_deadline_ms(relay) : idle_deadline_ms(relay),
+                                lifetime_deadline_ms(relay));
     if (is_failed(relay))
         wakeup_ms = sooner(wakeup_ms, now_ms + LOOK_MS);
     if (relay->retry_ms != 0)
         wakeup_ms = sooner(wakeup_ms, relay->retry_ms);
+    /* The wheel wants the future: a deadline that is just being served would come due again at once. */
+    if (wakeup_ms <= now_ms)
+        wakeup_ms = now_ms + 1;
     if (wakeup_ms == UINT64_MAX || (relay->timer.link != NULL && relay->wakeup_ms <= wakeup_ms))
         return;
     relay->wakeup_ms = wakeup_ms;
     wheel_arm(&worker->wheel, &relay->timer, wakeup_ms);
+}
+
+void relay_retry_later(struct tg_worker *worker, struct tg_relay *relay)
+{
+    relay->retry_ms = worker->now_us / 1000 + RETRY_MS;
+    relay_schedule(worker, relay);
+}
+
+int relay_watch(struct tg_worker *worker, struct tg_relay *relay, int side)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+        .data.u64 = (relay->handle & ~UINT64_C(0xff)) | (uint64_t)side,
+    };
+    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, relay->side[side].fd, &event) < 0 ? -errno : 0;
 }
 
 void relay_begin(struct tg_worker *worker, struct tg_relay *relay)
@@ -91,17 +120,14 @@ void relay_begin(struct tg_worker *worker, struct tg_relay *relay)
         return;
     }
     for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
-        struct epoll_event event = {
-            .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-            .data.u64 = (relay->handle & ~UINT64_C(0xff)) | (uint64_t)side,
-        };
-        tune(relay->side[side].fd, relay->keepalive_s);
-        if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, relay->side[side].fd, &event) < 0) {
-            relay_end(worker, relay, TG_INTERNAL_ERROR, errno);
+        socket_tune(relay->side[side].fd, relay->keepalive_s);
+        const int error = relay_watch(worker, relay, side);
+        if (error < 0) {
+            relay_end(worker, relay, TG_INTERNAL_ERROR, -error);
             return;
         }
     }
-    schedule(worker, relay);
+    relay_schedule(worker, relay);
 }
 
 void relay_side_failed(struct tg_worker *worker, struct tg_relay *relay, int side, int error)
@@ -130,7 +156,9 @@ void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uin
         it->readable = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         it->writable = true;
-    if (events & EPOLLERR) {
+    if (side == UPSTREAM && is_connecting(relay)) {
+        relay->connection->answered = true;
+    } else if (events & EPOLLERR) {
         /* Asked for here because nobody may come to read or write: the direction can be blocked by the other side, or
          * over. */
         int error = 0;
@@ -166,6 +194,11 @@ static bool reset_is_due(struct tg_worker *worker, struct tg_relay *relay)
 
 void relay_run(struct tg_worker *worker, struct tg_relay *relay)
 {
+    if (is_connecting(relay)) {
+        connect_step(worker, relay);
+        if (relay->done || is_connecting(relay))
+            return;
+    }
     const bool had_failed = is_failed(relay);
     bool more = false;
     for (int from = DOWNSTREAM; from <= UPSTREAM; from++) {
@@ -181,12 +214,12 @@ void relay_run(struct tg_worker *worker, struct tg_relay *relay)
         }
         /* A failure that the second direction met gives the first one something to read. */
         more = more || !had_failed;
-        schedule(worker, relay);
+        relay_schedule(worker, relay);
     } else if (relay->direction[DOWNSTREAM].closed && relay->direction[UPSTREAM].closed) {
         relay_end(worker, relay, TG_FINISHED, 0);
         return;
     } else if (relay->retry_ms != 0) {
-        schedule(worker, relay);
+        relay_schedule(worker, relay);
     }
     if (more)
         worker_enqueue(worker, relay);
@@ -197,14 +230,15 @@ void relay_timer(struct tg_worker *worker, struct tg_relay *relay)
     const uint64_t now_ms = worker->now_us / 1000;
     if (now_ms >= lifetime_deadline_ms(relay)) {
         relay_end(worker, relay, TG_LIFETIME, 0);
-    } else if (now_ms >= idle_deadline_ms(relay)) {
+    } else if (!is_connecting(relay) && now_ms >= idle_deadline_ms(relay)) {
         relay_end(worker, relay, TG_IDLE_TIMEOUT, 0);
     } else {
-        if (is_failed(relay) || (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
-            relay->retry_ms = 0;
+        if (is_failed(relay) || is_connecting(relay) || (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
+            if (now_ms >= relay->retry_ms)
+                relay->retry_ms = 0;
             worker_enqueue(worker, relay);
         }
-        schedule(worker, relay);
+        relay_schedule(worker, relay);
     }
 }
 
@@ -226,11 +260,15 @@ void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int
     relay->ended_us = clock_us();
     for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
         transfer_discard(worker, &relay->direction[side]);
+        if (relay->side[side].fd < 0)
+            continue;
         if (reason == TG_FINISHED)
             close(relay->side[side].fd);
         else
-            close_reset(relay->side[side].fd);
+            socket_reset(relay->side[side].fd);
     }
+    if (relay->connection != NULL)
+        connection_closed(worker, relay);
     wheel_disarm(&worker->wheel, &relay->timer);
     worker_retire(worker, relay);
 }

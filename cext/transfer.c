@@ -43,6 +43,8 @@ static void delivered(struct tg_worker *worker, struct tg_relay *relay, int from
     counter_add(&worker->bytes[from], bytes);
     if (spliced)
         counter_add(&worker->spliced, bytes);
+    if (relay->connection != NULL)
+        counter_add(&relay->connection->group->share[worker->index].bytes[from], bytes);
     atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
 }
 

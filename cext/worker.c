@@ -14,7 +14,7 @@
 
 #include "internal.h"
 
-enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024, WAKE = 0xff };
+enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024 };
 
 uint64_t clock_us(void)
 {
@@ -33,23 +33,31 @@ void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay)
     worker->ready_last = &relay->ready_next;
 }
 
+static int queue_of(const struct tg_relay *relay)
+{
+    if (relay->connection == NULL)
+        return TG_COMPLETED;
+    return relay->connection->punted ? TG_PUNTED : TG_RECORDED;
+}
+
 /* The relay may stand on the ready list still, so it is published only after the list was served. */
 void worker_retire(struct tg_worker *worker, struct tg_relay *relay)
 {
+    struct tg_ended *ended = &worker->ended[queue_of(relay)];
     registry_remove(&worker->registry, relay);
     relay->node.next = NULL;
-    if (worker->ended_last == NULL)
-        worker->ended_first = &relay->node;
+    if (ended->last == NULL)
+        ended->first = &relay->node;
     else
-        worker->ended_last->next = &relay->node;
-    worker->ended_last = &relay->node;
+        ended->last->next = &relay->node;
+    ended->last = &relay->node;
 }
 
-static void publish_ended(struct tg_worker *worker)
+static void publish(struct tg_worker *worker, int queue)
 {
     uint64_t count = 0;
     struct tg_node *newest_first = NULL;
-    struct tg_node *oldest = worker->ended_first;
+    struct tg_node *oldest = worker->ended[queue].first;
 
     if (oldest == NULL)
         return;
@@ -60,10 +68,17 @@ static void publish_ended(struct tg_worker *worker)
         newest_first = node;
         node = next;
     }
-    worker->ended_first = worker->ended_last = NULL;
+    worker->ended[queue].first = worker->ended[queue].last = NULL;
     atomic_fetch_sub_explicit(&worker->active, count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&worker->completed, count, memory_order_relaxed);
-    engine_publish(worker->engine, newest_first, oldest);
+    if (queue != TG_PUNTED)
+        atomic_fetch_add_explicit(&worker->completed, count, memory_order_relaxed);
+    engine_publish(worker->engine, queue, newest_first, oldest);
+}
+
+static void publish_ended(struct tg_worker *worker)
+{
+    for (int queue = 0; queue < TG_QUEUES; queue++)
+        publish(worker, queue);
 }
 
 static void serve_ready(struct tg_worker *worker)
@@ -92,13 +107,19 @@ static void take_messages(struct tg_worker *worker)
     }
     for (struct tg_relay *relay; (relay = registry_next_abort(&worker->registry)) != NULL;)
         relay_abort(worker, relay);
+    /* There may be room again; if it was something else that was missing, the next accept finds out. */
+    accept_resume(worker);
 }
 
 static void fire_timers(struct tg_worker *worker)
 {
     struct tg_timer *timer;
-    while ((timer = wheel_due(&worker->wheel, worker->now_us / 1000)) != NULL)
-        relay_timer(worker, (struct tg_relay *)((char *)timer - offsetof(struct tg_relay, timer)));
+    while ((timer = wheel_due(&worker->wheel, worker->now_us / 1000)) != NULL) {
+        if (timer == &worker->resume)
+            accept_resume(worker);
+        else
+            relay_timer(worker, (struct tg_relay *)((char *)timer - offsetof(struct tg_relay, timer)));
+    }
 }
 
 static void abort_all(struct tg_worker *worker)
@@ -122,11 +143,16 @@ static void *worker_main(void *argument)
         const int timeout = worker->ready_first != NULL ? 0 : wheel_timeout(&worker->wheel, worker->now_us / 1000);
         const int count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout);
         bool woken = false;
+        epoch_enter(&worker->turn, &worker->engine->epoch);
         worker->now_us = clock_us();
         for (int i = 0; i < count; i++) {
             const int kind = (int)(events[i].data.u64 & 0xff);
-            if (kind == WAKE) {
+            if (kind == EVENT_WAKE) {
                 woken = true;
+                continue;
+            }
+            if (kind == EVENT_LISTENER) {
+                accept_event(worker, (int)(events[i].data.u64 >> 8));
                 continue;
             }
             /* Not found: an event of this batch or an inherited duplicate of the socket outlived its relay. */
@@ -139,6 +165,7 @@ static void *worker_main(void *argument)
         fire_timers(worker);
         serve_ready(worker);
         publish_ended(worker);
+        epoch_leave(&worker->turn);
     }
     abort_all(worker);
     return NULL;
@@ -150,14 +177,16 @@ int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t inde
     worker->index = index;
     worker->ready_last = &worker->ready_first;
     worker->epoll_fd = worker->wake_fd = -1;
+    atomic_init(&worker->turn, TG_ASLEEP);
     worker->now_us = clock_us();
+    worker->random = worker->now_us | 1;
     wheel_start(&worker->wheel, worker->now_us / 1000);
     const int error = registry_init(&worker->registry, capacity);
     if (error < 0)
         return error;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = WAKE};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = EVENT_WAKE};
     if (worker->epoll_fd < 0 || worker->wake_fd < 0 ||
         epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->wake_fd, &event) < 0)
         return -errno;

@@ -1,0 +1,210 @@
+/* How what the workers have to tell reaches the caller: what ended, through queues and a descriptor; what goes on, by
+ * walks. */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static void raise_signal(struct tg_engine *engine)
+{
+    const uint64_t one = 1;
+    if (!atomic_exchange(&engine->signalled, true))
+        (void)!write(engine->completion_fd, &one, sizeof one);
+}
+
+void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last)
+{
+    mailbox_push(&engine->queues[queue].mailbox, first, last);
+    raise_signal(engine);
+}
+
+struct tg_relay *engine_next(struct tg_engine *engine, int queue)
+{
+    struct tg_queue *it = &engine->queues[queue];
+    if (it->collected == NULL)
+        it->collected = mailbox_take(&it->mailbox);
+    struct tg_node *node = it->collected;
+    if (node != NULL)
+        it->collected = node->next;
+    return (struct tg_relay *)node;
+}
+
+static void begin(struct tg_engine *engine)
+{
+    uint64_t ignored;
+    pthread_mutex_lock(&engine->collecting);
+    /* First the signal, then the queues: what is published after our last look signals again. */
+    (void)!read(engine->completion_fd, &ignored, sizeof ignored);
+    atomic_store(&engine->signalled, false);
+}
+
+static void finish(struct tg_engine *engine, int collected)
+{
+    for (int queue = 0; queue < TG_QUEUES; queue++)
+        if (engine->queues[queue].collected != NULL || atomic_load(&engine->queues[queue].mailbox.top) != NULL)
+            raise_signal(engine);
+    pthread_mutex_unlock(&engine->collecting);
+    if (collected == 0)
+        return;
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        if (atomic_exchange(&engine->workers[i].wants_space, false))
+            worker_wake(&engine->workers[i]);
+    /* What was retired while a worker was busy needs somebody to come by later. */
+    if (pthread_mutex_trylock(&engine->control) == 0) {
+        epoch_reclaim(engine);
+        pthread_mutex_unlock(&engine->control);
+    }
+}
+
+static void dispose(struct tg_engine *engine, struct tg_relay *relay)
+{
+    relay_free(relay);
+    engine_release(engine);
+}
+
+int tg_engine_completions(tg_engine *engine, tg_completion *out, int max)
+{
+    int count = 0;
+    begin(engine);
+    for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_COMPLETED)) != NULL; count++) {
+        out[count] = (tg_completion){
+            .id = relay->id,
+            .bytes_sent = counter_read(&relay->direction[DOWNSTREAM].bytes),
+            .bytes_received = counter_read(&relay->direction[UPSTREAM].bytes),
+            .duration_us = (int64_t)(relay->ended_us - relay->started_us),
+            .reason = relay->reason,
+            .error = relay->error,
+        };
+        dispose(engine, relay);
+    }
+    finish(engine, count);
+    return count;
+}
+
+int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
+{
+    int count = 0;
+    begin(engine);
+    for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_PUNTED)) != NULL; count++) {
+        const struct tg_connection *connection = relay->connection;
+        out[count] = (tg_punt){
+            .fd = relay->side[DOWNSTREAM].fd,
+            .scope = connection->listener.scope,
+            .peer = connection->peer,
+            .original = connection->original,
+        };
+        dispose(engine, relay);
+    }
+    finish(engine, count);
+    return count;
+}
+
+static void record(const struct tg_relay *relay, uint64_t now_us, tg_record *out)
+{
+    const struct tg_connection *connection = relay->connection;
+    const uint64_t now_ms = now_us / 1000;
+    const uint64_t active_ms = counter_read(&relay->active_ms);
+    *out = (tg_record){
+        .id = relay->id,
+        .verdict = connection->verdict,
+        .group = connection->group_id,
+        .bytes_sent = counter_read(&relay->direction[DOWNSTREAM].bytes),
+        .bytes_received = counter_read(&relay->direction[UPSTREAM].bytes),
+        .duration_us = (int64_t)(now_us - relay->started_us),
+        .connect_us = connection->connect_us,
+        .peer = connection->peer,
+        .original = connection->original,
+        .upstream = connection->upstream,
+        .scope = connection->listener.scope,
+        .attempts = connection->attempts,
+        .idle_ms = now_ms > active_ms ? (int64_t)(now_ms - active_ms) : 0,
+    };
+}
+
+int tg_engine_records(tg_engine *engine, tg_record *out, int max)
+{
+    int count = 0;
+    begin(engine);
+    for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_RECORDED)) != NULL; count++) {
+        record(relay, relay->ended_us, &out[count]);
+        out[count].reason = relay->reason;
+        out[count].error = relay->error;
+        dispose(engine, relay);
+    }
+    finish(engine, count);
+    return count;
+}
+
+static bool describe_relay(const struct tg_relay *relay, uint64_t now_us, void *out)
+{
+    const uint64_t now_ms = now_us / 1000;
+    const uint64_t active_ms = counter_read(&relay->active_ms);
+    if (relay->connection != NULL)
+        return false;
+    *(tg_live *)out = (tg_live){
+        .id = relay->id,
+        .bytes_sent = counter_read(&relay->direction[DOWNSTREAM].bytes),
+        .bytes_received = counter_read(&relay->direction[UPSTREAM].bytes),
+        .age_ms = (int64_t)((now_us - relay->started_us) / 1000),
+        .idle_ms = now_ms > active_ms ? (int64_t)(now_ms - active_ms) : 0,
+    };
+    return true;
+}
+
+static bool describe_connection(const struct tg_relay *relay, uint64_t now_us, void *out)
+{
+    if (relay->connection == NULL || relay->connection->punted)
+        return false;
+    record(relay, now_us, out);
+    return true;
+}
+
+/* The cursor is worker << 32 | slot. Slots keep their place, so nobody is seen twice, or missed for another's coming or
+ * going. */
+static int walk(struct tg_engine *engine, uint64_t *cursor, void *out, size_t size, int max,
+                bool (*describe)(const struct tg_relay *, uint64_t, void *))
+{
+    const uint64_t now_us = clock_us();
+    int count = 0;
+    while (count < max && *cursor >> 32 < engine->worker_count) {
+        struct tg_registry *registry = &engine->workers[*cursor >> 32].registry;
+        uint32_t index = (uint32_t)*cursor;
+        /* A chunk at a time: a worker that must add or remove meanwhile waits for microseconds only. */
+        pthread_mutex_lock(&registry->mutex);
+        const uint32_t end = registry->used - index > TG_CHUNK ? index + TG_CHUNK : registry->used;
+        for (; index < end && count < max; index++) {
+            const struct tg_relay *relay = registry_slot(registry, index)->relay;
+            if (relay != NULL && describe(relay, now_us, (char *)out + (size_t)count * size))
+                count++;
+        }
+        const bool over = index >= registry->used;
+        pthread_mutex_unlock(&registry->mutex);
+        *cursor = over ? ((*cursor >> 32) + 1) << 32 : (*cursor & ~UINT64_C(0xffffffff)) | index;
+    }
+    return count;
+}
+
+int tg_engine_live(tg_engine *engine, uint64_t *cursor, tg_live *out, int max)
+{
+    return walk(engine, cursor, out, sizeof *out, max, describe_relay);
+}
+
+int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, int max)
+{
+    return walk(engine, cursor, out, sizeof *out, max, describe_connection);
+}
+
+void tg_engine_totals(tg_engine *engine, tg_totals *out)
+{
+    *out = (tg_totals){0};
+    for (unsigned i = 0; i < engine->worker_count; i++) {
+        const struct tg_worker *worker = &engine->workers[i];
+        out->bytes_sent += counter_read(&worker->bytes[DOWNSTREAM]);
+        out->bytes_received += counter_read(&worker->bytes[UPSTREAM]);
+        out->spliced_bytes += counter_read(&worker->spliced);
+        out->active += counter_read(&worker->active);
+        out->completed += counter_read(&worker->completed);
+        out->accept_pauses += counter_read(&worker->pauses);
+    }
+}

@@ -1,0 +1,227 @@
+/* From a decision to a connected upstream: one endpoint after the other, each within its time. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static uint64_t next_random(struct tg_worker *worker)
+{
+    worker->random ^= worker->random << 13;
+    worker->random ^= worker->random >> 7;
+    worker->random ^= worker->random << 17;
+    return worker->random;
+}
+
+/* Of this process or this host, not of the endpoint: wait instead of blaming it. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+static void remember_local_address(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct sockaddr_storage local = {0};
+    socklen_t size = sizeof local;
+    struct tg_own *own = &relay->connection->own;
+    if (getsockname(relay->side[UPSTREAM].fd, (struct sockaddr *)&local, &size) == 0) {
+        own->source = address_from(&local);
+        own->destination = relay->connection->upstream;
+        own->scope = relay->connection->listener.scope;
+        own_add(&worker->engine->owns, own);
+    }
+}
+
+static void set_upstream(struct tg_worker *worker, struct tg_connection *connection, const tg_address *address)
+{
+    pthread_mutex_lock(&worker->registry.mutex);
+    connection->upstream = *address;
+    pthread_mutex_unlock(&worker->registry.mutex);
+}
+
+/* Begins one attempt: 0, or -errno with nothing left open. */
+static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
+{
+    struct sockaddr_storage to;
+    const socklen_t size = address_to(address, &to);
+    const uint32_t mark = relay->connection->listener.mark;
+    const int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+    int error;
+
+    if (fd < 0)
+        return -errno;
+    /* Without its mark the connection might be captured: better none. */
+    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
+        goto fail;
+    socket_tune(fd, relay->keepalive_s);
+    if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
+        goto fail;
+    relay->side[UPSTREAM] = (struct tg_side){.fd = fd};
+    error = relay_watch(worker, relay, UPSTREAM);
+    if (error < 0) {
+        relay->side[UPSTREAM].fd = -1;
+        close(fd);
+        return error;
+    }
+    remember_local_address(worker, relay);
+    return 0;
+fail:
+    error = -errno;
+    close(fd);
+    return error;
+}
+
+static void abandon_attempt(struct tg_worker *worker, struct tg_relay *relay)
+{
+    own_remove(&worker->engine->owns, &relay->connection->own);
+    if (relay->side[UPSTREAM].fd >= 0)
+        socket_reset(relay->side[UPSTREAM].fd);
+    relay->side[UPSTREAM] = (struct tg_side){.fd = -1};
+}
+
+static uint32_t allowed_attempts(const struct tg_ruling *ruling)
+{
+    if (ruling->asked.action == TG_PASS)
+        return 1;
+    const uint32_t wanted = ruling->asked.max_attempts;
+    return wanted == 0 || wanted > ruling->target_count ? ruling->target_count : wanted;
+}
+
+/* Sets what the next attempt goes to. */
+static const tg_address *aim(struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    if (connection->ruling->asked.action == TG_PASS) {
+        connection->group = connection->ruling->group;
+        return &connection->original;
+    }
+    const struct tg_target *target = &connection->ruling->targets[connection->target];
+    connection->group = target->group;
+    return &target->address;
+}
+
+static void count_failure(struct tg_worker *worker, struct tg_relay *relay, int error)
+{
+    struct tg_connection *connection = relay->connection;
+    pthread_mutex_lock(&worker->registry.mutex);
+    connection->attempts++;
+    pthread_mutex_unlock(&worker->registry.mutex);
+    connection->attempt_error = error;
+    counter_add(&connection->group->share[worker->index].connect_failures, 1);
+    if (connection->ruling->target_count > 0)
+        connection->target = (connection->target + 1) % connection->ruling->target_count;
+}
+
+/* Tries endpoints until an attempt is under way. */
+static void advance(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    const uint64_t now_ms = worker->now_us / 1000;
+    const uint64_t timeout_ms = connection->ruling->asked.connect_timeout_ms;
+    while (connection->attempts < allowed_attempts(connection->ruling)) {
+        const tg_address *address = aim(relay);
+        set_upstream(worker, connection, address);
+        connection->answered = false;
+        if (connection->attempt_deadline_ms == 0 && timeout_ms != 0)
+            connection->attempt_deadline_ms = now_ms + timeout_ms;
+        const int error = attempt(worker, relay, address);
+        if (error == 0) {
+            relay_schedule(worker, relay);
+            return;
+        }
+        if (is_shortage(-error) && (timeout_ms == 0 || now_ms < connection->attempt_deadline_ms)) {
+            relay_retry_later(worker, relay);
+            return;
+        }
+        connection->attempt_deadline_ms = 0;
+        count_failure(worker, relay, -error);
+    }
+    relay_end(worker, relay, connection->attempt_error == ETIMEDOUT ? TG_CONNECT_TIMEOUT : TG_CONNECT_FAILED,
+              connection->attempt_error);
+}
+
+void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    connection->connecting = true;
+    if (connection->ruling->target_count > 0)
+        connection->target = ruling_pick(connection->ruling, next_random(worker));
+    const int error = relay_watch(worker, relay, DOWNSTREAM);
+    if (error < 0)
+        relay_end(worker, relay, TG_INTERNAL_ERROR, -error);
+    else
+        advance(worker, relay);
+}
+
+static void connected(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    const uint64_t now_us = clock_us();
+    connection->connecting = false;
+    pthread_mutex_lock(&worker->registry.mutex);
+    connection->attempts++;
+    connection->connect_us = (int64_t)(now_us - relay->started_us);
+    connection->group_id = connection->group->id;
+    pthread_mutex_unlock(&worker->registry.mutex);
+    counter_add(&connection->group->share[worker->index].opened, 1);
+    atomic_store_explicit(&relay->active_ms, now_us / 1000, memory_order_relaxed);
+    relay_schedule(worker, relay);
+}
+
+/* 0: connected; -EINPROGRESS: nothing known yet; else -errno of the attempt. */
+static int attempt_result(const struct tg_worker *worker, const struct tg_relay *relay)
+{
+    const struct tg_connection *connection = relay->connection;
+    if (connection->answered) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        if (getsockopt(relay->side[UPSTREAM].fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+            return -errno;
+        if (error != 0 || relay->side[UPSTREAM].writable)
+            return -error;
+    }
+    if (connection->attempt_deadline_ms != 0 && worker->now_us / 1000 >= connection->attempt_deadline_ms)
+        return -ETIMEDOUT;
+    return -EINPROGRESS;
+}
+
+void connect_step(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    if (relay->side[DOWNSTREAM].error != 0) {
+        relay_end(worker, relay, TG_DOWNSTREAM_RESET, relay->side[DOWNSTREAM].error);
+        return;
+    }
+    if (relay->side[UPSTREAM].fd < 0) {
+        if (relay->retry_ms == 0)
+            advance(worker, relay);
+        return;
+    }
+    const int error = attempt_result(worker, relay);
+    if (error == -EINPROGRESS)
+        return;
+    if (error == 0) {
+        connected(worker, relay);
+        return;
+    }
+    abandon_attempt(worker, relay);
+    connection->attempt_deadline_ms = 0;
+    count_failure(worker, relay, -error);
+    advance(worker, relay);
+}
+
+void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    own_remove(&worker->engine->owns, &connection->own);
+    if (connection->connect_us >= 0)
+        counter_add(&connection->group->share[worker->index].closed, 1);
+    if (connection->admitted != NULL)
+        atomic_fetch_sub(&connection->admitted->admitted, 1);
+    if (connection->ruling != NULL)
+        ruling_release(connection->ruling);
+    connection->ruling = NULL;
+}

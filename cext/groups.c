@@ -1,0 +1,80 @@
+/* Counters by group: one cache line a worker, summed when they are read. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static struct tg_group *group_new(struct tg_engine *engine, uint64_t id)
+{
+    struct tg_group *group = calloc(1, sizeof *group);
+    if (group == NULL)
+        return NULL;
+    group->share = aligned_alloc(_Alignof(struct tg_share), engine->worker_count * sizeof *group->share);
+    if (group->share == NULL) {
+        free(group);
+        return NULL;
+    }
+    memset(group->share, 0, engine->worker_count * sizeof *group->share);
+    group->id = id;
+    return group;
+}
+
+struct tg_group *group_get(struct tg_engine *engine, uint64_t id)
+{
+    struct tg_groups *groups = &engine->groups;
+    const size_t chains = sizeof groups->chains / sizeof groups->chains[0];
+    struct tg_group **chain = &groups->chains[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (chains - 1)];
+    for (struct tg_group *group = *chain; group != NULL; group = group->next)
+        if (group->id == id)
+            return group;
+    if (groups->count == groups->room) {
+        const size_t room = groups->room == 0 ? 64 : 2 * groups->room;
+        struct tg_group **all = realloc(groups->all, room * sizeof(struct tg_group *));
+        if (all == NULL)
+            return NULL;
+        groups->all = all;
+        groups->room = room;
+    }
+    struct tg_group *group = group_new(engine, id);
+    if (group == NULL)
+        return NULL;
+    group->next = *chain;
+    *chain = group;
+    groups->all[groups->count++] = group;
+    return group;
+}
+
+void groups_destroy(struct tg_groups *groups)
+{
+    for (size_t i = 0; i < groups->count; i++) {
+        free(groups->all[i]->share);
+        free(groups->all[i]);
+    }
+    free(groups->all);
+}
+
+static void sum(const struct tg_engine *engine, const struct tg_group *group, tg_counters *out)
+{
+    *out = (tg_counters){.group = group->id, .admitted = counter_read(&group->admitted)};
+    for (unsigned i = 0; i < engine->worker_count; i++) {
+        const struct tg_share *share = &group->share[i];
+        /* Closed before opened: read the other way round, a connection could be closed that was never opened. */
+        out->closed += counter_read(&share->closed);
+        out->opened += counter_read(&share->opened);
+        out->connect_failures += counter_read(&share->connect_failures);
+        out->refused += counter_read(&share->refused);
+        out->bytes_sent += counter_read(&share->bytes[DOWNSTREAM]);
+        out->bytes_received += counter_read(&share->bytes[UPSTREAM]);
+    }
+}
+
+int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max)
+{
+    int count = 0;
+    pthread_mutex_lock(&engine->control);
+    for (; count < max && *cursor < engine->groups.count; count++)
+        sum(engine, engine->groups.all[(*cursor)++], &out[count]);
+    pthread_mutex_unlock(&engine->control);
+    return count;
+}

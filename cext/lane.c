@@ -1,0 +1,194 @@
+/* The splice lane as its callers see it: listeners and verdicts. All of it under engine->control, none of it in a
+ * worker's way. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static void unwatch(struct tg_engine *engine, int fd)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        (void)epoll_ctl(engine->workers[i].epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static int watch(struct tg_engine *engine, int number, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = LISTENER_EVENT(number)};
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        if (epoll_ctl(engine->workers[i].epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+            return -errno;
+    return 0;
+}
+
+/* What accepted sockets inherit is set here, once, and costs nothing later. */
+static int make_ready(int fd, const tg_listener *listener, uint16_t *port)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t size = sizeof own;
+    int listening = 0;
+    socklen_t flag = sizeof listening;
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &flag) < 0 ||
+        getsockname(fd, (struct sockaddr *)&own, &size) < 0)
+        return -errno;
+    if (!listening)
+        return -EINVAL;
+    *port = address_from(&own).port;
+    socket_tune(fd, listener->keepalive_s);
+    return *port == 0 ? -EINVAL : 0;
+}
+
+static int free_number(const struct tg_engine *engine)
+{
+    for (int number = 0; number < TG_MAX_LISTENERS; number++)
+        if (!atomic_load(&engine->listeners[number].open))
+            return number;
+    return -ENOSPC;
+}
+
+static int listen_on(struct tg_engine *engine, int fd, const tg_listener *listener)
+{
+    uint16_t port = 0;
+    int error = make_ready(fd, listener, &port);
+    if (error < 0)
+        return error;
+    const int number = free_number(engine);
+    if (number < 0)
+        return number;
+    struct tg_listening *listening = &engine->listeners[number];
+    listening->fd = fd;
+    listening->port = port;
+    listening->options = *listener;
+    /* Open first: a worker may be woken before the next one watches. */
+    atomic_store(&listening->open, true);
+    error = watch(engine, number, fd);
+    if (error == 0)
+        return number;
+    atomic_store(&listening->open, false);
+    unwatch(engine, fd);
+    epoch_synchronize(engine);
+    unwatch(engine, fd);
+    return error;
+}
+
+int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener)
+{
+    int result = -ESHUTDOWN;
+    if (listener->original < TG_ORIGINAL_AUTO || listener->original > TG_ORIGINAL_SOCKNAME)
+        return -EINVAL;
+    pthread_mutex_lock(&engine->submitting);
+    pthread_mutex_lock(&engine->control);
+    if (!atomic_load(&engine->stopping))
+        result = listen_on(engine, fd, listener);
+    pthread_mutex_unlock(&engine->control);
+    pthread_mutex_unlock(&engine->submitting);
+    return result;
+}
+
+/* A paused worker may be about to watch again, so it is unwatched once more when nobody can. */
+static void close_listener(struct tg_engine *engine, struct tg_listening *listening)
+{
+    atomic_store(&listening->open, false);
+    unwatch(engine, listening->fd);
+    /* Takes the port out of service now, though the descriptor stays until no worker uses it. */
+    (void)shutdown(listening->fd, SHUT_RDWR);
+    epoch_synchronize(engine);
+    unwatch(engine, listening->fd);
+    close(listening->fd);
+}
+
+int tg_engine_unlisten(tg_engine *engine, int number)
+{
+    int result = -ENOENT;
+    pthread_mutex_lock(&engine->submitting);
+    pthread_mutex_lock(&engine->control);
+    if (number >= 0 && number < TG_MAX_LISTENERS && atomic_load(&engine->listeners[number].open)) {
+        close_listener(engine, &engine->listeners[number]);
+        result = 0;
+    }
+    pthread_mutex_unlock(&engine->control);
+    pthread_mutex_unlock(&engine->submitting);
+    return result;
+}
+
+static bool is_address(const tg_address *address)
+{
+    return address->family == 4 || address->family == 6;
+}
+
+static bool is_sound(const tg_verdict *verdict)
+{
+    uint64_t total = 0;
+    if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
+        (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN))
+        return false;
+    if (verdict->action != TG_RELAY)
+        return verdict->endpoint_count == 0;
+    for (uint32_t i = 0; i < verdict->endpoint_count; i++) {
+        if (!is_address(&verdict->endpoints[i].address) || verdict->endpoints[i].address.port == 0)
+            return false;
+        total += verdict->endpoints[i].weight;
+    }
+    /* The bound keeps the product of round robin within 64 bits. */
+    return total > 0 && total <= UINT32_MAX;
+}
+
+int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *address, const tg_verdict *verdict)
+{
+    if ((address->family != 0 && !is_address(address)) || !is_sound(verdict))
+        return -EINVAL;
+    pthread_mutex_lock(&engine->control);
+    int error = -ENOMEM;
+    struct tg_ruling *ruling = ruling_new(engine, verdict);
+    if (ruling != NULL) {
+        error = table_set(engine, scope, address, ruling);
+        if (error < 0)
+            ruling_release(ruling);
+    }
+    epoch_reclaim(engine);
+    pthread_mutex_unlock(&engine->control);
+    return error;
+}
+
+int tg_engine_remove_verdict(tg_engine *engine, uint32_t scope, const tg_address *address)
+{
+    pthread_mutex_lock(&engine->control);
+    const int error = table_remove(engine, scope, address);
+    epoch_reclaim(engine);
+    pthread_mutex_unlock(&engine->control);
+    return error;
+}
+
+void lane_close(struct tg_engine *engine)
+{
+    pthread_mutex_lock(&engine->control);
+    for (int number = 0; number < TG_MAX_LISTENERS; number++) {
+        if (!atomic_load(&engine->listeners[number].open))
+            continue;
+        atomic_store(&engine->listeners[number].open, false);
+        close(engine->listeners[number].fd);
+    }
+    pthread_mutex_unlock(&engine->control);
+    /* Nobody will take care of these connections any more. */
+    pthread_mutex_lock(&engine->collecting);
+    for (struct tg_relay *relay; (relay = engine_next(engine, TG_PUNTED)) != NULL;) {
+        socket_reset(relay->side[DOWNSTREAM].fd);
+        relay_free(relay);
+        engine_release(engine);
+    }
+    pthread_mutex_unlock(&engine->collecting);
+}
+
+void lane_free(struct tg_engine *engine)
+{
+    epoch_reclaim(engine);
+    table_destroy(engine);
+    groups_destroy(&engine->groups);
+    owns_destroy(&engine->owns);
+}

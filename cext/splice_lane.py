@@ -1,0 +1,327 @@
+"""The splice lane: the engine accepts, looks the original destination up in a verdict table, connects and relays.
+
+Python gives it listening sockets and verdicts. A destination without a verdict is punted: its socket comes back here,
+is decided once, and the decision is pushed down with `set_verdict`. Watch the engine's `completion_fd`: it is readable
+while completions, punts or records wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from cext._engine import ffi, lib
+from cext.engine import Engine, EngineError, check
+
+_BATCH = 256
+
+
+class Ending(IntEnum):
+    """Why an accepted connection ended: the reasons of a relay, then those for which it was never connected."""
+
+    FINISHED = 0
+    DOWNSTREAM_RESET = 1
+    UPSTREAM_RESET = 2
+    IDLE_TIMEOUT = 3
+    LIFETIME = 4
+    ABORTED = 5
+    INTERNAL_ERROR = 6
+    CONNECT_FAILED = 7
+    CONNECT_TIMEOUT = 8
+    REFUSED = 9
+    LIMITED = 10
+    NO_DESTINATION = 11
+    DIRECT_DIAL = 12
+    LOOP = 13
+
+
+_ENDINGS = tuple(Ending)
+
+
+class Original(IntEnum):
+    """Where a listener finds the original destination."""
+
+    AUTO = 0
+    SOCKOPT = 1
+    SOCKNAME = 2
+
+
+class Action(IntEnum):
+    RELAY = 0
+    PASS = 1
+    PUNT = 2
+    REFUSE = 3
+
+
+class Balance(IntEnum):
+    """Both by weight."""
+
+    RANDOM = 0
+    ROUND_ROBIN = 1
+
+
+class Place(NamedTuple):
+    """An address of TCP. `ip` is text (IPv6 v4-mapped means IPv4), `zone` the interface index of link-local IPv6."""
+
+    ip: str
+    port: int
+    zone: int = 0
+
+
+ANYTHING: Place | None = None
+"""As a verdict's destination: whatever has no verdict of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server. `group`: whose counters its connections move. Weight 0: never chosen."""
+
+    place: Place
+    group: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is decided for a destination. Immutable; connections keep the one they began with.
+
+    `id` and `group` are the caller's: `id` comes back in records; `group` counts refusals, what is held under
+    `max_connections` (0: no limit), and the traffic of PASS. Times of 0: none (connecting: the kernel's).
+    `max_attempts` of 0: each endpoint once.
+    """
+
+    action: Action
+    id: int = 0
+    group: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
+    balance: Balance = Balance.RANDOM
+    max_attempts: int = 0
+    max_connections: int = 0
+    connect_timeout_ms: int = 10_000
+    idle_timeout_ms: int = 0
+    lifetime_ms: int = 0
+
+
+class Punt(NamedTuple):
+    """An accepted connection that is the caller's now: `fd` is non-blocking, and nobody else closes it."""
+
+    fd: int
+    scope: int
+    peer: Place
+    original: Place
+
+
+class Record(NamedTuple):
+    """One connection that the engine accepted and kept; a live one has no `ending`. `bytes_sent` went upstream.
+
+    `upstream`: the last endpoint tried; None when there was none. `connect_us`: from accept to connected, None when it
+    never was. `id` is never that of a relay.
+    """
+
+    id: int
+    scope: int
+    verdict: int
+    group: int
+    peer: Place
+    original: Place | None
+    upstream: Place | None
+    bytes_sent: int
+    bytes_received: int
+    duration_us: int
+    connect_us: int | None
+    attempts: int
+    idle_ms: int
+    ending: Ending | None
+    error: int
+
+
+class Counters(NamedTuple):
+    """One group's totals since the engine started; they never go back, but for `admitted`, the present number."""
+
+    group: int
+    opened: int
+    closed: int
+    connect_failures: int
+    refused: int
+    bytes_sent: int
+    bytes_received: int
+    admitted: int
+
+
+def _to_c(place: Place | None) -> dict[str, object]:
+    if place is None:
+        return {"family": 0}
+    address = ipaddress.ip_address(place.ip)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return {
+        "ip": address.packed.ljust(16, b"\0"),
+        "port": place.port,
+        "zone": place.zone if address.version == 6 else 0,
+        "family": address.version,
+    }
+
+
+def _from_c(address: Any) -> Place | None:
+    if address.family == 0:
+        return None
+    family, size = (socket.AF_INET, 4) if address.family == 4 else (socket.AF_INET6, 16)
+    return Place(socket.inet_ntop(family, bytes(address.ip)[:size]), address.port, address.zone)
+
+
+def _peer(address: Any) -> Place:
+    place = _from_c(address)
+    if place is None:
+        raise EngineError(errno.EAFNOSUPPORT, "a connection from an address that is neither IPv4 nor IPv6")
+    return place
+
+
+def _record(row: Any, ending: Ending | None) -> Record:
+    return Record(
+        id=row.id,
+        scope=row.scope,
+        verdict=row.verdict,
+        group=row.group,
+        peer=_peer(row.peer),
+        original=_from_c(row.original),
+        upstream=_from_c(row.upstream),
+        bytes_sent=row.bytes_sent,
+        bytes_received=row.bytes_received,
+        duration_us=row.duration_us,
+        connect_us=row.connect_us if row.connect_us >= 0 else None,
+        attempts=row.attempts,
+        idle_ms=row.idle_ms,
+        ending=ending,
+        error=row.error,
+    )
+
+
+class SpliceLane:
+    """Listeners and verdicts of one engine. Ends with the engine; `Engine.close` resets what is left, punts included.
+
+    A `scope` is the caller's name for a part of the verdict table (outbound, inbound): each listener looks up in one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._leftover: list[Record] = []
+        engine.before_close(self._save_records)
+
+    def listen(
+        self,
+        fd: int,
+        *,
+        scope: int,
+        original: Original = Original.AUTO,
+        mark: int = 0,
+        keepalive_s: int = 0,
+        hairpin_from: int | None = None,
+    ) -> int:
+        """Serve a listening TCP socket; consumes `fd` on success only. Returns the listener's number.
+
+        `mark`: SO_MARK of upstream sockets (needs CAP_NET_ADMIN; without it connections fail rather than go unmarked).
+        `hairpin_from`: the scope whose own upstream connections may arrive here; others of ours are refused as loops.
+        """
+        options = ffi.new(
+            "tg_listener *",
+            {
+                "scope": scope,
+                "original": int(original),
+                "mark": mark,
+                "keepalive_s": keepalive_s,
+                "hairpin_from": -1 if hairpin_from is None else hairpin_from,
+            },
+        )
+        return check(lib.tg_engine_listen(self._engine.handle, fd, options), f"listening on descriptor {fd}")
+
+    def unlisten(self, number: int) -> None:
+        """Stop accepting at once and close the socket. Connections accepted before go on."""
+        check(lib.tg_engine_unlisten(self._engine.handle, number), f"closing listener {number}")
+
+    def set_verdict(self, scope: int, destination: Place | None, verdict: Verdict) -> None:
+        """Decide for new connections of a scope to a destination.
+
+        An exact destination wins over the unspecified address (`0.0.0.0`, `::`) with the same port, that over ANYTHING.
+        Without any verdict a connection is punted. Raises ValueError for a malformed address, EngineError (EINVAL) for
+        a verdict that can't be carried out: RELAY without an endpoint of positive weight, others with endpoints.
+        """
+        endpoints = ffi.new("tg_endpoint[]", len(verdict.endpoints))
+        for row, endpoint in zip(endpoints, verdict.endpoints, strict=True):
+            row.address = _to_c(endpoint.place)
+            row.weight, row.group = endpoint.weight, endpoint.group
+        asked = ffi.new(
+            "tg_verdict *",
+            {
+                "id": verdict.id,
+                "action": int(verdict.action),
+                "balance": int(verdict.balance),
+                "group": verdict.group,
+                "endpoints": endpoints,
+                "endpoint_count": len(verdict.endpoints),
+                "max_attempts": verdict.max_attempts,
+                "max_connections": verdict.max_connections,
+                "connect_timeout_ms": verdict.connect_timeout_ms,
+                "idle_timeout_ms": verdict.idle_timeout_ms,
+                "lifetime_ms": verdict.lifetime_ms,
+            },
+        )
+        address = ffi.new("tg_address *", _to_c(destination))
+        result = lib.tg_engine_set_verdict(self._engine.handle, scope, address, asked)
+        check(result, f"verdict {verdict.id} for {destination} in scope {scope}")
+
+    def remove_verdict(self, scope: int, destination: Place | None) -> None:
+        """Forget a decision: new connections are decided by a wider verdict or punted. None there is no error."""
+        address = ffi.new("tg_address *", _to_c(destination))
+        result = lib.tg_engine_remove_verdict(self._engine.handle, scope, address)
+        if result != -errno.ENOENT:
+            check(result, f"removing the verdict for {destination} in scope {scope}")
+
+    def punts(self, limit: int = _BATCH) -> list[Punt]:
+        """At most `limit` connections to decide; never blocks. They belong to the caller, who must close them."""
+        if self._engine.is_closed:
+            return []
+        rows = ffi.new("tg_punt[]", limit)
+        count = lib.tg_engine_punts(self._engine.handle, rows, limit)
+        return [Punt(row.fd, row.scope, _peer(row.peer), _peer(row.original)) for row in rows[0:count]]
+
+    def records(self, limit: int = _BATCH) -> list[Record]:
+        """At most `limit` connections that have ended; never blocks. After the engine's close, those that it reset."""
+        if self._engine.is_closed:
+            taken, self._leftover = self._leftover[:limit], self._leftover[limit:]
+            return taken
+        return self._collect(limit)
+
+    def connections(self) -> list[Record]:
+        """A snapshot of those that go on. `Engine.abort` takes their ids."""
+        if self._engine.is_closed:
+            return []
+        cursor = ffi.new("uint64_t *")
+        rows = ffi.new("tg_record[]", _BATCH)
+        found: list[Record] = []
+        while count := lib.tg_engine_connections(self._engine.handle, cursor, rows, _BATCH):
+            found += [_record(row, None) for row in rows[0:count]]
+        return found
+
+    def counters(self) -> list[Counters]:
+        """Counters of every group that a verdict has ever named."""
+        if self._engine.is_closed:
+            return []
+        cursor = ffi.new("uint64_t *")
+        rows = ffi.new("tg_counters[]", _BATCH)
+        found: list[Counters] = []
+        while count := lib.tg_engine_counters(self._engine.handle, cursor, rows, _BATCH):
+            found += [Counters(*(getattr(row, name) for name in Counters._fields)) for row in rows[0:count]]
+        return found
+
+    def _collect(self, limit: int) -> list[Record]:
+        rows = ffi.new("tg_record[]", limit)
+        count = lib.tg_engine_records(self._engine.handle, rows, limit)
+        return [_record(row, _ENDINGS[row.reason]) for row in rows[0:count]]
+
+    def _save_records(self) -> None:
+        while batch := self._collect(_BATCH):
+            self._leftover += batch
