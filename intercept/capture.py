@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
-from intercept import runs, traces
+from intercept import passthrough_address, runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.choosing import choose_mode, presume_mode
@@ -171,8 +171,9 @@ def render(plan: Plan) -> str:
 
 def dry_run(intent: Intent) -> Planned:
     """What `apply` would put in force. Needs no privilege and no tool."""
-    plan, why = presume_mode(intent, read_host())
-    return Planned(plan, why, render(plan))
+    host = read_host()
+    plan, why = presume_mode(intent, host)
+    return Planned(plan, why, render(plan) + passthrough_address.rendered(intent, host))
 
 
 def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> Applied:
@@ -181,11 +182,14 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
     Raises Unsupported, PrivilegeMissing, CaptureError; what was in force before is then still in force.
     """
     _check_cgroup(intent)
-    with changing_capture(wait_s):
-        plan, why = choose_mode(intent, read_host())
-        changed = backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s)
+    with changing_capture(wait_s), passthrough_address.in_place(intent) as added:
+        host = read_host()
+        plan, why = choose_mode(intent, host)
+        changed = backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s) or added
         for mode in _SUCCEEDED[plan.mode]:
             changed = bool(_remove_from(mode, name, wait_s)) or changed
+        if name == runs.PLAIN and not passthrough_address.needed(intent, host):
+            changed = bool(passthrough_address.withdraw()) or changed
     return Applied(plan.mode, why, changed, list(plan.warnings), list(plan.not_captured), plan)
 
 
@@ -213,6 +217,8 @@ def remove(*, name: str | None = None, wait_s: float = 5.0) -> list[str]:
             for one in there.names() if there else []:
                 if not runs.lives(one):
                     removed += _remove_from(mode, one, wait_s)
+        if name in (None, runs.PLAIN):
+            removed += passthrough_address.withdraw()
     return removed
 
 
@@ -250,7 +256,7 @@ def status() -> Status:
             mode=str(read.mode),
             scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
             intent=dict(as_flags(read.intent)),
-            drift=found.drift,
+            drift=(*found.drift, *passthrough_address.drift(read.intent, host)),
             not_captured=plan.not_captured,
             conntrack=_conntrack(),
             counters=found.counters,
