@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -12,6 +14,12 @@ static _Atomic unsigned fault_rate;
 static _Atomic uint64_t injected;
 static _Atomic uint32_t next_seed = 1;
 static _Thread_local uint32_t state;
+static _Thread_local bool is_spared;
+
+void faults_spare(bool spared)
+{
+    is_spared = spared;
+}
 
 void faults_set(unsigned rate)
 {
@@ -36,7 +44,7 @@ uint32_t faults_random(uint32_t below)
 static int fails(int first, int second)
 {
     const unsigned rate = atomic_load_explicit(&fault_rate, memory_order_relaxed);
-    if (rate == 0 || faults_random(65536) >= rate)
+    if (rate == 0 || is_spared || faults_random(65536) >= rate)
         return 0;
     atomic_fetch_add_explicit(&injected, 1, memory_order_relaxed);
     errno = faults_random(2) ? first : second;
@@ -77,6 +85,41 @@ ssize_t __real_send(int, const void *, size_t, int);
 ssize_t __wrap_send(int fd, const void *buffer, size_t size, int flags)
 {
     return fails(ENOBUFS, EINTR) ? -1 : __real_send(fd, buffer, size, flags);
+}
+
+int __real_accept4(int, struct sockaddr *, socklen_t *, int);
+int __wrap_accept4(int fd, struct sockaddr *from, socklen_t *size, int flags)
+{
+    return fails(EMFILE, ECONNABORTED) ? -1 : __real_accept4(fd, from, size, flags);
+}
+
+int __real_socket(int, int, int);
+int __wrap_socket(int family, int kind, int protocol)
+{
+    return fails(EMFILE, ENOBUFS) ? -1 : __real_socket(family, kind, protocol);
+}
+
+int __real_connect(int, const struct sockaddr *, socklen_t);
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t size)
+{
+    return fails(EADDRNOTAVAIL, ECONNREFUSED) ? -1 : __real_connect(fd, to, size);
+}
+
+/* There is no NAT here, and no privilege for it: the client's address, 127.1.0.K, says that it meant 10.0.0.K:80. */
+int __real_getsockopt(int, int, int, void *, socklen_t *);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+    struct sockaddr_in peer = {0};
+    socklen_t length = sizeof peer;
+    if (level != IPPROTO_IP || name != 80)
+        return __real_getsockopt(fd, level, name, value, size);
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) < 0)
+        return -1;
+    peer.sin_addr.s_addr = htonl(0x0a000000 | (ntohl(peer.sin_addr.s_addr) & 0xff));
+    peer.sin_port = htons(80);
+    memcpy(value, &peer, sizeof peer);
+    *size = sizeof peer;
+    return 0;
 }
 
 void *__real_malloc(size_t);

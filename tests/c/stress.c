@@ -96,6 +96,7 @@ static void tcp_pair(int pair[2])
 
 static void make_pair(int pair[2], bool tcp)
 {
+    faults_spare(true);
     if (tcp)
         tcp_pair(pair);
     else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -105,6 +106,7 @@ static void make_pair(int pair[2], bool tcp)
         for (int i = 0; i < 2; i++)
             setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     }
+    faults_spare(false);
 }
 
 static void act(struct subject *it)
