@@ -1,12 +1,11 @@
 """The hooks: which program hangs where, and since which kernel that is possible. Values only."""
 
-from dataclasses import dataclass
-from enum import Enum
+from typing import NamedTuple
 
 from cext.libbpf import AttachType, ProgramType
 
 
-class Where(Enum):
+class Where:
     """WORKLOAD: the captured cgroup. TOP: the top of the cgroup namespace, since the proxy may run outside the captured
     cgroup and its sockets are meant. NETNS: the network namespace."""
 
@@ -15,16 +14,15 @@ class Where(Enum):
     NETNS = "netns"
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """name: also of its pin. kernel: the version that the hook came with (or what the program needs of it)."""
 
     name: str
     object: str
     program: str
-    type: ProgramType
-    attach: AttachType
-    where: Where
+    type: int
+    attach: int
+    where: str
     kernel: str
     does: str
 

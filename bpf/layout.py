@@ -1,10 +1,12 @@
-"""Keys and values of the maps, as `wire.h` declares them. Pure; tests/unit/bpf holds the two together."""
+"""Keys and values of the maps, as `wire.h` declares them. Pure; tests/unit/bpf holds the two together.
+
+No enum and no dataclass here and in what `init` loads besides: each costs a millisecond of its 200 at import.
+"""
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import NamedTuple
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -20,7 +22,9 @@ PORT_WORDS = 1024
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-class Kind(IntEnum):
+class Kind:
+    """What a key of the trie means (enum tg_kind)."""
+
     OWN = 1
     OUT_INCLUDE = 2
     OUT_EXCLUDE = 3
@@ -36,7 +40,9 @@ class Kind(IntEnum):
     LOOPBACK_LISTED = 13
 
 
-class Flag(IntFlag):
+class Flag:
+    """enum tg_flag."""
+
     OUT_ALL = 1 << 0
     OUT_CIDRS = 1 << 1
     OUT_EXCLUDES = 1 << 2
@@ -58,7 +64,9 @@ class Flag(IntFlag):
     OUT_PORTS = 1 << 18
 
 
-class Feature(IntFlag):
+class Feature:
+    """enum tg_feature."""
+
     SOCKOPS_NETNS = 1 << 0
     SET_RETVAL = 1 << 1
     INGRESS_IFINDEX = 1 << 2
@@ -102,12 +110,11 @@ RULES = (
 """Counter index -> rule, a plan's own names where it has one (enum tg_rule, in order)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """struct tg_policy. Port sets are integers whose bit N stands for port N; dns_port 0: DNS is not captured."""
 
     netns_cookie: int
-    flags: Flag
+    flags: int
     outbound_port: int
     inbound_port: int
     dns_port: int
@@ -122,7 +129,7 @@ class Policy:
         header = struct.pack(
             "=QIIHHHHQ",
             self.netns_cookie,
-            int(self.flags),
+            self.flags,
             self.exempt_mark,
             self.outbound_port,
             self.inbound_port,
@@ -158,7 +165,7 @@ def address_bytes(address: Address) -> bytes:
     return _MAPPED + address.packed if address.version == 4 else address.packed
 
 
-def net_key(kind: Kind, network: Network) -> bytes:
+def net_key(kind: int, network: Network) -> bytes:
     prefix = 32 + network.prefixlen + (96 if network.version == 4 else 0)
     family_kind = kind + KIND_V4 if network.version == 4 else kind
     return struct.pack("=I", prefix) + struct.pack(">I", family_kind) + address_bytes(network.network_address)
@@ -170,7 +177,7 @@ def kind_of(key: bytes) -> int:
     return kind & ~KIND_V4
 
 
-def number_key(kind: Kind, first: int, bits: int = 32, second: int | None = None, second_bits: int = 32) -> bytes:
+def number_key(kind: int, first: int, bits: int = 32, second: int | None = None, second_bits: int = 32) -> bytes:
     """A number, or a pair (then `first` counts whole), of which so many leading bits matter."""
     prefix = 32 + bits if second is None else 64 + second_bits
     return struct.pack("=I", prefix) + struct.pack(">4I", kind, first, second or 0, 0) + bytes(4)
@@ -186,9 +193,8 @@ def prefixes(first: int, last: int, width: int = 32) -> Iterable[tuple[int, int]
         first += size
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """What one bank holds: the policy, and the trie's entries (key -> value)."""
 
     policy: bytes
-    nets: dict[bytes, bytes] = field(default_factory=dict)
+    nets: dict[bytes, bytes]

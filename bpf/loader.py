@@ -1,10 +1,8 @@
 """Loads the compiled objects; all of them share one set of maps. Nothing is attached here."""
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpf.hooks import Hook
@@ -26,13 +24,13 @@ _NO_PREALLOC = 1
 _MOST_NETS = 1 << 20
 
 
-@dataclass
 class Loaded:
     """Descriptors by name. They belong to this object; `close` closes those that were not taken out."""
 
-    maps: dict[str, int] = field(default_factory=dict)
-    programs: dict[str, int] = field(default_factory=dict)
-    """By hook name."""
+    def __init__(self, maps: dict[str, int]) -> None:
+        self.maps = maps
+        self.programs: dict[str, int] = {}
+        """By hook name."""
 
     def close(self) -> None:
         for fd in (*self.maps.values(), *self.programs.values()):
@@ -43,15 +41,12 @@ class Loaded:
 
 def build_id() -> str:
     """Of the compiled programs: changes when any of them does."""
-    digest = hashlib.sha256()
-    for path in sorted(OBJECTS.glob("*.bpf.o")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return (OBJECTS / "build-id").read_text(encoding="ascii")
 
 
-def features() -> Feature:
+def features() -> int:
     """What this kernel has beyond what we need. Raises BpfError where no program can be loaded at all."""
-    found = Feature(0)
+    found = 0
     if libbpf.helper_supported(ProgramType.SOCK_OPS, AttachType.SOCK_OPS, Helper.GET_NETNS_COOKIE):
         found |= Feature.SOCKOPS_NETNS
     if libbpf.helper_supported(ProgramType.CGROUP_SOCKOPT, AttachType.GETSOCKOPT, Helper.SET_RETVAL):
@@ -61,7 +56,7 @@ def features() -> Feature:
     return found
 
 
-def load(hooks: Iterable[Hook], reuse: Mapping[str, int], found: Feature) -> Loaded:
+def load(hooks: Iterable[Hook], reuse: Mapping[str, int], found: int) -> Loaded:
     """Programs of these hooks, and every map they use: those in `reuse` (duplicated), else new ones.
 
     Raises BpfError with the verifier's log, and nothing is left loaded.
@@ -78,12 +73,12 @@ def load(hooks: Iterable[Hook], reuse: Mapping[str, int], found: Feature) -> Loa
     return loaded
 
 
-def _load_one(program: libbpf.Object, hooks: list[Hook], loaded: Loaded, found: Feature) -> None:
+def _load_one(program: libbpf.Object, hooks: list[Hook], loaded: Loaded, found: int) -> None:
     declared = program.maps()
     for name in declared:
         if name in loaded.maps:
             program.reuse_map(name, loaded.maps[name])
-    program.set_rodata(struct.pack("=I", int(found)))
+    program.set_rodata(struct.pack("=I", found))
     program.load()
     for name in declared:
         if name not in loaded.maps:

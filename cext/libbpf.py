@@ -7,9 +7,8 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from cext._libbpf import ffi, lib
 
@@ -28,7 +27,7 @@ class BpfError(OSError):
         self.log = log
 
 
-class MapType(IntEnum):
+class MapType:
     """Kernel numbers (linux/bpf.h), those in use here."""
 
     HASH = 1
@@ -41,14 +40,18 @@ class MapType(IntEnum):
     SK_STORAGE = 24
 
 
-class ProgramType(IntEnum):
+class ProgramType:
+    """Kernel numbers."""
+
     SOCK_OPS = 13
     CGROUP_SOCK_ADDR = 18
     CGROUP_SOCKOPT = 25
     SK_LOOKUP = 30
 
 
-class AttachType(IntEnum):
+class AttachType:
+    """Kernel numbers."""
+
     SOCK_OPS = 3
     CONNECT4 = 10
     CONNECT6 = 11
@@ -62,13 +65,14 @@ class AttachType(IntEnum):
     SK_LOOKUP = 36
 
 
-class Helper(IntEnum):
+class Helper:
+    """Kernel numbers."""
+
     GET_NETNS_COOKIE = 122
     SET_RETVAL = 187
 
 
-@dataclass(frozen=True, slots=True)
-class MapInfo:
+class MapInfo(NamedTuple):
     type: int
     id: int
     key_size: int
@@ -77,15 +81,13 @@ class MapInfo:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramInfo:
+class ProgramInfo(NamedTuple):
     type: int
     id: int
     tag: str
 
 
-@dataclass(frozen=True, slots=True)
-class LinkInfo:
+class LinkInfo(NamedTuple):
     """target: cgroup id or inode of the network namespace; 0 when that no longer exists."""
 
     type: int
@@ -166,10 +168,10 @@ class Object:
         return _checked(lib.tg_object_program_fd(self._object, name.encode()), f"{self.name}: program {name}")
 
 
-def map_create(kind: MapType, name: str, *, sizes: tuple[int, int], max_entries: int, flags: int = 0) -> int:
+def map_create(kind: int, name: str, *, sizes: tuple[int, int], max_entries: int, flags: int = 0) -> int:
     """sizes: of a key and of a value, in bytes."""
-    fd = lib.tg_map_create(int(kind), name.encode(), *sizes, max_entries, flags)
-    return _checked(fd, f"create {kind.name} map {name}")
+    fd = lib.tg_map_create(kind, name.encode(), *sizes, max_entries, flags)
+    return _checked(fd, f"create map {name}")
 
 
 def map_update(fd: int, key: bytes, value: bytes, flags: int = ANY) -> None:
@@ -235,13 +237,19 @@ def get_pinned(path: Path) -> int:
     return _checked(lib.tg_get_pinned(os.fsencode(path)), f"open pinned {path}")
 
 
-def link_create(program: int, target: int, attach_type: AttachType) -> int:
-    return _checked(lib.tg_link_create(program, target, int(attach_type)), f"attach to {attach_type.name}")
+def link_create(program: int, target: int, attach_type: int, what: str) -> int:
+    """what: for the error's text."""
+    return _checked(lib.tg_link_create(program, target, attach_type), f"attach {what}")
 
 
 def link_update(link: int, program: int) -> None:
     """Replaces a link's program; at no instant is there none or are there two."""
     _checked(lib.tg_link_update(link, program), "replace the program of a BPF link")
+
+
+def link_detach(link: int) -> None:
+    """At once, whoever else holds the link: the kernel only frees it some time after its last user."""
+    _checked(lib.tg_link_detach(link), "detach a BPF link")
 
 
 def map_info(fd: int) -> MapInfo:
@@ -262,16 +270,16 @@ def link_info(fd: int) -> LinkInfo:
     return LinkInfo(out.type, out.id, out.program_id, out.attach_type, out.target)
 
 
-def helper_supported(program: ProgramType, attach: AttachType, helper: Helper) -> bool:
+def helper_supported(program: int, attach: int, helper: int) -> bool:
     """Tried by loading a program of a few instructions. Raises where none can be loaded at all (privilege, memory)."""
-    result = lib.tg_helper_supported(int(program), int(attach), int(helper))
-    return _checked(result, f"load a BPF program ({program.name})") == 1
+    result = lib.tg_helper_supported(program, attach, helper)
+    return _checked(result, "load a BPF program") == 1
 
 
-def context_readable(program: ProgramType, attach: AttachType, offset: int) -> bool:
+def context_readable(program: int, attach: int, offset: int) -> bool:
     """Whether programs of that kind may read 32 bits of their context there. Raises as above."""
-    result = lib.tg_context_readable(int(program), int(attach), offset)
-    return _checked(result, f"load a BPF program ({program.name})") == 1
+    result = lib.tg_context_readable(program, attach, offset)
+    return _checked(result, "load a BPF program") == 1
 
 
 def possible_cpus() -> int:

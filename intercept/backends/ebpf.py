@@ -5,11 +5,10 @@ sockets have to be known, and `refresh_addresses`.
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpf import bpffs, hooks, layout, loader
 from bpf.hooks import Hook
@@ -17,7 +16,7 @@ from bpf.layout import Image
 from cext import libbpf
 from intercept.backends import ebpf_instance, ebpf_listeners
 from intercept.backends.contract import Held, InForce
-from intercept.backends.ebpf_errors import translated
+from intercept.backends.ebpf_errors import require_capabilities, translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.backends.ebpf_places import Places, netns_cookie, open_places
 from intercept.backends.ebpf_policy import captures_dns, image_of, refuse_what_ebpf_cannot
@@ -26,6 +25,9 @@ from intercept.cgroups import folder_of
 from intercept.errors import CaptureError
 from intercept.host import read_host
 from intercept.rules import Plan
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = [
     "adopt",
@@ -48,6 +50,7 @@ _PREPARING = "preparing-"
 def available() -> str | None:
     """Loads every program and attaches it where it would act, with no policy: it then does nothing. Takes it away."""
     try:
+        require_capabilities()
         with translated(), open_places(None) as places, _unpinned() as instance:
             ebpf_instance.establish(instance, hooks.ALL, places, reload=False)
             bpffs.find_or_mount()
@@ -56,8 +59,7 @@ def available() -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Goal:
+class _Goal(NamedTuple):
     """What is to be in force."""
 
     plan: Plan
@@ -72,6 +74,7 @@ def _goal(plan: Plan, document: str, places: Places) -> _Goal:
 
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
     refuse_what_ebpf_cannot(plan.intent)
+    require_capabilities()
     with translated(), open_places(plan.intent.cgroup) as places, _our_folder(wait_s) as ours:
         _sweep(ours)
         goal = _goal(plan, document, places)
@@ -89,6 +92,7 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
 def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:  # noqa: ARG001 # a backend's signature
     """Nothing is pinned: links and maps are this process' descriptors, and the kernel removes them with it."""
     refuse_what_ebpf_cannot(plan.intent)
+    require_capabilities()
     instance = Instance(None)
     try:
         with translated(), open_places(plan.intent.cgroup) as places:
@@ -96,9 +100,15 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:  # noq
             ebpf_instance.establish(instance, goal.hooks, places, reload=False)
             _act(instance, goal)
     except BaseException:
+        ebpf_instance.dismantle(instance)
         instance.close()
         raise
-    return Held(kernel_held=True, close=instance.close, refresh=lambda: None)
+
+    def close() -> None:
+        ebpf_instance.dismantle(instance)
+        instance.close()
+
+    return Held(kernel_held=True, close=close, refresh=lambda: None)
 
 
 def names() -> list[str]:
@@ -130,8 +140,7 @@ def remove(name: str, *, wait_s: float) -> list[str]:
         if not (folder / name).is_dir():
             return []
         with _opened(folder / name) as instance:
-            if "tg_active" in instance.maps:
-                loader.activate(instance.maps, 0)
+            ebpf_instance.dismantle(instance)
         removed = bpffs.remove_tree(folder / name)
         bpffs.prune(folder)
     return [f"ebpf {one.removesuffix('s')} {two}" for one, _, two in (each.partition("/") for each in removed)]
@@ -141,7 +150,7 @@ def refresh_alive(name: str) -> None:
     """Nothing to do: the programs look at each connection whether the proxy listens."""
 
 
-def register_listener(listener: socket.socket, *, name: str = "tidegate") -> bool:
+def register_listener(listener: "socket.socket", *, name: str = "tidegate") -> bool:
     """For a proxy that registers its own inbound listener. False: no capture of that name, or not its inbound port.
 
     Only needed before Linux 5.15; later kernels do it at listen(). Needs CAP_BPF and CAP_NET_ADMIN.
@@ -204,6 +213,7 @@ def _begin(folder: Path, goal: _Goal, places: Places) -> None:
         instance.folder = folder
         loader.activate(instance.maps, bank)
     except BaseException:
+        ebpf_instance.dismantle(instance)
         for each in (preparing, folder):
             if each.is_dir():
                 bpffs.remove_tree(each)
@@ -222,6 +232,7 @@ def _replace(instance: Instance, goal: _Goal, places: Places) -> None:
     broken = ebpf_instance.broken_hooks(instance, there, places)
     ebpf_instance.establish(instance, goal.hooks, places, reload=not sound or bool(broken))
     _act(instance, goal)
+    ebpf_instance.drop_retired(instance)
     for name in set(instance.links) - {hook.name for hook in goal.hooks}:
         ebpf_instance.drop_link(instance, name)
 
@@ -311,6 +322,7 @@ def _unpinned() -> Iterator[Instance]:
     try:
         yield instance
     finally:
+        ebpf_instance.dismantle(instance)
         instance.close()
 
 
@@ -318,6 +330,8 @@ def _sweep(ours: Path) -> None:
     """Half-made folders of an init that was killed (we hold the lock, so nobody is at it), and dead namespaces'."""
     for path in ours.iterdir():
         if path.name.startswith(_PREPARING):
+            with _opened(path) as instance:
+                ebpf_instance.dismantle(instance)
             bpffs.remove_tree(path)
     for other in bpffs.namespaces(ours.parent.parent):
         if other != ours:

@@ -27,6 +27,15 @@ def translated() -> Iterator[None]:
         raise CaptureError(f"{error}; try again, or wait longer with --wait") from error
     except PermissionError as error:
         raise PrivilegeMissing(_missing_capability() or "CAP_SYS_ADMIN", f"use ebpf mode ({error.strerror})") from error
+    except OSError as error:
+        raise CaptureError(f"ebpf mode: {error}") from error
+
+
+def require_capabilities() -> None:
+    """Before anything is begun. Some kernels take CAP_SYS_ADMIN for part of it: that would end halfway."""
+    missing = _missing_capability()
+    if missing is not None:
+        raise PrivilegeMissing(missing, "use ebpf mode")
 
 
 def _of_bpf(error: BpfError) -> CaptureError:
@@ -44,7 +53,7 @@ def _of_bpf(error: BpfError) -> CaptureError:
 
 def _since(what: str) -> str:
     for hook in hooks.ALL:
-        if f" {hook.object}:" in f"{what} " or hook.attach.name in what:
+        if f" {hook.object}:" in f"{what} " or f"attach {hook.name}:" in f"{what}:":
             return f" (the hook {hook.name} needs Linux {hook.kernel})"
     return ""
 

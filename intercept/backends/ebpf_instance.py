@@ -9,16 +9,16 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bpf import hooks as hook_table
 from bpf import layout, loader
 from bpf.hooks import Hook, Where
 from bpf.layout import Image
 from cext import libbpf
-from cext.libbpf import MapType
+from cext.libbpf import BpfError, MapType
 from intercept.backends.ebpf_places import Places
 
 MAPS = (
@@ -38,8 +38,7 @@ _LENGTH = struct.Struct("=I")
 _Key = TypeVar("_Key", str, int)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is stored beside a bank: the intent's canonical text, and which programs are ours (hook -> kernel id)."""
 
     document: str
@@ -58,17 +57,17 @@ class Record:
         return json.dumps(text, sort_keys=True, separators=(",", ":")).encode()
 
 
-@dataclass
 class Instance:
     """Descriptors of what is there. folder None: nothing is pinned, all of it dies with us."""
 
-    folder: Path | None
-    maps: dict[str, int] = field(default_factory=dict)
-    links: dict[str, int] = field(default_factory=dict)
-    documents: dict[int, int] = field(default_factory=dict)
-    """Bank -> map with its Record."""
-    retired: list[int] = field(default_factory=list)
-    """Links that a replacement has made superfluous; they go when it is in force."""
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.maps: dict[str, int] = {}
+        self.links: dict[str, int] = {}
+        self.documents: dict[int, int] = {}
+        """Bank -> map with its Record."""
+        self.retired: list[int] = []
+        """Links that a replacement has made superfluous; they go when it is in force."""
 
     def close(self) -> None:
         for fd in (*self.retired, *self.links.values(), *self.maps.values(), *self.documents.values()):
@@ -167,7 +166,7 @@ def establish(instance: Instance, wanted: tuple[Hook, ...], places: Places, *, r
             program = loaded.programs[hook.name]
             if hook.name in instance.links and _move(instance, hook, program, places):
                 continue
-            link = libbpf.link_create(program, _target(hook, places), hook.attach)
+            link = libbpf.link_create(program, _target(hook, places), hook.attach, hook.name)
             instance.links[hook.name] = link
             _pin(instance, link, "links", hook.name)
     finally:
@@ -185,10 +184,30 @@ def _move(instance: Instance, hook: Hook, program: int, places: Places) -> bool:
 
 
 def drop_link(instance: Instance, name: str) -> None:
-    """Detach a hook: its last references are the pin and our descriptor."""
+    """Takes a hook away. Detached first: what is only closed and unpinned the kernel frees some time later."""
     if instance.folder is not None:
         (instance.folder / "links" / name).unlink(missing_ok=True)
-    os.close(instance.links.pop(name))
+    _detach(instance.links.pop(name))
+
+
+def _detach(link: int) -> None:
+    with suppress(BpfError):  # its cgroup or namespace may be gone, and it with that
+        libbpf.link_detach(link)
+    os.close(link)
+
+
+def drop_retired(instance: Instance) -> None:
+    while instance.retired:
+        _detach(instance.retired.pop())
+
+
+def dismantle(instance: Instance) -> None:
+    """Out of force in one instant, then every hook away. Pins are left for the caller to remove."""
+    if "tg_active" in instance.maps:
+        loader.activate(instance.maps, 0)
+    drop_retired(instance)
+    for name in list(instance.links):
+        _detach(instance.links.pop(name))
 
 
 def prepare(instance: Instance, image: Image, document: str) -> int:

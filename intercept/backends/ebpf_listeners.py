@@ -6,18 +6,21 @@ those that listened before, found through /proc, and those that somebody names (
 
 import ctypes
 import os
-import socket
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpf.layout import SHARERS, SLOTS, address_bytes
 from cext import libbpf
 from intercept.errors import PrivilegeMissing, Unsupported
 
+if TYPE_CHECKING:
+    import socket
+
 _PIDFD_GETFD = 438  # the same on every architecture
-_SO_COOKIE = 57
+_SOL_SOCKET, _SO_COOKIE = 1, 57
 _LISTEN = "0A"
 
 
@@ -50,11 +53,13 @@ def register_of(maps: Mapping[str, int], pid: int, port: int) -> list[str]:
     return found
 
 
-def register(maps: Mapping[str, int], listener: socket.socket, port: int) -> bool:
+def register(maps: Mapping[str, int], listener: "socket.socket", port: int) -> bool:
     """False: it isn't a TCP listener on that port. Registering one twice changes nothing.
 
     The caller keeps its socket. Raises Unsupported where all places are taken.
     """
+    import socket
+
     if listener.family not in (socket.AF_INET, socket.AF_INET6) or listener.type != socket.SOCK_STREAM:
         return False
     if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or listener.getsockname()[1] != port:
@@ -81,7 +86,7 @@ def register_workload(maps: Mapping[str, int], folder: Path) -> int:
     return count
 
 
-def _place_workload(maps: Mapping[str, int], listener: socket.socket) -> None:
+def _place_workload(maps: Mapping[str, int], listener: "socket.socket") -> None:
     import ipaddress
 
     host, port = listener.getsockname()[:2]
@@ -90,9 +95,9 @@ def _place_workload(maps: Mapping[str, int], listener: socket.socket) -> None:
     _place(maps["tg_workload"], listener, keys)
 
 
-def _place(target: int, listener: socket.socket, keys: list[bytes]) -> None:
+def _place(target: int, listener: "socket.socket", keys: list[bytes]) -> None:
     """Into the first free of these places, unless it has one of them. The maps answer look-ups with socket cookies."""
-    cookie = listener.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8)
+    cookie = listener.getsockopt(_SOL_SOCKET, _SO_COOKIE, 8)
     free = None
     for key in keys:
         there = libbpf.map_lookup(target, key, 8)
@@ -146,8 +151,10 @@ def _sockets_of(pid: int) -> Iterator[tuple[int, int]]:
                 yield int(name), int(target[8:-1])
 
 
-def _taken(pid: int, fd: int) -> socket.socket:
+def _taken(pid: int, fd: int) -> "socket.socket":
     """A duplicate of another process' socket, ours to close. Linux 5.6, CAP_SYS_PTRACE."""
+    import socket
+
     libc = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)
     try:

@@ -2,23 +2,21 @@
 
 import ctypes
 import os
-import socket
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from intercept.cgroups import find_mount_point
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
-_SO_NETNS_COOKIE = 71
+_AF_INET, _SOCK_DGRAM = 2, 2
+_SOL_SOCKET, _SO_NETNS_COOKIE = 1, 71
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every architecture
 _FSCONFIG_CMD_CREATE = 6
 _CLOEXEC = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Open directories and the namespace, as descriptors that `open_places` closes. cookie: of the namespace."""
 
     netns: int
@@ -29,14 +27,20 @@ class Places:
 
 def netns_cookie() -> int:
     """Unique for as long as the host runs, unlike the namespace's inode. Raises Unsupported before Linux 5.14."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        try:
-            (cookie,) = struct.unpack("=Q", one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))
-        except OSError as error:
-            raise Unsupported(
-                f"ebpf mode needs SO_NETNS_COOKIE, which came with Linux 5.14 ({error.strerror})"
-            ) from error
-    return int(cookie)
+    # Not through `socket`, which takes longer to import than all of this takes to run.
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.socket(_AF_INET, _SOCK_DGRAM | os.O_CLOEXEC, 0)
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    try:
+        cookie, size = ctypes.c_uint64(), ctypes.c_uint32(8)
+        if libc.getsockopt(fd, _SOL_SOCKET, _SO_NETNS_COOKIE, ctypes.byref(cookie), ctypes.byref(size)) != 0:
+            told = os.strerror(ctypes.get_errno())
+            raise Unsupported(f"ebpf mode needs SO_NETNS_COOKIE, which came with Linux 5.14 ({told})")
+        return int(cookie.value)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def image_of(plan: Plan, own: Iterable[Network], netns_cookie: int) -> Image:
     return Image(policy.pack(), _nets(plan, own))
 
 
-def _flags(plan: Plan) -> Flag:
+def _flags(plan: Plan) -> int:
     intent = plan.intent
     outbound, exempt = intent.outbound, intent.exempt
     holds = {
@@ -80,7 +80,7 @@ def _flags(plan: Plan) -> Flag:
         Flag.NO_IPV6: intent.ipv6 is Ipv6.OFF,
         Flag.IN_SCOPED: intent.cgroup is not None,
     }
-    flags = Flag(0)
+    flags = 0
     for flag, holding in holds.items():
         if holding:
             flags |= flag
@@ -126,7 +126,7 @@ def _within(inner: Network, outer: Network) -> bool:
     return same and inner.network_address in outer
 
 
-def _id_keys(kind: Kind, ids: IdRange) -> Iterable[bytes]:
+def _id_keys(kind: int, ids: IdRange) -> Iterable[bytes]:
     return (number_key(kind, value, bits) for value, bits in prefixes(ids.first, ids.last))
 
 

@@ -39,8 +39,8 @@ def enumerators(name: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("name", "python"), [("tg_kind", Kind), ("tg_flag", Flag), ("tg_feature", Feature)])
-def test_numbers_are_those_of_the_header(name: str, python: type[Kind] | type[Flag] | type[Feature]) -> None:
-    assert enumerators(name) == {member.name: member.value for member in python}
+def test_numbers_are_those_of_the_header(name: str, python: type[object]) -> None:
+    assert enumerators(name) == {member: value for member, value in vars(python).items() if member.isupper()}
 
 
 def test_every_rule_has_its_name_in_order() -> None:
@@ -78,7 +78,7 @@ def test_a_port_is_in_the_set_that_the_programs_look_in(excluded: set[int], incl
         cookie, Flag.HAIRPIN, 1, 2, 3, 4, out_exclude=as_bits(excluded), in_include=as_bits(included)
     ).pack()
     assert len(packed) == layout.POLICY_SIZE
-    assert struct.unpack_from("=QII4H", packed) == (cookie, int(Flag.HAIRPIN), 0, 1, 2, 3, 4)
+    assert struct.unpack_from("=QII4H", packed) == (cookie, Flag.HAIRPIN, 0, 1, 2, 3, 4)
 
     def is_in(which: int, port: int) -> bool:
         (word,) = struct.unpack_from("=Q", packed, 32 + 8 * (which * layout.PORT_WORDS + (port >> 6)))
