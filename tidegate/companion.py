@@ -28,6 +28,7 @@ class Watch:
     """What the companion knows from one look to the next."""
 
     seen_in_force: bool = False
+    mode: str = ""
     refreshing: bool = False
     problem: str | None = None
 
@@ -102,6 +103,8 @@ def _look(watch: Watch, port: int) -> None:
     from intercept.intent import Mode, WhenDown
 
     try:
+        if watch.mode == Mode.EBPF:
+            _tell_addresses()
         found = capture.status()
     except CaptureError as error:
         watch.problem = str(error)
@@ -115,10 +118,20 @@ def _look(watch: Watch, port: int) -> None:
         watch.refreshing = False
         return  # somebody else's capture
     watch.seen_in_force = True
+    watch.mode = found.mode
+    _suit_listener(str(intent.get("inbound-port")), transparent=found.mode == Mode.TPROXY)
     watch.refreshing = intent.get("when-down") == str(WhenDown.OPEN)
-    if found.mode == Mode.EBPF:
-        _tell_addresses()
     watch.problem = "; ".join(found.drift) or _probed()
+
+
+def _suit_listener(port: str, *, transparent: bool) -> None:
+    """init and proxy start in either order: what the mode needs of the proxy's inbound listener is known only now."""
+    from intercept.transparency import set_transparent
+
+    try:
+        set_transparent(os.getppid(), int(port), transparent)
+    except (OSError, ValueError) as error:
+        print(f"tidegate: the inbound listener could not be suited to the capture: {error}", file=sys.stderr)
 
 
 def _tell_addresses() -> None:

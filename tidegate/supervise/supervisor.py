@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from intercept import capture, cgroups
-from intercept.intent import Dns, Intent, WhenDown
+from intercept.intent import Dns, Intent, Mode, WhenDown
 from tidegate.supervise import command, guardian, linux, proof, scope
 from tidegate.supervise.sidecar import Sidecar, SidecarFailed
 
@@ -107,6 +107,8 @@ class Supervisor:
             arguments += ["--proxy-uid", str(exempt.uids[0])]
         if exempt.gids:
             arguments += ["--proxy-gid", str(exempt.gids[0])]
+        # See intercept.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
+        arguments += ["--inbound-original-dst", "auto" if self._intent.mode is Mode.TPROXY else "sockopt"]
         arguments += ["--admin", "off", "--telemetry", "off", "--log-level", "error"]
         sidecar = Sidecar(self._scope.proxy, arguments)
         self._ports = (sidecar.outbound_port, sidecar.inbound_port)
