@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -93,13 +94,19 @@ class Lab:
         actor.close()
         self._actors = {key: kept for key, kept in self._actors.items() if kept is not actor}
 
-    def serve_app(self, identity: Identity = WORKLOAD) -> Actor:
-        """The workload's own servers, on APP_PORTS; idempotent for one identity."""
-        key = (self.app.name + " servers", identity)
+    def serve(
+        self, who: str, ports: Sequence[int], namespace: Namespace | None = None, udp_ports: Sequence[int] = ()
+    ) -> None:
+        """Servers that answer with `who`, run by the workload's user; kept until `close`, the same ones only once."""
+        where = namespace or self.app
+        key = (f"{where.name} {who} {ports} {udp_ports}", WORKLOAD)
         if key not in self._actors:
-            self._actors[key] = Actor(self.app, identity)
-            self._actors[key].serve("app", APP_PORTS, (5353,))
-        return self._actors[key]
+            self._actors[key] = Actor(where, WORKLOAD)
+            self._actors[key].serve(who, ports, udp_ports)
+
+    def serve_app(self) -> None:
+        """The workload's own servers, on APP_PORTS."""
+        self.serve("app", APP_PORTS, udp_ports=(5353,))
 
     @contextlib.contextmanager
     def proxy(self, options: ProxyOptions | None = None) -> Iterator[ThirdPartyProxy]:
@@ -133,6 +140,16 @@ class Lab:
 
     def snapshot(self, *, handles: bool = False) -> Snapshot:
         return snapshot.take(self.app, handles=handles)
+
+    def changes_since(self, before: Snapshot, *, handles: bool = False, within_s: float = 1.0) -> str:
+        """The difference to `before`, empty when there is none.
+
+        Waits a moment for it to go: the kernel finishes some removals (BPF links above all) behind the call's back.
+        """
+        deadline = time.monotonic() + within_s
+        while (difference := before.diff(self.snapshot(handles=handles))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return difference
 
     def hint(self) -> str:
         """For a person who wants to look at what a failed test left (while it is paused, `--pdb`)."""

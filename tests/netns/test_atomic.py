@@ -66,7 +66,7 @@ def before(lab: Lab) -> Iterator[None]:
     pristine = lab.snapshot()
     yield
     lab.tidegate("cleanup").ok()
-    assert pristine.diff(lab.snapshot()) == ""
+    assert lab.changes_since(pristine) == ""
 
 
 def observe(lab: Lab) -> list[str]:
@@ -159,7 +159,7 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
             lab.adopt(backend, proxy)
         assert observe(lab) == IN_FORCE[change.after], f"the same command again, after it was struck {where}"
         lab.tidegate("cleanup").ok()
-        assert pristine.diff(lab.snapshot()) == "", f"cleanup after it was struck {where}"
+        assert lab.changes_since(pristine) == "", f"cleanup after it was struck {where}"
     assert struck, "no strike had any effect"
 
 

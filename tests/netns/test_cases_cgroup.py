@@ -92,10 +92,10 @@ def test_listeners_are_still_refused_when_dialled_straight(scoped: Scoped) -> No
 def test_the_same_again_changes_nothing(lab: Lab, scoped: Scoped) -> None:
     first = lab.snapshot(handles=True)
     lab.tidegate("init", "--mode", scoped.backend, "--cgroup", scoped.folder.path).ok()
-    assert first.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(first, handles=True) == ""
     full_path = str(mount_point() / scoped.folder.path.lstrip("/"))
     lab.tidegate("init", "--mode", scoped.backend, "--cgroup", full_path).ok()
-    assert first.diff(lab.snapshot(handles=True)) == "", "the folder's full path names the same folder"
+    assert lab.changes_since(first, handles=True) == "", "the folder's full path names the same folder"
 
 
 def test_the_proxy_may_run_inside_the_cgroup(lab: Lab, scoped: Scoped) -> None:
@@ -115,7 +115,7 @@ def test_inbound_asked_for_under_a_cgroup_is_refused_by_iptables_alone(lab: Lab,
             ran.ended(3)
             assert "iptables" in ran.err
             assert "--cgroup" in ran.err or "--include-inbound-ports" in ran.err
-            assert before.diff(lab.snapshot()) == ""
+            assert lab.changes_since(before) == ""
         else:
             ran.ok()
     finally:
@@ -128,4 +128,4 @@ def test_a_folder_that_is_not_there_is_named(lab: Lab, backend: str) -> None:
     assert ran.code in (1, 2), ran
     assert "tglab-not-there" in ran.err
     assert not Path(mount_point() / "tglab-not-there").exists()
-    assert before.diff(lab.snapshot()) == ""
+    assert lab.changes_since(before) == ""

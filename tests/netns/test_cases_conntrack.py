@@ -138,4 +138,4 @@ def test_tproxy_routing(lab: Lab, mark: tuple[str, str, str]) -> None:
             assert "local default dev lo" in routes, routes
     finally:
         lab.tidegate("cleanup").ok()
-    assert before.diff(lab.snapshot()) == ""
+    assert lab.changes_since(before) == ""

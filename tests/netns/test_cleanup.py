@@ -42,7 +42,7 @@ def theirs(lab: Lab) -> Snapshot:
 def _clean(lab: Lab, theirs: Snapshot) -> Iterator[None]:
     yield
     lab.tidegate("cleanup").ok()
-    assert theirs.diff(lab.snapshot()) == "", "something is left, or something foreign is gone"
+    assert lab.changes_since(theirs) == "", "something is left, or something foreign is gone"
 
 
 def kept_in_order(before: Snapshot, now: Snapshot) -> list[str]:
@@ -64,7 +64,7 @@ def test_install_and_uninstall_leave_everything_as_it_was(
     assert kept_in_order(theirs, lab.snapshot()) == []
     removed = lab.tidegate("cleanup").ok()
     assert removed.out.strip()
-    assert theirs.diff(lab.snapshot()) == ""
+    assert lab.changes_since(theirs) == ""
     lab.tidegate("cleanup").ok()
 
 
@@ -97,7 +97,7 @@ def test_a_foreign_rule_is_not_drift_and_stays(lab: Lab, backend: str, rule: tup
         status = lab.tidegate("status", "--json").ok().json
         assert status["drift"] == []
         lab.tidegate("init", "--mode", backend).ok()
-        assert with_it.diff(lab.snapshot(handles=True)) == ""
+        assert lab.changes_since(with_it, handles=True) == ""
         lab.tidegate("init", "--mode", backend, "--exclude-outbound-ports", "22").ok()
         lab.tidegate("cleanup").ok()
     finally:
@@ -137,7 +137,7 @@ def test_drift_is_told_and_mended(lab: Lab, backend: str) -> None:
         lab.tidegate("init", "--mode", backend).ok()
         status = lab.tidegate("status", "--json").ok().json
         assert (status["active"], status["drift"]) == (True, []), f"{command}: not mended"
-        assert intact.diff(lab.snapshot()) == "", f"{command}: not mended"
+        assert lab.changes_since(intact) == "", f"{command}: not mended"
         lab.app.run(["sh", "-e", "-c", command.replace("{netns_link}", netns_link(lab))])
         lab.tidegate("cleanup").ok()
 
@@ -161,10 +161,10 @@ def test_never_two_backends_in_force(
     lab.tidegate("cleanup").ok()
     lab.tidegate("init", "--mode", first).ok()
     lab.tidegate("init", "--mode", second).ok()
-    assert alone.diff(lab.snapshot()) == "", f"something of {first} is left beside {second}"
+    assert lab.changes_since(alone) == "", f"something of {first} is left beside {second}"
     assert lab.tidegate("status", "--json").ok().json["mode"] == second
     lab.tidegate("cleanup").ok()
-    assert theirs.diff(lab.snapshot()) == ""
+    assert lab.changes_since(theirs) == ""
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_with_exactly_the_documented_capabilities(lab: Lab, backend: str) -> Non
         4
     )
     assert "CAP_NET_ADMIN" in ran.err
-    assert before.diff(lab.snapshot()) == ""
+    assert lab.changes_since(before) == ""
 
 
 def holding(names: list[str]) -> tuple[str, ...]:

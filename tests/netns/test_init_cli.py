@@ -35,7 +35,7 @@ def test_what_is_refused_names_flag_and_token_and_changes_nothing(lab: Lab) -> N
         if "Traceback" in ran.err:
             wrong.append(f"{case.id}: a traceback: {ran}")
     assert not wrong, "\n".join(wrong)
-    assert before.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(before, handles=True) == ""
 
 
 @pytest.mark.usefixtures("clean")
@@ -44,7 +44,7 @@ def test_a_refusal_leaves_what_is_in_force(lab: Lab, case: Refusal) -> None:
     lab.tidegate("init", "--mode", "nftables", "--exclude-outbound-ports", "22").ok()
     before = lab.snapshot(handles=True)
     lab.tidegate("init", "--mode", "nftables", *case.flags).ended(2)
-    assert before.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(before, handles=True) == ""
 
 
 ACCEPTED = {
@@ -90,16 +90,16 @@ def test_ten_thousand_entries(lab: Lab, backend: str) -> None:
     assert lab.actor().tcp("192.0.2.1", 80).status == "refused", "nobody listens: a captured connection is refused"
     first = lab.snapshot(handles=True)
     lab.tidegate(*init, timeout=60).ok()
-    assert first.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(first, handles=True) == ""
     lab.tidegate("cleanup").ok()
-    assert before.diff(lab.snapshot()) == ""
+    assert lab.changes_since(before) == ""
 
 
 def test_dry_run_needs_no_privilege_and_changes_nothing(lab: Lab, backend: str) -> None:
     before = lab.snapshot(handles=True)
     flags = ("--mode", backend, "--exclude-outbound-cidrs", "192.0.2.0/24,2001:db8::/32", "--dns", "all")
     ran = lab.tidegate("init", *flags, "--dry-run", uid=1000).ok()
-    assert before.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(before, handles=True) == ""
     for part in ("192.0.2.0/24", "2001:db8::/32", "15001", "15006", "15053"):
         assert part in ran.out, f"the full plan of both families should have {part}: {ran}"
     assert lab.tidegate("init", *flags, "--dry-run").ok().out == ran.out, "root is shown another plan"
@@ -119,7 +119,7 @@ def test_without_privilege_it_names_the_capability(lab: Lab, backend: str) -> No
     before = lab.snapshot(handles=True)
     ran = lab.tidegate("init", "--mode", backend, uid=1000).ended(4)
     assert "CAP_" in ran.err, ran
-    assert before.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(before, handles=True) == ""
     cleanup = lab.tidegate("cleanup", uid=1000)
     assert cleanup.code in (0, 4), cleanup
 
@@ -127,7 +127,7 @@ def test_without_privilege_it_names_the_capability(lab: Lab, backend: str) -> No
 def test_cleanup_with_nothing_in_force_says_so(lab: Lab) -> None:
     before = lab.snapshot(handles=True)
     assert "nothing" in lab.tidegate("cleanup").ok().out
-    assert before.diff(lab.snapshot(handles=True)) == ""
+    assert lab.changes_since(before, handles=True) == ""
     assert lab.tidegate("status", "--json").ok().json["active"] is False
 
 
@@ -139,7 +139,7 @@ def test_auto_takes_the_best_and_says_which_and_why(lab: Lab) -> None:
     assert mode in ran.out
     first = lab.snapshot(handles=True)
     lab.tidegate("init").ok()
-    assert first.diff(lab.snapshot(handles=True)) == "", "auto chose or did something else the second time"
+    assert lab.changes_since(first, handles=True) == "", "auto chose or did something else the second time"
 
 
 @pytest.mark.usefixtures("clean")

@@ -91,7 +91,8 @@ def exclusions_for_users() -> list[Refusal]:
         "empty": ("", "''"),
     }
     return [
-        Refusal(f"uid-port-exclusion-parse+{what}", (f"{flag}={text}",), flag, token) for what, (text, token) in bad.items()
+        Refusal(f"uid-port-exclusion-parse+{what}", (f"{flag}={text}",), flag, token)
+        for what, (text, token) in bad.items()
     ]
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.lab import Lab
 from tests.lab.command_line import Ran
-from tests.lab.snapshot import Snapshot
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 from tests.netns.cases import judge
 from tests.netns.cases.judge import Seen
@@ -27,8 +25,9 @@ class Runner:
         self.lab = lab
         self.backend = backend
         self.lab.resolv_conf = RESOLV_CONF
-        self.lab.serve_app().serve("app", (TELEMETRY,))  # the recorder has no telemetry: this stands for it
-        lab.actor(namespace=lab.guest).serve("guest", (8080,))
+        self.lab.serve_app()
+        self.lab.serve("app", (TELEMETRY,))  # the recorder has no telemetry: this stands for it
+        self.lab.serve("guest", (8080,), lab.guest)
         self._keep = contextlib.ExitStack()
         self._default = self._keep.enter_context(lab.proxy(self._options(Case("", (), ()))))
         self.before = lab.snapshot()
@@ -57,7 +56,7 @@ class Runner:
             self._run(case)
         finally:
             self.lab.tidegate("cleanup").ok()
-        assert self.before.diff(self.lab.snapshot()) == "", "cleanup did not restore the namespace"
+        assert self.lab.changes_since(self.before) == "", "cleanup did not restore the namespace"
 
     def init(self, case: Case) -> Ran:
         after = ("--", *case.argv_after) if case.argv_after else ()
@@ -70,13 +69,14 @@ class Runner:
             flag = case.may_refuse[self.backend]
             assert flag in done.err, done
             assert self.backend in done.err, done
-            assert self.before.diff(self.lab.snapshot()) == "", "init refused and yet changed something"
+            assert self.lab.changes_since(self.before) == "", "init refused and yet changed something"
             pytest.skip(f"cannot express: {flag} under {self.backend}")
         done.ok()
         if case.warns:
             assert case.warns in done.err, done
         with self.proxy(case) as proxy:
             self.lab.adopt(self.backend, proxy)
+            self.check()
             seen = [self.dial(dial, family, proxy) for dial in case.dials for family in dial.families]
             wrong = [c for one in seen for c in judge.complaints(one, mode=self.backend, relay=case.relay)]
             wrong += self.explanations(case, seen)
@@ -87,9 +87,15 @@ class Runner:
         """Applying the same once more changes nothing, not even a rule's handle; what was in force still is."""
         first = self.lab.snapshot(handles=True)
         self.init(case).ok()
-        assert first.diff(self.lab.snapshot(handles=True)) == "", "applying it again changed something"
+        assert self.lab.changes_since(first, handles=True) == "", "applying it again changed something"
         status = self.lab.tidegate("status", "--json").ok().json
         assert (status["active"], status["mode"], status["drift"]) == (True, self.backend, []), status
+        self.check()
+
+    def check(self) -> None:
+        """tidegate's own probes find that capture works, while a proxy that isn't ours listens."""
+        probed = self.lab.tidegate("check", "--json").ok().json
+        assert probed["ok"] is all(probe["ok"] for probe in probed["probes"]), probed
 
     def dial(self, dial: Dial, family: int, proxy: ThirdPartyProxy) -> Seen:
         where = {"app": self.lab.app, "peer": self.lab.peer, "guest": self.lab.guest}[dial.where]
@@ -108,7 +114,7 @@ class Runner:
         in_force = self.lab.tidegate_all([explain(one) for one in told])
         wrong = self.compare(told, in_force)
         if not case.argv_after:
-            # an intent isn't of any namespace yet: inbound is taken to be for it, so nothing can be forwarded through it
+            # an intent is of no namespace yet: inbound is taken to be for it, and nothing forwarded through it
             told = [one for one in told if not one.inbound or one.dial.to.startswith("self")]
             wrong += self.compare(told, self.lab.tidegate_all([[*explain(one), *flags] for one in told]))
         return wrong
@@ -131,11 +137,3 @@ def explain(seen: Seen) -> list[str]:
         return ["explain", "outbound", "--dst", seen.target, "--protocol", protocol, *identity, *via, "--json"]
     source = "peer-net1" if dial.to == "self-net1" else dial.where
     return ["explain", "inbound", "--dst", seen.target, "--src", address(source, seen.family), *via, "--json"]
-
-
-def settle(snapshot: Snapshot, lab: Lab, *, within_s: float = 2) -> str:
-    """The difference to `snapshot`, once the kernel has had a moment to finish what it does behind a call."""
-    deadline = time.monotonic() + within_s
-    while (difference := snapshot.diff(lab.snapshot())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return difference
