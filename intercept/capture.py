@@ -185,12 +185,38 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
     with changing_capture(wait_s), passthrough_address.in_place(intent) as added:
         host = read_host()
         plan, why = choose_mode(intent, host)
-        changed = backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s) or added
+        changed = _put_in_force(plan, host, name, wait_s) or added
         for mode in _SUCCEEDED[plan.mode]:
             changed = bool(_remove_from(mode, name, wait_s)) or changed
         if name == runs.PLAIN and not passthrough_address.needed(intent, host):
             changed = bool(passthrough_address.withdraw()) or changed
     return Applied(plan.mode, why, changed, list(plan.warnings), list(plan.not_captured), plan)
+
+
+def _put_in_force(plan: Plan, host: HostFacts, name: str, wait_s: float) -> bool:
+    """False: it was in force already."""
+    from intercept import switching
+
+    for mode in _INSPECTION_ORDER:
+        if not switching.crosses(mode, plan.mode) or _built(mode) is None:
+            continue
+        old = _plan_of(mode, name, host)
+        if old is None:
+            continue
+        if plan.mode is Mode.EBPF:
+            switching.to_ebpf(old, plan, name=name, wait_s=wait_s)
+        else:
+            switching.from_ebpf(plan, name=name, wait_s=wait_s)
+        return True
+    return backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s)
+
+
+def _plan_of(mode: Mode, name: str, host: HostFacts) -> Plan | None:
+    """What this mode has in force under that name; None also where that is damaged."""
+    there = _built(mode)
+    found = there.inspect(name, _expected(host)) if there else None
+    read, _ = _read(found.document) if found is not None and found.active else (None, "")
+    return _plan_again(read, host) if read is not None else None
 
 
 def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
@@ -271,6 +297,7 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
     `connection.local` None is found out: for what is in force from this namespace's addresses; for an intent, an
     inbound connection is taken to be for this namespace.
     """
+    from intercept.explain import Decision
     from intercept.explain import explain as judge
 
     host = read_host()
@@ -299,7 +326,7 @@ def _check_cgroup(intent: Intent) -> None:
 
 
 def plan_in_force(host: HostFacts) -> Plan | None:
-    """What `init` put in force here, made again from what is stored with it. Raises CaptureError when that is damaged."""
+    """What `init` put in force here, made again from what is stored with it. Raises CaptureError where it is damaged."""
     for mode in _INSPECTION_ORDER:
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None

@@ -1,0 +1,54 @@
+"""From netfilter to eBPF and back with no moment in which a connection is refused.
+
+For a moment both are in force. To netfilter, connections that eBPF steers are then dialled straight to a listener, and
+netfilter's guard refuses those. So the netfilter side stands without its guard while both are there.
+"""
+
+import json
+
+from intercept.backends import backend
+from intercept.intent import Mode
+from intercept.rules import Direct, Plan, Refuse, Rule
+from intercept.stored import document_of
+
+
+def crosses(one: Mode, other: Mode) -> bool:
+    """Whether just one of the two steers sockets, so that the other sees steered connections as direct dials."""
+    return (one is Mode.EBPF) != (other is Mode.EBPF)
+
+
+def to_ebpf(old: Plan, new: Plan, *, name: str, wait_s: float) -> None:
+    """Put `new` in force beside `old`, which stays to be removed, unguarded. Raises with `old` as it was."""
+    netfilter = backend(old.mode)
+    netfilter.apply(unguarded(old), interim(document_of(old)), name=name, wait_s=wait_s)
+    try:
+        backend(new.mode).apply(new, document_of(new), name=name, wait_s=wait_s)
+    except BaseException:
+        netfilter.apply(old, document_of(old), name=name, wait_s=wait_s)
+        raise
+
+
+def from_ebpf(new: Plan, *, name: str, wait_s: float) -> None:
+    """Put `new` in force in the place of what eBPF has."""
+    netfilter = backend(new.mode)
+    netfilter.apply(unguarded(new), interim(document_of(new)), name=name, wait_s=wait_s)
+    backend(Mode.EBPF).remove(name, wait_s=wait_s)
+    netfilter.apply(new, document_of(new), name=name, wait_s=wait_s)
+
+
+def unguarded(plan: Plan) -> Plan:
+    """The same capture, with dialling a listener straight left alone instead of refused."""
+
+    def without(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(
+            Rule(rule.name, rule.conditions, Direct(), rule.reason) if isinstance(rule.verdict, Refuse) else rule
+            for rule in rules
+        )
+
+    changed = {"outbound": without(plan.outbound), "inbound": without(plan.inbound), "virtual": without(plan.virtual)}
+    return Plan(**{name: changed.get(name, getattr(plan, name)) for name in Plan.__match_args__})
+
+
+def interim(document: str) -> str:
+    """The document of something that is not to stay: applying the final one never takes it for the same."""
+    return json.dumps({**json.loads(document), "interim": True}, sort_keys=True, separators=(",", ":"))
