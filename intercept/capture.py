@@ -326,7 +326,7 @@ def _check_cgroup(intent: Intent) -> None:
 
 
 def plan_in_force(host: HostFacts) -> Plan | None:
-    """What `init` put in force here, made again from what is stored with it. Raises CaptureError where it is damaged."""
+    """What `init` put in force here, made again from what is stored with it. CaptureError: it is damaged."""
     for mode in _INSPECTION_ORDER:
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
