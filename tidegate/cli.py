@@ -18,6 +18,7 @@ COMMANDS = {
     "adopt": ("tidegate.adopt_cmd", "Register a third-party proxy's listeners with the capture in force."),
     "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
+    "config": ("tidegate.config_cmd", "Check configuration documents."),
 }
 
 

@@ -13,12 +13,18 @@ class CloseReason(StrEnum):
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
     UPSTREAM_DENIED = "upstream-denied"
     UPSTREAM_NO_LOCAL_PORT = "upstream-no-local-port"
+    UPSTREAM_LOOP = "upstream-loop"
     UPSTREAM_FAILED = "upstream-failed"
     IDLE_TIMEOUT = "idle-timeout"
     LIFETIME = "lifetime"
     DRAIN_DEADLINE = "drain-deadline"
     OUT_OF_DESCRIPTORS = "out-of-descriptors"
     INTERNAL_ERROR = "internal-error"
+    DENIED_SOURCE = "denied-source"
+    RATE_LIMITED = "rate-limited"
+    MAX_CONNECTIONS = "max-connections"
+    NO_ENDPOINTS = "no-endpoints"
+    UNRESOLVED_BACKEND = "unresolved-backend"
 
 
 _BY_CONNECT_ERRNO = {
@@ -46,12 +52,18 @@ _FLAGS = {
     CloseReason.UPSTREAM_UNREACHABLE: "UF,URX",
     CloseReason.UPSTREAM_DENIED: "UF,URX",
     CloseReason.UPSTREAM_NO_LOCAL_PORT: "UF,URX",
+    CloseReason.UPSTREAM_LOOP: "UF,URX",
     CloseReason.UPSTREAM_FAILED: "UF,URX",
     CloseReason.IDLE_TIMEOUT: "SI",
     CloseReason.LIFETIME: "DT",
     CloseReason.DRAIN_DEADLINE: "LR",
     CloseReason.OUT_OF_DESCRIPTORS: "UO",
     CloseReason.INTERNAL_ERROR: "LR",
+    CloseReason.DENIED_SOURCE: "UAEX",
+    CloseReason.RATE_LIMITED: "RL",
+    CloseReason.MAX_CONNECTIONS: "UO",
+    CloseReason.NO_ENDPOINTS: "UH",
+    CloseReason.UNRESOLVED_BACKEND: "NC",
 }
 
 
@@ -62,5 +74,6 @@ def of_connect_error(error: int) -> CloseReason:
 
 def response_flags(reason: CloseReason) -> str:
     """Envoy's short flags for the `response_flags` label: UF upstream connection failure, URX attempts exceeded, UC/DC
-    ended by upstream/downstream, SI idle, DT duration, LR local reset, UO overflow; "-" when nothing went wrong."""
+    ended by upstream/downstream, SI idle, DT duration, LR local reset, UO overflow, UAEX not authorised, RL rate
+    limited, UH no healthy upstream, NC no cluster; "-" when nothing went wrong."""
     return _FLAGS[reason]

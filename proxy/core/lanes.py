@@ -17,7 +17,9 @@ class Lane(StrEnum):
 
 
 class LaneChoice(StrEnum):
-    """What an operator may ask for. `direct` and `parsed` are lanes that this version does not have yet."""
+    """What an operator may ask for; a lane by its own name, or the cheapest that does."""
 
     AUTO = "auto"
+    DIRECT = "direct"
     SPLICE = "splice"
+    PARSED = "parsed"

@@ -1,0 +1,164 @@
+"""What configuration says about destinations, compiled into one immutable value. Whoever holds a Policy may rely on
+it being whole and consistent; a new configuration is a new Policy."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from proxy.core.addresses import Address, UpstreamAddress
+from proxy.core.lanes import Direction, LaneChoice
+from proxy.core.networks import NetworkSet
+
+CLUSTER_DOMAIN = "svc.cluster.local"
+
+
+class Protocol(StrEnum):
+    """Of a port, as configured. DETECT: nothing says what is spoken there."""
+
+    TCP = "tcp"
+    TLS = "tls"
+    HTTP = "http"
+    HTTP2 = "http2"
+    GRPC = "grpc"
+    DETECT = "detect"
+
+
+class Balancing(StrEnum):
+    """How an endpoint is chosen; the names are Istio's."""
+
+    RANDOM = "RANDOM"
+    ROUND_ROBIN = "ROUND_ROBIN"
+    LEAST_REQUEST = "LEAST_REQUEST"
+    PASSTHROUGH = "PASSTHROUGH"
+    """Not chosen at all: the original destination."""
+
+
+class ServiceName(NamedTuple):
+    namespace: str
+    name: str
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; None: the proxy's own setting, for `lifetime_s` no limit."""
+
+    connect_s: float | None = None
+    idle_s: float | None = None
+    lifetime_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """New connections: `per_s` a second in the long run, `burst` at once. Counted by each proxy for itself."""
+
+    per_s: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The endpoints of one port of a Service that are reachable over one address family, all of equal weight."""
+
+    name: str
+    """Envoy's form: outbound|PORT||HOST."""
+    service: ServiceName
+    port: int
+    endpoints: tuple[UpstreamAddress, ...]
+    balancing: Balancing = Balancing.RANDOM
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_connections: int | None = None
+    affinity_s: float | None = None
+    """A client goes to the same endpoint again for as long; None: no affinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A share of a destination's connections. Without a cluster they are reset, and `unresolved` says why."""
+
+    weight: int
+    cluster: Cluster | None
+    unresolved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A port of a Service, as seen from one of its addresses. Targets' weights may all be 0: then all is reset."""
+
+    name: str
+    service: ServiceName
+    port: int
+    protocol: Protocol
+    protocol_reason: str
+    """Where the protocol comes from, for people."""
+    targets: tuple[Target, ...]
+    lane: LaneChoice = LaneChoice.AUTO
+    lane_policy: str = ""
+    """The TrafficPolicy that asks for the lane."""
+    route: str = ""
+    """The TCPRoute or TLSRoute that made the targets; empty: the Service's own endpoints."""
+    l7_routes: tuple[str, ...] = ()
+    affinity_s: float | None = None
+    denied: NetworkSet = field(default_factory=NetworkSet)
+    rate_limit: RateLimit | None = None
+
+    @property
+    def l4_only(self) -> bool:
+        """Nothing above the transport is asked for, so nobody needs to look at the bytes."""
+        return not self.l7_routes and (bool(self.route) or self.protocol in (Protocol.TCP, Protocol.TLS))
+
+
+Claims = Mapping[tuple[str, int], Destination]
+"""(canonical IP, port) -> who claims it."""
+
+
+def _nothing() -> Claims:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Compiled configuration. `inbound` is keyed by the workload's own address and port, its targets have no
+    endpoints of their own: a connection that has arrived is passed to where it was meant to go."""
+
+    outbound: Claims = field(default_factory=_nothing)
+    inbound: Claims = field(default_factory=_nothing)
+    clusters: tuple[Cluster, ...] = ()
+    """Every cluster, one for each address family in use, by name: also those that no destination sends to."""
+    digest: str = ""
+    """Equal policies have equal digests."""
+
+    def claimed(self, direction: Direction, address: Address) -> Destination | None:
+        """None: no Service claims it, and it is passed through."""
+        claims = self.outbound if direction is Direction.OUTBOUND else self.inbound
+        return claims.get((address.ip, address.port))
+
+
+NO_POLICY = Policy()
+"""That of a proxy without configuration."""
+
+
+def shares(destination: Destination) -> list[tuple[UpstreamAddress, float]]:
+    """Each endpoint's part of a destination's connections while nothing fails, for lanes that choose by weight alone.
+    They add up to less than 1 where a share is reset, and to 0 where nothing can be reached."""
+    total = sum(target.weight for target in destination.targets)
+    found: dict[UpstreamAddress, float] = {}
+    for target in destination.targets:
+        if target.cluster is None or not target.weight:
+            continue
+        for endpoint in target.cluster.endpoints:
+            part = target.weight / total / len(target.cluster.endpoints)
+            found[endpoint] = found.get(endpoint, 0.0) + part
+    return sorted(found.items())
+
+
+def frozen(claims: Iterable[tuple[tuple[str, int], Destination]]) -> Claims:
+    return MappingProxyType(dict(claims))

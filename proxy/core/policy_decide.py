@@ -1,0 +1,146 @@
+"""The decision on an admitted connection: policy, destination, client, time and some randomness -> a verdict."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
+from proxy.core.balance import Ledger, Random, pick_target
+from proxy.core.close_reason import CloseReason
+from proxy.core.lanes import Direction, Lane, LaneChoice
+from proxy.core.policy import Balancing, Cluster, Destination, Policy, Protocol
+from proxy.core.policy_lane import choose_lane
+from proxy.core.verdict import NOWHERE, Verdict
+from proxy.core.verdict import decide as pass_through
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What the operator wants and what this proxy can do."""
+
+    forced: LaneChoice = LaneChoice.AUTO
+    available: frozenset[Lane] = frozenset({Lane.SPLICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision depends on beside the policy. `now`: seconds of the ledger's monotonic clock."""
+
+    ledger: Ledger
+    now: float
+    random: Random
+
+
+def decide(
+    policy: Policy,
+    direction: Direction,
+    destination: OriginalDestination,
+    client: ClientAddress,
+    *,
+    lanes: Lanes,
+    at: Circumstances,
+) -> Verdict:
+    """Deny rules first, then the rate limit, then the target, its limit of connections and an endpoint. The ledger is
+    told of what the decision itself uses up (a token, a turn); the caller tells it of the connection."""
+    claimed = policy.claimed(direction, destination)
+    if claimed is None:
+        return pass_through(direction, destination, lanes.forced)
+    lane, reason = choose_lane(claimed, lanes.forced, lanes.available)
+    base = Verdict(
+        upstream=NOWHERE,
+        cluster=claimed.name,
+        protocol="tcp" if claimed.protocol is Protocol.DETECT else str(claimed.protocol),
+        lane=lane,
+        lane_reason=reason,
+        service=claimed.service,
+        claimed=claimed,
+    )
+    if client.ip in claimed.denied:
+        return replace(base, refusal=CloseReason.DENIED_SOURCE)
+    if claimed.rate_limit is not None and not at.ledger.admits(claimed.name, claimed.rate_limit, at.now):
+        return replace(base, refusal=CloseReason.RATE_LIMITED)
+    return _Sending(base, claimed, destination, client.ip, (), at).verdict()
+
+
+def decide_again(
+    verdict: Verdict,
+    destination: OriginalDestination,
+    client: ClientAddress,
+    failed: Collection[UpstreamAddress],
+    at: Circumstances,
+) -> Verdict | None:
+    """Another endpoint after those in `failed` did not take the connection; None: there is none to go to."""
+    if verdict.claimed is None or verdict.chosen is None or verdict.chosen.balancing is Balancing.PASSTHROUGH:
+        return None
+    again = _Sending(verdict, verdict.claimed, destination, client.ip, failed, at).verdict()
+    return again if again.refusal is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """From a claimed destination to one of its endpoints."""
+
+    base: Verdict
+    claimed: Destination
+    destination: OriginalDestination
+    client: str
+    failed: Collection[UpstreamAddress]
+    at: Circumstances
+
+    def verdict(self) -> Verdict:
+        """Affinity of the destination itself holds across its targets, that of a backend Service within it."""
+        known = self._remembered(self.claimed.name, self.claimed.affinity_s)
+        owner = None if known is None else _owner(self.claimed, known)
+        if known is not None and owner is not None:
+            return self._to(owner, known)
+        index = pick_target(self.claimed, self.failed, self.at.random)
+        if index is None:
+            return self._refused(CloseReason.NO_ENDPOINTS if self.failed else CloseReason.UNRESOLVED_BACKEND)
+        cluster = self.claimed.targets[index].cluster
+        if cluster is None:
+            return self._refused(CloseReason.UNRESOLVED_BACKEND)
+        if cluster.balancing is Balancing.PASSTHROUGH:
+            return self._to(cluster, UpstreamAddress(self.destination))
+        endpoint = self._endpoint(cluster)
+        if endpoint is None:
+            return self._refused(CloseReason.NO_ENDPOINTS, cluster)
+        return self._to(cluster, endpoint)
+
+    def _endpoint(self, cluster: Cluster) -> UpstreamAddress | None:
+        if self.claimed.affinity_s is None:
+            known = self._remembered(cluster.name, cluster.affinity_s)
+            if known is not None and known in cluster.endpoints:
+                return known
+        return self.at.ledger.choose(cluster, self.failed, self.at.random)
+
+    def _remembered(self, name: str, affinity_s: float | None) -> UpstreamAddress | None:
+        if affinity_s is None:
+            return None
+        known = self.at.ledger.remembered(name, self.client, self.at.now)
+        return None if known in self.failed else known
+
+    def _to(self, cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
+        ledger, now = self.at.ledger, self.at.now
+        if cluster.max_connections is not None and ledger.active(cluster.name) >= cluster.max_connections:
+            return self._refused(CloseReason.MAX_CONNECTIONS, cluster)
+        if self.claimed.affinity_s is not None:
+            ledger.remember(self.claimed.name, self.client, endpoint, now + self.claimed.affinity_s)
+        elif cluster.affinity_s is not None:
+            ledger.remember(cluster.name, self.client, endpoint, now + cluster.affinity_s)
+        return replace(self._in(cluster), upstream=endpoint, refusal=None)
+
+    def _refused(self, reason: CloseReason, cluster: Cluster | None = None) -> Verdict:
+        base = self.base if cluster is None else self._in(cluster)
+        return replace(base, upstream=NOWHERE, refusal=reason)
+
+    def _in(self, cluster: Cluster) -> Verdict:
+        return replace(
+            self.base, cluster=cluster.name, service=cluster.service, timeouts=cluster.timeouts, chosen=cluster
+        )
+
+
+def _owner(claimed: Destination, endpoint: UpstreamAddress) -> Cluster | None:
+    """The cluster with a share of the connections that the endpoint is in; None: it has gone, or has no share."""
+    for target in claimed.targets:
+        if target.weight and target.cluster is not None and endpoint in target.cluster.endpoints:
+            return target.cluster
+    return None
