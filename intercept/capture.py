@@ -203,10 +203,7 @@ def _put_in_force(plan: Plan, host: HostFacts, name: str, wait_s: float) -> bool
         old = _plan_of(mode, name, host)
         if old is None:
             continue
-        if plan.mode is Mode.EBPF:
-            switching.to_ebpf(old, plan, name=name, wait_s=wait_s)
-        else:
-            switching.from_ebpf(plan, name=name, wait_s=wait_s)
+        switching.change_over(old, plan, name=name, wait_s=wait_s)
         return True
     return backend(plan.mode).apply(plan, document_of(plan), name=name, wait_s=wait_s)
 

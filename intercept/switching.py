@@ -1,7 +1,7 @@
 """From netfilter to eBPF and back with no moment in which a connection is refused.
 
-For a moment both are in force. To netfilter, connections that eBPF steers are then dialled straight to a listener, and
-netfilter's guard refuses those. So the netfilter side stands without its guard while both are there.
+For a moment both are in force. To each, what the other has steered or redirected looks like a connection dialled
+straight to a listener, which is refused. So both stand without that guard while both are there.
 """
 
 import json
@@ -17,23 +17,17 @@ def crosses(one: Mode, other: Mode) -> bool:
     return (one is Mode.EBPF) != (other is Mode.EBPF)
 
 
-def to_ebpf(old: Plan, new: Plan, *, name: str, wait_s: float) -> None:
-    """Put `new` in force beside `old`, which stays to be removed, unguarded. Raises with `old` as it was."""
-    netfilter = backend(old.mode)
-    netfilter.apply(unguarded(old), interim(document_of(old)), name=name, wait_s=wait_s)
+def change_over(old: Plan, new: Plan, *, name: str, wait_s: float) -> None:
+    """Put `new` in force, then take `old` away. Raises with `old` as it was."""
+    leaving, coming = backend(old.mode), backend(new.mode)
+    leaving.apply(unguarded(old), interim(document_of(old)), name=name, wait_s=wait_s)
     try:
-        backend(new.mode).apply(new, document_of(new), name=name, wait_s=wait_s)
+        coming.apply(unguarded(new), interim(document_of(new)), name=name, wait_s=wait_s)
     except BaseException:
-        netfilter.apply(old, document_of(old), name=name, wait_s=wait_s)
+        leaving.apply(old, document_of(old), name=name, wait_s=wait_s)
         raise
-
-
-def from_ebpf(new: Plan, *, name: str, wait_s: float) -> None:
-    """Put `new` in force in the place of what eBPF has."""
-    netfilter = backend(new.mode)
-    netfilter.apply(unguarded(new), interim(document_of(new)), name=name, wait_s=wait_s)
-    backend(Mode.EBPF).remove(name, wait_s=wait_s)
-    netfilter.apply(new, document_of(new), name=name, wait_s=wait_s)
+    leaving.remove(name, wait_s=wait_s)
+    coming.apply(new, document_of(new), name=name, wait_s=wait_s)
 
 
 def unguarded(plan: Plan) -> Plan:

@@ -13,7 +13,7 @@ from intercept.errors import Unsupported
 from intercept.host import LOOPBACK
 from intercept.intent import Dns, IdRange, Intent, Ipv6, Network, PortRange, SelfCalls, UserPortExclusion, WhenDown
 from intercept.parsing import network
-from intercept.rules import Plan
+from intercept.rules import Plan, Refuse
 
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _ALL_PORTS = ports_between(1, 65535)
@@ -79,6 +79,7 @@ def _flags(plan: Plan) -> int:
         Flag.WHEN_DOWN_OPEN: intent.when_down is WhenDown.OPEN,
         Flag.NO_IPV6: intent.ipv6 is Ipv6.OFF,
         Flag.IN_SCOPED: intent.cgroup is not None,
+        Flag.UNGUARDED: not any(isinstance(rule.verdict, Refuse) for rule in plan.inbound),
     }
     flags = 0
     for flag, holding in holds.items():
