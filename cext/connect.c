@@ -124,7 +124,7 @@ static void advance(struct tg_worker *worker, struct tg_relay *relay)
     while (connection->attempts < allowed_attempts(connection->ruling)) {
         const tg_address *address = aim(relay);
         set_upstream(worker, connection, address);
-        connection->answered = false;
+        connection->answered = connection->troubled = false;
         if (connection->attempt_deadline_ms == 0 && timeout_ms != 0)
             connection->attempt_deadline_ms = now_ms + timeout_ms;
         const int error = attempt(worker, relay, address);
@@ -178,6 +178,8 @@ static int attempt_result(const struct tg_worker *worker, const struct tg_relay 
     if (connection->answered) {
         int error = 0;
         socklen_t size = sizeof error;
+        if (!connection->troubled && relay->side[UPSTREAM].writable)
+            return 0;
         if (getsockopt(relay->side[UPSTREAM].fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
             return -errno;
         if (error != 0 || relay->side[UPSTREAM].writable)

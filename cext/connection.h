@@ -30,7 +30,8 @@ struct tg_connection {
     uint32_t attempts;
     int attempt_error; /* of the last attempt */
     bool connecting;
-    bool answered; /* an event came for the attempt under way */
+    bool answered; /* an event came for the attempt under way ... */
+    bool troubled; /* ... that speaks of an error */
     bool punted;
 };
 

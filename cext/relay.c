@@ -158,6 +158,7 @@ void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uin
         it->writable = true;
     if (side == UPSTREAM && is_connecting(relay)) {
         relay->connection->answered = true;
+        relay->connection->troubled = relay->connection->troubled || (events & (EPOLLERR | EPOLLHUP)) != 0;
     } else if (events & EPOLLERR) {
         /* Asked for here because nobody may come to read or write: the direction can be blocked by the other side, or
          * over. */

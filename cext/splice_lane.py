@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cext._engine import ffi, lib
@@ -166,38 +168,56 @@ def _to_c(place: Place | None) -> dict[str, object]:
     }
 
 
-def _from_c(address: Any) -> Place | None:
-    if address.family == 0:
-        return None
-    family, size = (socket.AF_INET, 4) if address.family == 4 else (socket.AF_INET6, 16)
-    return Place(socket.inet_ntop(family, bytes(address.ip)[:size]), address.port, address.zone)
+def _place(ip: bytes, zone: int, port: int, family: int) -> Place | None:
+    if family == 4:
+        return Place(socket.inet_ntoa(ip[:4]), port)
+    return Place(socket.inet_ntop(socket.AF_INET6, ip), port, zone) if family == 6 else None
 
 
-def _peer(address: Any) -> Place:
-    place = _from_c(address)
+_known_place = lru_cache(4096)(_place)
+"""For destinations, which recur; peers' ports don't."""
+
+
+def _certain(place: Place | None) -> Place:
     if place is None:
-        raise EngineError(errno.EAFNOSUPPORT, "a connection from an address that is neither IPv4 nor IPv6")
+        raise EngineError(errno.EAFNOSUPPORT, "a connection from or to an address that is neither IPv4 nor IPv6")
     return place
 
 
-def _record(row: Any, ending: Ending | None) -> Record:
+# A record is unpacked at one stroke: field by field through cffi it costs 9 us instead of 2.5, for each connection.
+_ADDRESS = "16sIHH"
+_RECORD = struct.Struct(f"=5Q2q{_ADDRESS}{_ADDRESS}{_ADDRESS}IIiiq")
+_PUNT = struct.Struct(f"=iI{_ADDRESS}{_ADDRESS}")
+for _layout, _name in ((_RECORD, "tg_record"), (_PUNT, "tg_punt")):
+    if _layout.size != ffi.sizeof(_name):
+        raise ImportError(f"cext/splice_lane.py and cext/engine.h disagree about {_name}: rebuild the extension")
+
+
+def _record(fields: tuple[Any, ...], live: bool) -> Record:
+    (id_, verdict, group, sent, received, duration_us, connect_us, *addresses) = fields[:19]
+    scope, attempts, reason, error, idle_ms = fields[19:]
+    peer, original, upstream = addresses[:4], addresses[4:8], addresses[8:]
     return Record(
-        id=row.id,
-        scope=row.scope,
-        verdict=row.verdict,
-        group=row.group,
-        peer=_peer(row.peer),
-        original=_from_c(row.original),
-        upstream=_from_c(row.upstream),
-        bytes_sent=row.bytes_sent,
-        bytes_received=row.bytes_received,
-        duration_us=row.duration_us,
-        connect_us=row.connect_us if row.connect_us >= 0 else None,
-        attempts=row.attempts,
-        idle_ms=row.idle_ms,
-        ending=ending,
-        error=row.error,
+        id_,
+        scope,
+        verdict,
+        group,
+        _certain(_place(*peer)),
+        _known_place(*original),
+        _known_place(*upstream),
+        sent,
+        received,
+        duration_us,
+        connect_us if connect_us >= 0 else None,
+        attempts,
+        idle_ms,
+        None if live else _ENDINGS[reason],
+        error,
     )
+
+
+def _records(rows: Any, count: int, live: bool) -> list[Record]:
+    return [_record(fields, live) for fields in _RECORD.iter_unpack(ffi.buffer(rows, count * _RECORD.size))]
 
 
 class SpliceLane:
@@ -286,7 +306,10 @@ class SpliceLane:
             return []
         rows = ffi.new("tg_punt[]", limit)
         count = lib.tg_engine_punts(self._engine.handle, rows, limit)
-        return [Punt(row.fd, row.scope, _peer(row.peer), _peer(row.original)) for row in rows[0:count]]
+        return [
+            Punt(fd, scope, _certain(_place(*address[:4])), _certain(_known_place(*address[4:])))
+            for fd, scope, *address in _PUNT.iter_unpack(ffi.buffer(rows, count * _PUNT.size))
+        ]
 
     def records(self, limit: int = _BATCH) -> list[Record]:
         """At most `limit` connections that have ended; never blocks. After the engine's close, those that it reset."""
@@ -303,7 +326,7 @@ class SpliceLane:
         rows = ffi.new("tg_record[]", _BATCH)
         found: list[Record] = []
         while count := lib.tg_engine_connections(self._engine.handle, cursor, rows, _BATCH):
-            found += [_record(row, None) for row in rows[0:count]]
+            found += _records(rows, count, live=True)
         return found
 
     def counters(self) -> list[Counters]:
@@ -320,7 +343,7 @@ class SpliceLane:
     def _collect(self, limit: int) -> list[Record]:
         rows = ffi.new("tg_record[]", limit)
         count = lib.tg_engine_records(self._engine.handle, rows, limit)
-        return [_record(row, _ENDINGS[row.reason]) for row in rows[0:count]]
+        return _records(rows, count, live=False)
 
     def _save_records(self) -> None:
         while batch := self._collect(_BATCH):

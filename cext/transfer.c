@@ -181,7 +181,8 @@ enum tg_progress transfer(struct tg_worker *worker, struct tg_relay *relay, int 
             /* After a failure of the source there is no FIN: relay.c resets the destination once it has got everything.
              */
             if (source->error == 0) {
-                if (shutdown(destination->fd, SHUT_WR) == 0)
+                /* When the other direction is over, the close that follows sends this FIN. */
+                if (relay->direction[1 - from].closed || shutdown(destination->fd, SHUT_WR) == 0)
                     direction->closed = true;
                 else
                     relay_side_failed(worker, relay, 1 - from, errno);
