@@ -1,5 +1,9 @@
-"""Builds the C engine through cffi's own setuptools integration; everything else stands in pyproject.toml."""
+"""Compiles the BPF programs and (by cffi's own setuptools integration) the C parts; the rest is in pyproject.toml."""
+
+from runpy import run_path
 
 from setuptools import setup
+
+run_path("bpf/build.py")["build"]()
 
 setup(cffi_modules=["cext/build_engine.py:ffibuilder", "cext/build_libbpf.py:ffibuilder"])

@@ -11,7 +11,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OBJECTS = HERE / "objects"
-BUILD_ID = OBJECTS / "build-id"
 FLAGS = [
     "-target",
     "bpf",
@@ -41,19 +40,7 @@ def build(clang: str = "clang", *, force: bool = False) -> list[Path]:
             continue
         _compile(clang, source, target)
         made.append(target)
-    if made or not BUILD_ID.exists():
-        _write_build_id()
     return made
-
-
-def _write_build_id() -> None:
-    """Changes when any program does; made here because hashing is one more library to load at run time."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for path in sorted(OBJECTS.glob("*.bpf.o")):
-        digest.update(path.read_bytes())
-    BUILD_ID.write_text(digest.hexdigest()[:16], encoding="ascii")
 
 
 def _compile(clang: str, source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from bpf import loader
 from intercept.cgroups import find_mount_point
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
@@ -26,7 +27,19 @@ class Places(NamedTuple):
 
 
 def netns_cookie() -> int:
-    """Unique for as long as the host runs, unlike the namespace's inode. Raises Unsupported before Linux 5.14."""
+    """Unique for as long as the host runs, unlike the namespace's inode."""
+    told = _told_by_kernel()
+    if told is not None:
+        return told
+    top = _open_top()
+    try:
+        return loader.learn_netns_cookie(top)
+    finally:
+        os.close(top)
+
+
+def _told_by_kernel() -> int | None:
+    """None before Linux 5.14."""
     # Not through `socket`, which takes longer to import than all of this takes to run.
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.socket(_AF_INET, _SOCK_DGRAM | os.O_CLOEXEC, 0)
@@ -35,10 +48,8 @@ def netns_cookie() -> int:
         raise OSError(number, os.strerror(number))
     try:
         cookie, size = ctypes.c_uint64(), ctypes.c_uint32(8)
-        if libc.getsockopt(fd, _SOL_SOCKET, _SO_NETNS_COOKIE, ctypes.byref(cookie), ctypes.byref(size)) != 0:
-            told = os.strerror(ctypes.get_errno())
-            raise Unsupported(f"ebpf mode needs SO_NETNS_COOKIE, which came with Linux 5.14 ({told})")
-        return int(cookie.value)
+        failed = libc.getsockopt(fd, _SOL_SOCKET, _SO_NETNS_COOKIE, ctypes.byref(cookie), ctypes.byref(size))
+        return None if failed else int(cookie.value)
     finally:
         os.close(fd)
 
