@@ -100,25 +100,37 @@ int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
     return count;
 }
 
+/* The walk read the clock before it came to this relay, which may have begun or moved a byte since. */
+static int64_t age_ms(const struct tg_relay *relay, uint64_t now_us)
+{
+    return now_us > relay->started_us ? (int64_t)((now_us - relay->started_us) / 1000) : 0;
+}
+
+/* Never more than the age, whatever the rounding of the two clocks makes of it. */
+static int64_t idle_ms(const struct tg_relay *relay, uint64_t now_us)
+{
+    const int64_t age = age_ms(relay, now_us);
+    const int64_t idle = (int64_t)(now_us / 1000) - (int64_t)counter_read(&relay->active_ms);
+    return idle < 0 ? 0 : idle > age ? age : idle;
+}
+
 static void record(const struct tg_relay *relay, uint64_t now_us, tg_record *out)
 {
     const struct tg_connection *connection = relay->connection;
-    const uint64_t now_ms = now_us / 1000;
-    const uint64_t active_ms = counter_read(&relay->active_ms);
     *out = (tg_record){
         .id = relay->id,
         .verdict = connection->verdict,
         .group = connection->group_id,
         .bytes_sent = counter_read(&relay->direction[DOWNSTREAM].bytes),
         .bytes_received = counter_read(&relay->direction[UPSTREAM].bytes),
-        .duration_us = (int64_t)(now_us - relay->started_us),
+        .duration_us = now_us > relay->started_us ? (int64_t)(now_us - relay->started_us) : 0,
         .connect_us = connection->connect_us,
         .peer = connection->peer,
         .original = connection->original,
         .upstream = connection->upstream,
         .scope = connection->listener.scope,
         .attempts = connection->attempts,
-        .idle_ms = now_ms > active_ms ? (int64_t)(now_ms - active_ms) : 0,
+        .idle_ms = idle_ms(relay, now_us),
     };
 }
 
@@ -138,16 +150,14 @@ int tg_engine_records(tg_engine *engine, tg_record *out, int max)
 
 static bool describe_relay(const struct tg_relay *relay, uint64_t now_us, void *out)
 {
-    const uint64_t now_ms = now_us / 1000;
-    const uint64_t active_ms = counter_read(&relay->active_ms);
     if (relay->connection != NULL)
         return false;
     *(tg_live *)out = (tg_live){
         .id = relay->id,
         .bytes_sent = counter_read(&relay->direction[DOWNSTREAM].bytes),
         .bytes_received = counter_read(&relay->direction[UPSTREAM].bytes),
-        .age_ms = (int64_t)((now_us - relay->started_us) / 1000),
-        .idle_ms = now_ms > active_ms ? (int64_t)(now_ms - active_ms) : 0,
+        .age_ms = age_ms(relay, now_us),
+        .idle_ms = idle_ms(relay, now_us),
     };
     return true;
 }
