@@ -66,14 +66,25 @@ class Sidecar:
             Engine(capacity=started.connection_limit + ENGINE_SPARE),
             self._intake,
             probes,
-            ConnectionEvents(self._metrics.opened, self._closed, self._observer.refused, self._metrics.probed),
+            ConnectionEvents(
+                self._metrics.opened,
+                self._closed,
+                self._observer.refused,
+                self._metrics.probed,
+                self._metrics.recaptured,
+            ),
             lane=settings.lane,
             inbound_original_dst=settings.inbound_original_dst,
             upstream_options=_upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
         self.drain = Drain(loop, self._intake, self._connections, self._tell_drained, self._stop)
-        accept = ListenerEvents(self._connections.accepted, self._intake.exhausted, self._observer.accept_error)
+        accept = ListenerEvents(
+            self._connections.accepted,
+            self._intake.exhausted,
+            self._observer.accept_error,
+            self._connections.accepted_all,
+        )
         self._intake.listeners = [
             Listener(loop, Direction.OUTBOUND, started.outbound, accept),
             Listener(loop, Direction.INBOUND, started.inbound, accept),

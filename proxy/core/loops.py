@@ -13,14 +13,14 @@ class OwnUpstreams:
     """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int, str, int], Direction] = {}
+        self._open: dict[tuple[str, int, str, int], tuple[Direction, int]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, source: UpstreamSource, destination: UpstreamAddress, direction: Direction) -> None:
-        """direction is that of the listener on whose behalf we connected."""
-        self._open[(source.ip, source.port, destination.ip, destination.port)] = direction
+    def add(self, source: UpstreamSource, destination: UpstreamAddress, direction: Direction, owner: int) -> None:
+        """direction is that of the listener on whose behalf we connected, owner the id of the connection."""
+        self._open[(source.ip, source.port, destination.ip, destination.port)] = (direction, owner)
 
     def remove(self, source: UpstreamSource, destination: UpstreamAddress) -> None:
         self._open.pop((source.ip, source.port, destination.ip, destination.port), None)
@@ -31,7 +31,12 @@ class OwnUpstreams:
         From the outbound side to the inbound listener is no loop but the hairpin that `--self-calls hairpin` asks for;
         it can't go round, because the inbound side's own upstream connection is not allowed to arrive anywhere.
         """
-        origin = self._open.get((peer.ip, peer.port, destination.ip, destination.port))
-        if origin is None:
+        found = self._open.get((peer.ip, peer.port, destination.ip, destination.port))
+        if found is None:
             return False
-        return not (origin is Direction.OUTBOUND and arrived is Direction.INBOUND)
+        return not (found[0] is Direction.OUTBOUND and arrived is Direction.INBOUND)
+
+    def owner(self, peer: ClientAddress, destination: OriginalDestination) -> int | None:
+        """The id of the connection whose upstream connection this is; None: it is none of ours."""
+        found = self._open.get((peer.ip, peer.port, destination.ip, destination.port))
+        return None if found is None else found[1]

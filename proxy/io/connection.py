@@ -26,6 +26,7 @@ class Connection:
         "downstream",
         "id",
         "peer",
+        "reconnects",
         "source",
         "started",
         "started_at",
@@ -58,6 +59,7 @@ class Connection:
         self.started = time.monotonic()
         self.started_at = time.time()
         self.deadline = 0.0
+        self.reconnects = 0
         self.to_upstream = 0
         self.to_downstream = 0
         # What the byte counters have been told already: they count live and must never count twice.

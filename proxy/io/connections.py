@@ -19,6 +19,7 @@ from proxy.core.probes import ProbeRegistry
 from proxy.core.verdict import decide
 from proxy.io import original_dst
 from proxy.io.connection import CLOSED, CONNECTING, Connection
+from proxy.io.handover import Handover
 from proxy.io.intake import Intake
 from proxy.io.relays import Relays
 from proxy.io.sockets import reset
@@ -27,6 +28,9 @@ from proxy.settings import InboundOriginalDst
 
 LOOP_RECHECK_S = 0.02
 """An upstream socket that has just been closed is still in the loop guard's list until its completion is taken in."""
+
+RECONNECTS = 3
+"""How often an upstream connection that came back to us is made again before it counts as a loop made by the rules."""
 
 _log = logging.getLogger("tidegate.proxy")
 
@@ -39,6 +43,8 @@ class ConnectionEvents:
     closed: Callable[[Connection, CloseReason], None]
     refused: Callable[[Arrival, Refusal], None]
     probed: Callable[[Direction], None]
+    recaptured: Callable[[Direction], None]
+    """An upstream connection came back to us and is made again from another port (see proxy.io.handover)."""
 
 
 class Connections:
@@ -67,12 +73,13 @@ class Connections:
         self._live: dict[int, Connection] = {}
         self._ids = itertools.count(1)
         self._relays = Relays(loop, engine, idle_timeout_s, self._finish)
+        self._handover = Handover(self._relay)
         self._connector = Connector(
             loop,
             upstream_options,
             ConnectorEvents(
                 source_chosen=self._source_chosen,
-                connected=self._connected,
+                connected=self._handover.connected,
                 failed=self._connect_failed,
                 exhausted=intake.exhausted,
             ),
@@ -83,6 +90,7 @@ class Connections:
 
     def accepted(self, direction: Direction, listener_port: int, sock: socket.socket, peer: SocketAddress) -> bool:
         """A listener's connection; takes the socket over. False: accept no more for now."""
+        self._handover.accepting()
         try:
             local = ListenAddress(from_sockaddr(sock.getsockname()))
         except OSError:  # reset while it waited in the backlog
@@ -91,6 +99,10 @@ class Connections:
         destination = original_dst.recover(sock, local, listener_port, self._method[direction])
         arrival = Arrival(direction, listener_port, ClientAddress(from_sockaddr(peer)), local, destination)
         return self._act(sock, arrival, recheck=True)
+
+    def accepted_all(self) -> None:
+        """The listener has accepted what there was."""
+        self._handover.accepted_all()
 
     def live(self) -> list[Connection]:
         """Every open connection, its byte counts brought up to date."""
@@ -131,13 +143,34 @@ class Connections:
                 self._events.probed(arrival.direction)
                 _answer(sock, token)
             case Refuse(Refusal.LOOP) if recheck:
-                # The guard may know of an upstream socket that has just been closed, and whose port a client got.
-                self._relays.collect()
-                self._loop.call_later(LOOP_RECHECK_S, self._act_again, sock, arrival)
+                self._act_on_loop(sock, arrival)
             case Refuse(reason):
                 self._events.refused(arrival, reason)
                 reset(sock)
         return True
+
+    def _act_on_loop(self, sock: socket.socket, arrival: Arrival) -> None:
+        owner = self._own_upstreams.owner(arrival.peer, arrival.destination) if arrival.destination else None
+        connection = self._handover.take_back(owner)
+        if connection is None:
+            # The guard may know of an upstream socket that has just been closed, and whose port a client got.
+            self._relays.collect()
+            self._loop.call_later(LOOP_RECHECK_S, self._act_again, sock, arrival)
+            return
+        reset(sock)
+        connection.reconnects += 1
+        if connection.reconnects > RECONNECTS:
+            self._events.refused(arrival, Refusal.LOOP)
+            self._finish(connection, CloseReason.UPSTREAM_LOOP)
+            return
+        self._events.recaptured(connection.direction)
+        # The old socket holds its port until the new one has another.
+        with contextlib.ExitStack() as after:
+            if connection.upstream is not None:
+                after.callback(reset, connection.upstream)
+                connection.upstream = None
+            self._let_go_of_upstream(connection)
+            self._connector.start(connection)
 
     def _act_again(self, sock: socket.socket, arrival: Arrival) -> None:
         if self._intake.closed:
@@ -147,9 +180,9 @@ class Connections:
 
     def _source_chosen(self, connection: Connection) -> None:
         if connection.source is not None:
-            self._own_upstreams.add(connection.source, connection.verdict.upstream, connection.direction)
+            self._own_upstreams.add(connection.source, connection.verdict.upstream, connection.direction, connection.id)
 
-    def _connected(self, connection: Connection) -> None:
+    def _relay(self, connection: Connection) -> None:
         try:
             self._relays.start(connection)
         except OSError as failed:
@@ -168,17 +201,24 @@ class Connections:
     def _finish(self, connection: Connection, reason: CloseReason) -> None:
         """The one end of every connection. Sockets that we still own go with a reset: nothing was relayed."""
         connection.state = CLOSED
-        for sock in (connection.downstream, connection.upstream):
-            if sock is not None:
-                reset(sock)
-        connection.downstream = connection.upstream = None
-        if connection.source is not None:
-            self._own_upstreams.remove(connection.source, connection.verdict.upstream)
+        self._handover.take_back(connection.id)
+        self._let_go_of_upstream(connection)
+        if connection.downstream is not None:
+            reset(connection.downstream)
+            connection.downstream = None
         del self._live[connection.id]
         self._events.closed(connection, reason)
         self._intake.released()
         if not self._live:
             self.on_empty()
+
+    def _let_go_of_upstream(self, connection: Connection) -> None:
+        if connection.upstream is not None:
+            reset(connection.upstream)
+            connection.upstream = None
+        if connection.source is not None:
+            self._own_upstreams.remove(connection.source, connection.verdict.upstream)
+            connection.source = None
 
 
 def _answer(sock: socket.socket, token: str) -> None:

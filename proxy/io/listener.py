@@ -20,11 +20,13 @@ CLOSING_BATCHES = 128
 class ListenerEvents:
     """accepted takes the socket over; False: no more for now (the listeners have been paused). exhausted gets the errno
     when descriptors or memory ran out; the connection stays in the backlog, and the listeners have to be paused, for
-    the loop would call again at once. error gets any other errno of accept."""
+    the loop would call again at once. error gets any other errno of accept. accepted_all: no more waits, or this was
+    enough for one time; called at the end of every batch."""
 
     accepted: Callable[[Direction, int, socket.socket, SocketAddress], bool]
     exhausted: Callable[[int], None]
     error: Callable[[int], None]
+    accepted_all: Callable[[], None]
 
 
 class Listener:
@@ -70,6 +72,12 @@ class Listener:
 
     def _accept_batch(self, sock: socket.socket) -> bool:
         """True when there may be more to accept at once."""
+        try:
+            return self._accept(sock)
+        finally:
+            self._events.accepted_all()
+
+    def _accept(self, sock: socket.socket) -> bool:
         accepted = self._events.accepted
         for _ in range(BATCH):
             try:

@@ -68,7 +68,9 @@ class Connector:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, connection: Connection) -> None:
-        connection.deadline = time.monotonic() + self._options[connection.direction].connect_timeout_s
+        """Begin, or begin anew from another port: all of a connection's attempts share one deadline."""
+        if not connection.deadline:
+            connection.deadline = time.monotonic() + self._options[connection.direction].connect_timeout_s
         self._attempts[connection.id] = connection
         self._open(connection)
         if self._attempts and self._timer is None:
@@ -115,6 +117,9 @@ class Connector:
             if options.mark is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, options.mark)
             source = options.sources.get(family)
+            if source is None and connection.reconnects:
+                # bind() prefers odd ports and connect() even ones, which the clients have whose port was the trouble.
+                source = "::" if upstream.is_ipv6 else "0.0.0.0"
             if source is not None:
                 sock.bind((source, 0))
             error = sock.connect_ex(to_sockaddr(upstream))

@@ -73,6 +73,9 @@ class Metrics:
         self._refused = counter("tidegate_refused", "Connections refused with a reset.", ("direction", "reason"))
         self._probes = counter("tidegate_probes", "Capture probes answered.", ("direction",))
         self._dns = counter("tidegate_dns_questions", "Captured DNS questions over UDP by outcome.", ("outcome",))
+        self._recaptured = counter(
+            "tidegate_upstream_recaptured", "Upstream connections redirected to us by a stale entry.", ("direction",)
+        )
         self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
         self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
@@ -98,6 +101,9 @@ class Metrics:
 
     def probed(self, direction: Direction) -> None:
         self._probes.labels(direction).inc()
+
+    def recaptured(self, direction: Direction) -> None:
+        self._recaptured.labels(direction).inc()
 
     def paused(self, reason: str) -> None:
         self._pauses.labels(reason).inc()

@@ -140,6 +140,11 @@ class ProxyProcess:
                 return line.partition(":")[2].strip()
         raise KeyError(key)
 
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def request(
         self, path: str, method: str = "GET", *, port: int = 15000, headers: dict[str, str] | None = None
     ) -> tuple[int, str]:

@@ -65,9 +65,9 @@ def test_out_of_descriptors_accepting_pauses_and_goes_on(lab: Lab) -> None:
         clients[0].settimeout(5)
         assert clients[0].recv(1) == b"x"
         time.sleep(0.5)
-        cpu = proxy_cpu(proxy)
+        cpu = proxy.cpu_seconds()
         time.sleep(1)
-        assert proxy_cpu(proxy) - cpu < 0.3, "it spins while it has no descriptors"
+        assert proxy.cpu_seconds() - cpu < 0.3, "it spins while it has no descriptors"
         for one in clients:  # each that ends makes room for another
             one.settimeout(10)
             assert (one.recv(1) if one is not clients[0] else b"x") == b"x"
@@ -75,12 +75,6 @@ def test_out_of_descriptors_accepting_pauses_and_goes_on(lab: Lab) -> None:
         undo.pop_all()
         until(lambda: proxy.metric("tidegate_connections_active") == 0, "all to end")
         assert proxy.metric("tidegate_listener_pauses_total", reason="resources") >= 1
-
-
-def proxy_cpu(proxy: ProxyProcess) -> float:
-    with open(f"/proc/{proxy.pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_an_idle_connection_ends_and_a_busy_one_does_not(lab: Lab) -> None:
@@ -205,7 +199,7 @@ def test_twenty_thousand_short_connections_leave_nothing(lab: Lab) -> None:
             lab.app.run([sys.executable, "-c", CLIENT, PEER_V4, "20000"], timeout=150)
             print(f"20,000 short connections: {20000 / (time.monotonic() - began):.0f}/s, one after the other")
             until(lambda: proxy.metric("tidegate_connections_active") == 0, "all to end")
-            until(lambda: proxy.fds() == fds, f"{fds} descriptors, there are {proxy.fds()}")
+            until(lambda: proxy.fds() <= fds, f"{fds} descriptors, there are {proxy.fds()}")
             assert proxy.status("Threads") == threads
             assert int(proxy.status("VmRSS").split()[0]) - memory < 4096
             assert proxy.metric("istio_tcp_connections_closed_total", response_flags="-") == 21000
@@ -232,9 +226,9 @@ def test_a_stopped_upstream_holds_back_the_client(lab: Lab) -> None:
                 while sent < 512 << 20:
                     sent += client.send(b"q" * 65536)
             assert sent < 64 << 20
-            cpu = proxy_cpu(proxy)
+            cpu = proxy.cpu_seconds()
             time.sleep(0.5)
-            assert proxy_cpu(proxy) - cpu < 0.2, "it spins on a full socket"
+            assert proxy.cpu_seconds() - cpu < 0.2, "it spins on a full socket"
             assert int(proxy.status("VmRSS").split()[0]) < 60 * 1024
             release.set()
             client.shutdown(socket.SHUT_WR)

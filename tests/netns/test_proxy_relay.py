@@ -182,7 +182,18 @@ def test_a_silent_upstream_is_a_timeout_and_an_icmp_error_is_unreachable(lab: La
 
 
 def test_a_client_that_resets_while_we_connect_ends_the_attempt(lab: Lab) -> None:
-    flags = ("--outbound-port", "15101", "--inbound-port", "15106", "--admin", "off", "--telemetry", "off")
+    flags = (
+        "--outbound-port",
+        "15101",
+        "--inbound-port",
+        "15106",
+        "--dns-port",
+        "15153",
+        "--admin",
+        "off",
+        "--telemetry",
+        "off",
+    )
     redirect = (
         "table inet other { chain out { type nat hook output priority -100; "
         "meta skuid 1337 return; tcp dport 2005 redirect to :15101; }; }"
@@ -265,7 +276,18 @@ def test_original_destination_of_a_mapped_connection_on_a_dual_stack_listener(la
 
 
 def test_without_conntrack_there_is_no_original_destination_and_no_guess(lab: Lab) -> None:
-    flags = ("--outbound-port", "15101", "--inbound-port", "15106", "--admin", "127.0.0.1:15100", "--telemetry", "off")
+    flags = (
+        "--outbound-port",
+        "15101",
+        "--inbound-port",
+        "15106",
+        "--dns-port",
+        "15153",
+        "--admin",
+        "127.0.0.1:15100",
+        "--telemetry",
+        "off",
+    )
     untracked = (
         "table inet untracked { chain out { type filter hook output priority -300; tcp dport 15101 notrack;"
         " tcp sport 15101 notrack; }; }"
@@ -282,7 +304,18 @@ def test_without_conntrack_there_is_no_original_destination_and_no_guess(lab: La
 
 def test_our_own_traffic_captured_again_is_refused_as_a_loop(lab: Lab) -> None:
     """Rules that do not exempt the proxy: it runs as uid 4242, they exempt 1337."""
-    flags = ("--outbound-port", "15101", "--inbound-port", "15106", "--admin", "127.0.0.1:15100", "--telemetry", "off")
+    flags = (
+        "--outbound-port",
+        "15101",
+        "--inbound-port",
+        "15106",
+        "--dns-port",
+        "15153",
+        "--admin",
+        "127.0.0.1:15100",
+        "--telemetry",
+        "off",
+    )
     redirect = (
         "table inet looping { chain out { type nat hook output priority -100; "
         "meta skuid 1337 return; tcp dport 2011 redirect to :15101; }; }"
@@ -297,6 +330,42 @@ def test_our_own_traffic_captured_again_is_refused_as_a_loop(lab: Lab) -> None:
         until(lambda: "(loop)" in proxy.stderr(), "the loop in the log")
         assert server.peers == []
         assert len(proxy.wait_logged()) == 1
+
+
+def test_a_stale_redirection_in_conntrack_is_got_round(lab: Lab) -> None:
+    """Entries of captured connections that we reset live on for ten seconds and redirect whoever gets their port, be it
+    the proxy itself. Every port that the kernel likes best has such an entry here."""
+    flags = ("--outbound-port", "15101", "--inbound-port", "15106", "--dns-port", "15153", "--telemetry", "off")
+    redirect = (
+        "table inet stale { chain out { type nat hook output priority -100; "
+        "meta skuid 1337 return; tcp dport 2030 redirect to :15101; }; }"
+    )
+    before = lab.app.sysctl("net/ipv4/ip_local_port_range")
+    try:
+        lab.app.sysctl("net/ipv4/ip_local_port_range", "40000 40063")
+        with (
+            ProxyProcess(lab, *flags, "--admin", "127.0.0.1:15100") as proxy,
+            rules(lab.app, redirect, "inet stale"),
+        ):
+            for port in range(40000, 40064, 2):
+                with (
+                    pytest.raises(ConnectionResetError),
+                    dial(lab.app, PEER_V4, 2030, source=(APP_V4, port)) as client,
+                ):
+                    assert client.recv(1)
+            assert lab.app.run(["conntrack", "-L", "-p", "tcp", "--dport", "2030"]).stdout.count("CLOSE") >= 30
+            with Server(lab.peer, PEER_V4, 2030, echo) as server:
+                for number in range(20):
+                    with dial(lab.app, PEER_V4, 2030, source=(APP_V4, 50000 + number)) as client:
+                        client.sendall(b"x")
+                        assert client.recv(1) == b"x", number
+                assert len(server.peers) == 20
+            text = proxy.request("/metrics", port=15100)[1]
+            times = [line.split()[1] for line in text.splitlines() if line.startswith("tidegate_upstream_recaptured_t")]
+            assert [float(n) > 0 for n in times] == [True], "no stale entry was met: this test has not tested anything"
+            assert 'reason="loop"' not in text
+    finally:
+        lab.app.sysctl("net/ipv4/ip_local_port_range", before)
 
 
 def test_the_workloads_uid_is_not_the_proxys(lab: Lab, proxy: ProxyProcess) -> None:

@@ -76,7 +76,7 @@ def test_our_own_connection_coming_back_is_a_loop_unless_it_is_the_hairpin(
     made_for: Direction, arrived_at: Direction, is_loop: bool
 ) -> None:
     own = OwnUpstreams()
-    own.add(UpstreamSource(CLIENT), UpstreamAddress(SERVER), made_for)
+    own.add(UpstreamSource(CLIENT), UpstreamAddress(SERVER), made_for, 7)
     verdict = judged(arrival(direction=arrived_at), own)
     assert verdict == (Refuse(Refusal.LOOP) if is_loop else Admit(SERVER))
     own.remove(UpstreamSource(CLIENT), UpstreamAddress(SERVER))
@@ -85,7 +85,7 @@ def test_our_own_connection_coming_back_is_a_loop_unless_it_is_the_hairpin(
 
 def test_a_client_may_share_its_port_with_an_upstream_socket_to_somewhere_else() -> None:
     own = OwnUpstreams()
-    own.add(UpstreamSource(CLIENT), UpstreamAddress(Address("10.0.0.1", 90)), OUT)
+    own.add(UpstreamSource(CLIENT), UpstreamAddress(Address("10.0.0.1", 90)), OUT, 7)
     assert judged(arrival(), own) == Admit(SERVER)
 
 
@@ -96,8 +96,8 @@ def test_the_guard_knows_exactly_what_is_open(
     pairs: list[tuple[Address, Address, Direction]], data: st.DataObject
 ) -> None:
     own = OwnUpstreams()
-    for source, destination, direction in pairs:
-        own.add(UpstreamSource(source), UpstreamAddress(destination), direction)
+    for number, (source, destination, direction) in enumerate(pairs):
+        own.add(UpstreamSource(source), UpstreamAddress(destination), direction, number)
     closed = data.draw(st.sets(st.sampled_from(range(len(pairs))) if pairs else st.nothing()))
     for index in closed:
         own.remove(UpstreamSource(pairs[index][0]), UpstreamAddress(pairs[index][1]))
@@ -105,6 +105,8 @@ def test_the_guard_knows_exactly_what_is_open(
     for index, (source, destination, direction) in enumerate(pairs):
         loops = own.is_loop(ClientAddress(source), OriginalDestination(destination), direction)
         assert loops is (index not in closed)
+        owner = own.owner(ClientAddress(source), OriginalDestination(destination))
+        assert owner == (index if index not in closed else None)
 
 
 def test_a_registered_probe_is_answered_until_it_expires() -> None:
