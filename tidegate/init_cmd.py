@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @wait_option
 @click.option("--dry-run", is_flag=True, help="print the exact plan, change nothing; needs no privilege")
 @click.option("--from", "peer", metavar="TOOL", help="read TOOL's flags and environment: istio, linkerd, kuma, consul")
+@click.option("--close-existing", is_flag=True, help="reset connections from before capture instead of leaving them be")
 @json_option
 @click.argument("peer_argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- TOOL'S FLAGS]")
 def init(
@@ -25,6 +26,7 @@ def init(
     wait: str,
     dry_run: bool,
     peer: str | None,
+    close_existing: bool,
     as_json: bool,
     peer_argv: tuple[str, ...],
     **given: Any,
@@ -38,6 +40,8 @@ def init(
     from intercept.from_flags import seconds
 
     if peer is not None:
+        if close_existing:
+            raise BadInput("--close-existing", "with --from", "a flag of `init` without --from")
         from tidegate.from_peer import init_from
 
         return init_from(peer, peer_argv, raw_flags(given), netns=netns, wait=wait, dry_run=dry_run, as_json=as_json)
@@ -54,7 +58,15 @@ def init(
         return 0
     applied = capture.apply(intent, wait_s=wait_s)
     warn(applied.warnings)
-    show_applied(applied, as_json)
+    if not close_existing:
+        show_applied(applied, as_json)
+        return 0
+    from tidegate import existing
+
+    closed = existing.close_existing()
+    show_applied(applied, as_json, closed=closed)
+    if not as_json:
+        click.echo(f"connections from before capture that were closed: {closed}")
     return 0
 
 

@@ -10,18 +10,24 @@ from tidegate.capture_options import json_option, netns_option
 
 @click.command()
 @netns_option
+@click.option("--existing", is_flag=True, help="list connections from before capture, which go past the proxy")
 @json_option
-def status(netns: str | None, as_json: bool) -> int:
+def status(netns: str | None, existing: bool, as_json: bool) -> int:
     """Tell what is in force in this network namespace. Ends with 1 when it is not as tidegate left it."""
     from intercept import capture
     from tidegate.netns import enter
 
     enter(netns)
     found = capture.status()
+    told = found.as_dict()
+    if existing:
+        from tidegate.existing import list_existing
+
+        told["existing"] = [one.as_dict() for one in list_existing()]
     if as_json:
-        click.echo(json.dumps(found.as_dict()))
+        click.echo(json.dumps(told))
     else:
-        _print(found.as_dict())
+        _print(told)
     return 1 if found.drift else 0
 
 
@@ -35,3 +41,5 @@ def _print(found: dict[str, Any]) -> None:
     for title, key in (("drift", "drift"), ("not captured", "not_captured")):
         for entry in found[key]:
             click.echo(f"{title}: {entry}")
+    for one in found.get("existing", ()):
+        click.echo(f"from before capture: {one['direction']} {one['workload']} - {one['peer']} (uid {one['uid']})")
