@@ -5,24 +5,23 @@ knows it after a crash too; one that somebody else put there serves as well and 
 """
 
 import errno
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from ipaddress import IPv6Address
 
-from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
+from intercept import rtnetlink
+from intercept.errors import CaptureError, PrivilegeMissing
 from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Ipv6
 
-ADDRESS = "::6"
+ADDRESS = IPv6Address("::6")
 METRIC = 0x7467
 _LOOPBACK_INDEX = 1
 _AS_THE_KERNEL_WRITES_IT = "00000000000000000000000000000006 01 80 "
-_FOREVER = 2**32 - 1
 
 
 def needed(intent: Intent, host: HostFacts) -> bool:
-    return ADDRESS in intent.exempt.sources and intent.ipv6 is not Ipv6.OFF and host.ipv6_missing is None
+    return str(ADDRESS) in intent.exempt.sources and intent.ipv6 is not Ipv6.OFF and host.ipv6_missing is None
 
 
 def rendered(intent: Intent, host: HostFacts) -> str:
@@ -38,7 +37,7 @@ def drift(intent: Intent, host: HostFacts) -> tuple[str, ...]:
 def in_place(intent: Intent) -> Iterator[bool]:
     """Have the address there if the intent needs it; yields whether it was added for this. An exception takes it away
     again, if so. Raises PrivilegeMissing, CaptureError."""
-    added = ADDRESS in intent.exempt.sources and needed(intent, read_host()) and _add()
+    added = str(ADDRESS) in intent.exempt.sources and needed(intent, read_host()) and _add()
     try:
         yield added
     except BaseException:
@@ -51,15 +50,10 @@ def withdraw() -> list[str]:
     """Remove the address if it is ours; what was removed, in words."""
     if not _there():
         return []
-    with _netlink() as ip:
-        mine = [
-            one
-            for one in ip.get_addr(family=socket.AF_INET6, index=_LOOPBACK_INDEX)
-            if one.get_attr("IFA_ADDRESS") == ADDRESS and one.get_attr("IFA_RT_PRIORITY") == METRIC
-        ]
-        if not mine or not _change(ip, "del"):
-            return []
-    return [f"address {ADDRESS}/128 on lo"]
+    if rtnetlink.metric_of(ADDRESS, _LOOPBACK_INDEX) != METRIC:
+        return []
+    gone = _done("remove", lambda: rtnetlink.delete_address(ADDRESS, _LOOPBACK_INDEX))
+    return [f"address {ADDRESS}/128 on lo"] if gone else []
 
 
 def _there() -> bool:
@@ -73,33 +67,19 @@ def _there() -> bool:
 def _add() -> bool:
     if _there():
         return False
-    with _netlink() as ip:
-        # Deprecated from the start: bound on purpose it serves, and is nobody's choice of a source otherwise.
-        lifetimes = {"ifa_preferred": 0, "ifa_valid": _FOREVER}
-        return _change(ip, "add", IFA_RT_PRIORITY=METRIC, IFA_CACHEINFO=lifetimes)
+    # Deprecated from the start: bound on purpose it serves, and is nobody's choice of a source otherwise.
+    return _done("put", lambda: rtnetlink.add_address(ADDRESS, _LOOPBACK_INDEX, METRIC))
 
 
-@contextmanager
-def _netlink() -> Iterator[Any]:
-    try:
-        from pyroute2 import IPRoute
-    except ModuleNotFoundError:
-        raise Unsupported(f"the Python module pyroute2 is missing: it is needed to put {ADDRESS} on lo") from None
-    with IPRoute() as ip:
-        yield ip
-
-
-def _change(ip: Any, action: str, **more: Any) -> bool:
+def _done(what: str, change: Callable[[], None]) -> bool:
     """False: somebody else was quicker."""
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    what = f"{'put' if action == 'add' else 'remove'} the address {ADDRESS}/128 on the loopback interface"
     try:
-        ip.addr(action, index=_LOOPBACK_INDEX, family=socket.AF_INET6, address=ADDRESS, prefixlen=128, **more)
-    except NetlinkError as error:
-        if error.code in (errno.EEXIST, errno.EADDRNOTAVAIL):
+        change()
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.EADDRNOTAVAIL):
             return False
-        if error.code == errno.EPERM:
-            raise PrivilegeMissing("CAP_NET_ADMIN", what) from None
-        raise CaptureError(f"cannot {what}: {errno.errorcode.get(error.code, error.code)}") from None
+        task = f"{what} the address {ADDRESS}/128 on the loopback interface"
+        if error.errno == errno.EPERM:
+            raise PrivilegeMissing("CAP_NET_ADMIN", task) from None
+        raise CaptureError(f"cannot {task}: {error.strerror}") from None
     return True
