@@ -1,0 +1,114 @@
+"""`make kernels [KERNELS=5.10,6.1,…]`: fetch, boot, test, write docs/kernels.md. Results and logs: build/kernels."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.kernels import guest, packages, page, suites
+
+CACHE = guest.ROOT / "build/kernels"
+PAGE = guest.ROOT / "docs/kernels.md"
+_GUEST_LIMIT_S = 540
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when every kernel booted and no test failed in it; 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kernels", nargs="?", default=",".join(suites.SUITES), help="comma separated, as 5.10,6.1")
+    parser.add_argument("--steps", default="", help="only the steps whose name begins with one of these")
+    parser.add_argument("--limit", type=int, default=_GUEST_LIMIT_S, metavar="S", help="time for each guest")
+    parser.add_argument("--page", type=Path, default=PAGE, help="where to write the table")
+    options = parser.parse_args(argv)
+    wanted = [each.strip() for each in options.kernels.split(",") if each.strip()]
+    for each in wanted:
+        if each not in suites.SUITES:
+            parser.error(f"{each!r} is not a kernel here: allowed are {', '.join(suites.SUITES)}")
+    prefixes = tuple(each for each in options.steps.split(",") if each)
+    steps = [step._asdict() for step in suites.steps() if not prefixes or step.name.startswith(prefixes)]
+    virtme_run = _tools()
+    results = [_one(each, steps, virtme_run, options.limit) for each in wanted]
+    _remember(results)
+    options.page.write_text(page.page(_remembered()))
+    _say(f"kernels: {options.page} is written")
+    return 0 if all(_sound(one) for one in results) else 1
+
+
+def _one(kernel: str, steps: list[dict[str, Any]], virtme_run: Path, limit_s: int) -> dict[str, Any]:
+    _say(f"kernels: {kernel}: fetching")
+    unpacked = packages.fetch(suites.SUITES[kernel], CACHE, time.time())
+    folder = CACHE / "results" / kernel
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _say(f"kernels: {kernel}: booting {unpacked.package}")
+    argv = guest.command(virtme_run, unpacked.image, folder, json.dumps(steps), ())
+    lines = folder / "results.jsonl"
+    ended = guest.boot(argv, folder / "console.log", lines, limit_s)
+    if not lines.exists():
+        _say(f"kernels: {kernel}: it did not come up; once more (see {folder / 'console-1.log'})")
+        (folder / "console.log").rename(folder / "console-1.log")
+        ended = guest.boot(argv, folder / "console.log", lines, limit_s)
+    told = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    boot = next((line for line in told if line["step"] == "boot"), None)
+    doctor = next((line.get("doctor") for line in told if line["step"] == "doctor"), None)
+    result: dict[str, Any] = {
+        "kernel": kernel,
+        "release": boot["release"] if boot else unpacked.release,
+        "package": unpacked.package,
+        "booted": boot is not None,
+        "ended": ended.code,
+        "boot_s": boot["uptime_s"] if boot else 0.0,
+        "total_s": round(ended.seconds, 1),
+        "doctor": doctor,
+        "steps": [line for line in told if line["step"] not in ("boot", "doctor", "end")],
+    }
+    for step in result["steps"]:
+        counts = {key: step[key] for key in ("code", "passed", "failed", "skipped", "seconds") if key in step}
+        _say(f"kernels: {kernel}: {step['step']}: {counts}")
+    if boot is None:
+        _say(f"kernels: {kernel}: it did not boot; see {folder / 'console.log'}")
+    return result
+
+
+def _sound(result: dict[str, Any]) -> bool:
+    return bool(result["booted"]) and all(step.get("failed", 1) == 0 for step in result["steps"])
+
+
+def _remember(results: list[dict[str, Any]]) -> None:
+    for one in results:
+        (CACHE / "results" / f"{one['kernel']}.json").write_text(json.dumps(one, indent=1) + "\n")
+
+
+def _remembered() -> list[dict[str, Any]]:
+    """What is known of every kernel, also from earlier runs, oldest kernel first."""
+    files = [CACHE / "results" / f"{kernel}.json" for kernel in suites.SUITES]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def _tools() -> Path:
+    """virtme-ng's command, from a virtual environment of its own: no part of tidegate's."""
+    folder = CACHE / "tools"
+    command = folder / "bin/virtme-run"
+    if not command.exists():
+        _say("kernels: installing virtme-ng")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check", "virtme-ng"]
+        subprocess.run(pip, check=True)
+    # It looks for QEMU and busybox on PATH, where cron and CI may lack sbin.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return command
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+#!/bin/sh
+# The first thing that runs in a guest: gives it what a host has, then hands over to inside.py. $1: the checkout, $2: the
+# steps as JSON. The root file system is the host's, read-only; nothing here can change it.
+set -eu
+checkout=$1
+steps=$2
+share=tidegate_host
+release=$(uname -r)
+
+modules=$(readlink "/usr/lib/modules/$release")
+mkdir -p /run/host
+mount -t 9p -o "ro,version=9p2000.L,trans=virtio,cache=loose,msize=512000" "$share" /run/host
+mount --bind /run/host/usr /usr
+mount -t tmpfs none /usr/lib/modules
+ln -s "/run/host$modules" "/usr/lib/modules/$release"
+mount -t tmpfs -o mode=1777 none /tmp
+mkdir -p "$checkout"
+mount --bind "/run/host$checkout" "$checkout"
+
+mkdir -p /run/netns /run/lock
+ip link set lo up
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+cd "$checkout"
+export PYTHONDONTWRITEBYTECODE=1 HOME=/tmp COLUMNS=200
+exec .venv/bin/python -m scripts.kernels.inside "$steps"

@@ -1,0 +1,133 @@
+"""docs/kernels.md out of the results of guests. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_HEAD = """# Other kernels
+
+Written by `make kernels` (scripts/kernels): each kernel is Debian's own package, booted under QEMU without KVM on the
+machine's file system, one CPU. `tidegate doctor` tells there what works; then a part of the tests runs
+(scripts/kernels/suites.py says which: each hook and each kind of rule once, nothing that asserts a time). Where it says
+no, the reason stands below.
+"""
+
+
+def page(results: Sequence[Mapping[str, Any]]) -> str:
+    """One result a kernel: `kernel`, `package`, `release`, `doctor`, `steps`, `boot_s`, `total_s`, `machine`."""
+    parts = [_HEAD, _backends(results), _lanes(results), _hooks(results), _tests(results), _reasons(results)]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+
+
+def _backends(results: Sequence[Mapping[str, Any]]) -> str:
+    names = _names(results, "modes", "mode")
+    rows = [[_title(one), *(_yes(_entry(one, "modes", "mode", name)) for name in names), _auto(one)] for one in results]
+    return "## Backends\n\n" + _table(["kernel", *names, "`auto` takes"], rows)
+
+
+def _lanes(results: Sequence[Mapping[str, Any]]) -> str:
+    """direct needs the hooks of ebpf mode; splice and parsed need the engine and some capture."""
+    rows = []
+    for one in results:
+        engine = _step(one, "engine")
+        ebpf = _entry(one, "modes", "mode", "ebpf")
+        moved = "yes" if engine.get("code") == 0 else "not run" if not engine else "no"
+        rows.append([_title(one), _yes(ebpf), moved, "yes" if _auto(one) != "nothing" else "no"])
+    return "## Lanes\n\n" + _table(["kernel", "direct", "splice", "parsed"], rows)
+
+
+def _hooks(results: Sequence[Mapping[str, Any]]) -> str:
+    names = _names(results, "hooks", "hook")
+    if not names:
+        return ""
+    rows = [
+        [f"{name} (since {_since(results, name)})", *(_yes(_entry(one, "hooks", "hook", name)) for one in results)]
+        for name in names
+    ]
+    return "## Hooks\n\n" + _table(["hook", *(_title(one) for one in results)], rows)
+
+
+def _tests(results: Sequence[Mapping[str, Any]]) -> str:
+    steps = list(dict.fromkeys(step["step"] for one in results for step in one["steps"] if "passed" in step))
+    rows = []
+    for name in steps:
+        row = [name]
+        for one in results:
+            step = _step(one, name)
+            row.append(_counted(step))
+        rows.append(row)
+    took = [f"{one['boot_s']:.0f} s, {one['total_s'] / 60:.1f} min" for one in results]
+    rows.append(["boot, all of it", *took])
+    return "## Tests: passed, failed, skipped\n\n" + _table(["", *(_title(one) for one in results)], rows)
+
+
+def _reasons(results: Sequence[Mapping[str, Any]]) -> str:
+    """Each with the kernels it holds for, so that what is the same everywhere is said once."""
+    said: dict[str, list[str]] = {}
+    for one in results:
+        for line in _reasons_of(one):
+            said.setdefault(line, []).append(_title(one))
+    if not said:
+        return ""
+    return "## Why not\n\n" + "".join(f"* {', '.join(where)}: {line}\n" for line, where in said.items())
+
+
+def _reasons_of(one: Mapping[str, Any]) -> list[str]:
+    doctor = one.get("doctor") or {}
+    lines = [f"{each['mode']}: {_line(each['reason'])}" for each in doctor.get("modes", ()) if not each["works"]]
+    lines += [f"hook {each['hook']}: {_line(each['reason'])}" for each in doctor.get("hooks", ()) if not each["works"]]
+    lines += [
+        f"{each['name']} (since {each['since']}): {each['without']}"
+        for each in doctor.get("features", ())
+        if not each["works"]
+    ]
+    if not doctor:
+        lines.append("`tidegate doctor` gave no answer")
+    for step in one["steps"]:
+        for test in step.get("not_passed", ()):
+            if test["outcome"] == "failed":
+                lines.append(f"`{step['step']}` {test['test']} failed: {_line(test['reason'])[:200]}")
+    return lines
+
+
+def _names(results: Sequence[Mapping[str, Any]], kind: str, key: str) -> list[str]:
+    return list(dict.fromkeys(each[key] for one in results for each in (one.get("doctor") or {}).get(kind, ())))
+
+
+def _entry(one: Mapping[str, Any], kind: str, key: str, name: str) -> Mapping[str, Any] | None:
+    return next((each for each in (one.get("doctor") or {}).get(kind, ()) if each[key] == name), None)
+
+
+def _since(results: Sequence[Mapping[str, Any]], name: str) -> str:
+    return next(str(entry["since"]) for one in results if (entry := _entry(one, "hooks", "hook", name)))
+
+
+def _step(one: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next((step for step in one["steps"] if step["step"] == name), {})
+
+
+def _counted(step: Mapping[str, Any]) -> str:
+    if "passed" not in step:
+        return "no result" if step else "not run"
+    counts = ", ".join(str(step[kind]) for kind in ("passed", "failed", "skipped"))
+    return counts if step["code"] is not None else f"{counts} (time was up)"
+
+
+def _auto(one: Mapping[str, Any]) -> str:
+    return str(((one.get("doctor") or {}).get("auto") or {}).get("mode") or "nothing")
+
+
+def _title(one: Mapping[str, Any]) -> str:
+    return ".".join(str(one["release"]).split("-")[0].split("+")[0].split(".")[:2])
+
+
+def _yes(entry: Mapping[str, Any] | None) -> str:
+    return "?" if entry is None else "yes" if entry["works"] else "no"
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "no reason given").split()).replace("|", "\\|")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

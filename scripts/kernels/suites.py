@@ -1,0 +1,48 @@
+"""Which kernels there are to boot, and what is run in each. Values only."""
+
+from typing import NamedTuple
+
+SUITES = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "newest": "sid"}
+"""Kernel series -> the Debian suite whose linux-image metapackage leads to it."""
+
+
+class Step(NamedTuple):
+    """One thing that is run in a guest.
+
+    name: `area/backend` for tests, or `doctor`. tests: pytest's arguments; empty for a step of its own kind.
+    limit_s: after which it is ended; a guest without KVM is some ten times slower than the machine it runs on.
+    """
+
+    name: str
+    tests: tuple[str, ...] = ()
+    limit_s: int = 120
+
+
+_TIMED = "not within and not budget and not second and not ten_thousand"
+"""Left out in guests: what asserts how long something takes, which says nothing of an emulated CPU."""
+
+_CASES = " or ".join(
+    (
+        "out-all", "out-include-cidr", "out-exclude-port-first", "out-localhost-bypass", "proxy-uid-exempt",
+        "in-all", "in-list", "self-pod-ip", "v4-mapped-socket", "dns-tcp", "dns-resolvconf-only", "drop-invalid",
+        "tproxy-source-kept", "rerun-same",
+    )
+)  # fmt: skip
+"""Of the case table: each hook and each kind of rule once. The whole table takes a guest hours."""
+
+BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
+
+
+def steps() -> tuple[Step, ...]:
+    """In order of worth: when a guest's time is up, what comes last is what is missing."""
+    capture = tuple(
+        Step(f"capture/{backend}", ("tests/netns/test_cases.py", "--backends", backend, "-k", _CASES), 150)
+        for backend in BACKENDS
+    )
+    return (
+        Step("doctor", limit_s=60),
+        *capture,
+        Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 90),
+        Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 120),
+        Step("bpf", ("tests/unit/bpf",), 60),
+    )
