@@ -16,6 +16,7 @@ COMMANDS = {
     "check": ("tidegate.check_cmd", "Prove that the capture in force works, by probes through it."),
     "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
     "adopt": ("tidegate.adopt_cmd", "Register a third-party proxy's listeners with the capture in force."),
+    "doctor": ("tidegate.doctor_cmd", "Tell what this host offers, tried for real, and which mode to take."),
     "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
     "config": ("tidegate.config_cmd", "Check configuration documents."),
