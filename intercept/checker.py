@@ -201,10 +201,12 @@ class ThoroughChecker(Checker):
     def _dns(self, family: str, version: int) -> Iterator[Probe]:
         from intercept.dns_probe import ask
 
-        resolvers = [one for one in self._plan.resolvers if (":" in one) == (version == 6)]
-        server = resolvers[0] if self._intent.dns is Dns.RESOLVERS else str(self._beside.far[version])
-        if self._intent.dns is Dns.RESOLVERS and not resolvers:
+        servers = [str(self._beside.far[version])]
+        if self._intent.dns is Dns.RESOLVERS:
+            servers = [one for one in self._plan.resolvers if (":" in one) == (version == 6)]
+        if not servers:
             return
+        server = servers[0]
         question = self._captured_question(server)
         if question is None:
             return
