@@ -71,8 +71,8 @@ def _captured(seen: Seen, listener: int, *, mode: str, relay: bool) -> list[str]
             wrong.append(f"the proxy recovered {named}")
     if raw["remote"] != _as_dialled(seen):
         wrong.append(f"getpeername says {raw['remote']}")
-    if seen.inbound and record["source"] != _local(raw):
-        wrong.append(f"the proxy saw the source {record['source']} instead of {_local(raw)}")
+    if seen.inbound and record["source"] != local_end(raw):
+        wrong.append(f"the proxy saw the source {record['source']} instead of {local_end(raw)}")
     if relay and line["at"] != seen.target:
         wrong.append(f"the payload is not that of {seen.target}")
     return wrong
@@ -87,7 +87,7 @@ def _direct(seen: Seen) -> list[str]:
     wrong = []
     if line["at"] != seen.target:
         wrong.append(f"it reached {line['at']}")
-    if "local" in raw and line["source"] != _local(raw):
+    if "local" in raw and line["source"] != local_end(raw):
         wrong.append(f"its source became {line['source']}")
     if seen.dial.udp and raw["sender"] != _as_dialled(seen):
         wrong.append(f"the answer seems to come from {raw['sender']}")
@@ -97,8 +97,6 @@ def _direct(seen: Seen) -> list[str]:
 def _refused(seen: Seen) -> list[str]:
     if seen.reply.status != "refused":
         return ["not refused"]
-    if seen.records:
-        return ["it reached the proxy all the same"]
     return [] if seen.reply.ms < AT_ONCE_MS else ["refused, but not at once"]
 
 
@@ -107,7 +105,8 @@ def _as_dialled(seen: Seen) -> str:
     return wire.show(f"::ffff:{host}" if seen.dial.options.get("mapped") else host, seen.dial.port)
 
 
-def _local(raw: Mapping[str, Any]) -> str:
+def local_end(raw: Mapping[str, Any]) -> str:
+    """The client's own address and port, as a server that isn't behind a translation sees it."""
     host, _, port = str(raw["local"]).rpartition(":")
     return wire.show(wire.unmap(host.strip("[]")), int(port))
 
