@@ -60,7 +60,8 @@ def test_every_flag_reaches_the_settings(served: Captured) -> None:
         ProxySettings(
             outbound_port=1, inbound_port=0, admin=Address("::1", 2), telemetry=None, proxy_uid=0, proxy_gid=3,
             proxy_mark=4, lane=LaneChoice.SPLICE, connect_timeout_s=0.5, idle_timeout_s=0.0, drain_timeout_s=6.0,
-            max_connections=7, dns_port=53, inbound_original_dst=InboundOriginalDst.SOCKNAME, inbound_sources=("127.0.0.6", "::6"),
+            max_connections=7, dns_port=53,
+            inbound_original_dst=InboundOriginalDst.SOCKNAME, inbound_sources=("127.0.0.6", "::6"),
             log_format=LogFormat.JSON, log_level="debug",
         )
     ]  # fmt: skip
