@@ -22,9 +22,9 @@ def examine() -> dict[str, Any]:
     host = read_host()
     outcomes = run_all(
         [
-            {"nftables": _netfilter, "tproxy": lambda: _available(Mode.TPROXY)},
+            {"tproxy": lambda: _available(Mode.TPROXY)},  # alone: pyroute2 takes longest
             {"ebpf": lambda: _available(Mode.EBPF), "hooks": _hooks},
-            {"iptables": lambda: _available(Mode.IPTABLES)},
+            {"nftables": _netfilter, "iptables": lambda: _available(Mode.IPTABLES)},
         ]
     )
     nftables, hooks = outcomes["nftables"].value or {}, outcomes["hooks"].value or {}

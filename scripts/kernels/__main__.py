@@ -47,13 +47,10 @@ def _one(kernel: str, steps: list[dict[str, Any]], virtme_run: Path, limit_s: in
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _say(f"kernels: {kernel}: booting {unpacked.package}")
-    argv = guest.command(virtme_run, unpacked.image, folder, json.dumps(steps), ())
+    (folder / "steps.json").write_text(json.dumps(steps))
+    argv = guest.command(virtme_run, unpacked.image, folder, ())
     lines = folder / "results.jsonl"
     ended = guest.boot(argv, folder / "console.log", lines, limit_s)
-    if not lines.exists():
-        _say(f"kernels: {kernel}: it did not come up; once more (see {folder / 'console-1.log'})")
-        (folder / "console.log").rename(folder / "console-1.log")
-        ended = guest.boot(argv, folder / "console.log", lines, limit_s)
     told = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     boot = next((line for line in told if line["step"] == "boot"), None)
     doctor = next((line.get("doctor") for line in told if line["step"] == "doctor"), None)

@@ -32,18 +32,19 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def command(virtme_run: Path, image: Path, results: Path, steps: str, kernel_arguments: Sequence[str]) -> list[str]:
-    """The argument list that boots the guest. Pure. `steps`: JSON for `inside.py`."""
-    script = f"exec sh {shlex.quote(str(HERE / 'inside.sh'))} {shlex.quote(str(ROOT))} {shlex.quote(steps)}"
+def command(virtme_run: Path, image: Path, results: Path, kernel_arguments: Sequence[str]) -> list[str]:
+    """The argument list that boots the guest. Pure. What it has to do stands in `steps.json` in `results`.
+
+    virtme-ng passes the script on the kernel's command line, where more than 2 KB make the kernel panic.
+    """
+    script = f"exec sh {shlex.quote(str(HERE / 'inside.sh'))} {shlex.quote(str(ROOT))}"
     share = f"local,id={SHARE},path=/,security_model=none,readonly=on,multidevs=remap"
     extra = [part for argument in kernel_arguments for part in ("--kopt", argument)]
     return [
         str(virtme_run), "--kimg", str(image), "--mods", "auto", "--disable-kvm", "--force-9p",
         "--memory", _MEMORY, "--cpus", "1", "--rwdir", f"{RESULTS}={results}", "--show-boot-console", *extra,
         "--script-sh", script,
-        # The emulated five-level page tables have panicked kernels at random.
-        "--qemu-opts", "-cpu", "max,la57=off",
-        "-fsdev", share, "-device", f"virtio-9p-pci,fsdev={SHARE},mount_tag={SHARE}",
+        "--qemu-opts", "-fsdev", share, "-device", f"virtio-9p-pci,fsdev={SHARE},mount_tag={SHARE}",
     ]  # fmt: skip
 
 

@@ -1,9 +1,8 @@
 #!/bin/sh
-# The first thing that runs in a guest: gives it what a host has, then hands over to inside.py. $1: the checkout, $2: the
-# steps as JSON. The root file system is the host's, read-only; nothing here can change it.
+# The first thing that runs in a guest: gives it what a host has, then hands over to inside.py. $1: the checkout.
+# The root file system is the host's, read-only; nothing here can change it.
 set -eu
 checkout=$1
-steps=$2
 share=tidegate_host
 release=$(uname -r)
 
@@ -22,4 +21,4 @@ ip link set lo up
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 cd "$checkout"
 export PYTHONDONTWRITEBYTECODE=1 HOME=/tmp COLUMNS=200
-exec .venv/bin/python -m scripts.kernels.inside "$steps"
+exec .venv/bin/python -m scripts.kernels.inside
