@@ -45,7 +45,7 @@ class Neighbour:
             os.close(fd)
 
     def route_to(self, address: Address) -> None:
-        """Make `address` somebody behind the neighbour, for as long as the link stands. Only for one without a route."""
+        """Put `address` behind the neighbour for as long as the link stands. Only for one without a route."""
         from pyroute2 import IPRoute
 
         with IPRoute() as here:
