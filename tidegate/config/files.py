@@ -68,6 +68,14 @@ def read(path: Path, room: int, problems: Problems) -> str | None:
         return None
 
 
+def try_to_open(path: Path, problems: Problems) -> None:
+    """Note whether this process may read the file."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as failed:
+        problems.error(Place(str(path), 0), _cannot_read(failed))
+
+
 def fingerprint(paths: Iterable[str]) -> Fingerprint:
     """Equal as long as nothing has changed: names, identities, sizes and times of every file that would be read.
     Follows links, so that the atomic swap of a mounted ConfigMap is a change."""
@@ -83,7 +91,7 @@ def fingerprint(paths: Iterable[str]) -> Fingerprint:
 
 def folders(paths: Iterable[str]) -> set[str]:
     """The folders in which a change of these files and folders shows."""
-    return {str(path if path.is_dir() else path.parent) for path in map(Path, paths)}
+    return {path if os.path.isdir(path) else os.path.dirname(path) or "." for path in paths}
 
 
 def _cannot_read(failed: OSError) -> str:

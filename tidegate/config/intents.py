@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate.config.documents import Document, Documents
+from intercept.errors import BadInput
+from intercept.from_flags import intent_from_flags
+from tidegate.config.documents import Document, Documents, read
 from tidegate.config.kinds.own import Capture, CaptureSpec
 from tidegate.config.problems import ConfigError, Place, Problem, Problems, Severity, shown
 
@@ -29,8 +31,6 @@ def capture_problems(documents: Documents, problems: Problems) -> None:
 
 def merged(paths: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     """`init`'s flags from configuration and command line; the command line's win. Raises ConfigError."""
-    from tidegate.config.documents import read
-
     problems = Problems()
     documents = read(paths, problems)
     capture_problems(documents, problems)
@@ -62,9 +62,6 @@ def _flags(spec: CaptureSpec) -> dict[str, Any]:
 
 def _judge(document: Document, spec: CaptureSpec, problems: Problems) -> None:
     """Each field by itself, so that all mistakes are found, then all together."""
-    from intercept.errors import BadInput
-    from intercept.from_flags import intent_from_flags
-
     flags = _flags(spec)
     wrong = 0
     for flag, value in flags.items():
@@ -80,7 +77,7 @@ def _judge(document: Document, spec: CaptureSpec, problems: Problems) -> None:
             _note(document, spec, refused, problems)
 
 
-def _note(document: Document, spec: CaptureSpec, refused: Any, problems: Problems) -> None:
+def _note(document: Document, spec: CaptureSpec, refused: BadInput, problems: Problems) -> None:
     head, *rest = refused.where.removeprefix("--").split("-")
     field = head + "".join(part.capitalize() for part in rest)
     place = document.at(spec.lines.get(field, spec.line))

@@ -1,15 +1,20 @@
 """Named files and folders as the proxy's source of policy: read, validated and compiled whole, or refused whole."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from proxy.core.policy import Policy
+from proxy.policy_source import PolicyRefused
 from tidegate.config import files
 from tidegate.config.compiling import compiled
 from tidegate.config.documents import Documents, read
 from tidegate.config.intents import capture_problems
-from tidegate.config.problems import Problem, Problems
+from tidegate.config.problems import ConfigError, Problem, Problems, Severity
+
+_REST_S = 0.03
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +38,57 @@ def load(paths: Sequence[str], namespace: str | None = None) -> Loaded:
 
 
 class ConfigSource:
-    """What `proxy.policy_source` asks for. May be called from any thread, one call at a time."""
+    """What `proxy.policy_source.PolicySource` asks for."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = tuple(paths)
+        self._paths = tuple(os.path.abspath(path) for path in paths)
+        self._names = tuple(paths)
         self._seen: files.Fingerprint = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self._paths
+        return self._names
 
-    def folders(self) -> set[str]:
+    def folders(self) -> Set[str]:
         return files.folders(self._paths)
 
     def changed(self) -> bool:
-        """Whether the files differ from those of the last `load`."""
         return files.fingerprint(self._paths) != self._seen
 
     def load(self) -> tuple[Policy, tuple[str, ...]]:
-        """The policy and warnings. Raises ConfigError. Either way `changed` counts from the files as they were before,
-        so that a file written meanwhile is read again."""
-        self._seen = files.fingerprint(self._paths)
-        loaded = load(self._paths)
+        """Waits until the files are at rest: nobody's half-written file, no half-swapped folder. Raises
+        PolicyRefused."""
+        refused: ConfigError | None = None
+        loaded: Loaded | None = None
+        for _ in range(_TRIES):
+            self._seen = self._settled()
+            refused = loaded = None
+            try:
+                loaded = load(self._paths)
+            except ConfigError as wrong:
+                refused = wrong
+            if not self.changed():
+                break
+        if loaded is None:
+            problems = () if refused is None else refused.problems
+            raise PolicyRefused(tuple(str(problem) for problem in problems))
         return loaded.policy, tuple(str(problem) for problem in loaded.problems)
+
+    def unreadable(self) -> tuple[str, ...]:
+        problems = Problems()
+        for path in files.expand(self._paths, problems):
+            files.try_to_open(path, problems)
+        return tuple(str(problem) for problem in problems if problem.severity is Severity.ERROR)
+
+    def _settled(self) -> files.Fingerprint:
+        """The files' state, seen twice in a row; the last one seen where they never rest."""
+        before = files.fingerprint(self._paths)
+        if before == self._seen or not self._seen:
+            return before  # the first reading, or asked for: nobody is writing
+        for _ in range(_TRIES):
+            time.sleep(_REST_S)
+            after = files.fingerprint(self._paths)
+            if after == before:
+                break
+            before = after
+        return before

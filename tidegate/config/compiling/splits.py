@@ -132,8 +132,10 @@ class _Attachment:
             if parent.port in (None, port.spec.port) and parent.section_name in (None, port.spec.name)
         ]
         if not ports:
-            wanted = f"port {parent.port}" if parent.port is not None else f"a port named {parent.section_name!r}"
-            self._problems.warning(place, f"{document}: parentRefs: Service {service} has not {wanted}: no effect")
+            wanted = f"TCP port {parent.port or ''}" + (
+                f" named {parent.section_name!r}" if parent.section_name else ""
+            )
+            self._problems.warning(place, f"{document}: parentRefs: Service {service} has no {wanted}: no effect")
         yield from ports
 
     def share(self, document: Document, ref: BackendRef) -> Share:
