@@ -82,8 +82,8 @@ static __always_inline bool dns_captured(const struct selected *s, const struct 
 static __always_inline verdict_t outbound_of_exempt(const struct selected *s, const struct dial *d, enum identity who)
 {
     __u32 nth = who - TG_BY_UID;
-    if (d->tcp && flagged(s, TG_HAIRPIN) && d->port != s->policy->telemetry_port && !address_is_loopback(d->address) &&
-        is_own(s, d->address))
+    if (d->tcp && flagged(s, TG_HAIRPIN) && d->port != s->policy->telemetry_port &&
+        !port_in(s, TG_PORTS_IN_EXCLUDE, d->port) && !address_is_loopback(d->address) && is_own(s, d->address))
         return outbound(TG_STEER, TG_RULE_OUT_HAIRPIN_UID + nth, s->policy->inbound_port);
     return outbound(TG_DIRECT, TG_RULE_OUT_EXEMPT_UID + nth, 0);
 }

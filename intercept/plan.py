@@ -171,7 +171,8 @@ class _Builder:
         if exempt.mark is not None:
             identities.append(("mark", Mark(exempt.mark)))
         if self._intent.self_calls is SelfCalls.HAIRPIN:
-            apart = Not(DstPort(_ranges(self._intent.listeners.telemetry)))
+            # Excludes always win: what never goes to the inbound listener from outside doesn't from here either.
+            apart = Not(DstPort((*_ranges(self._intent.listeners.telemetry), *self._intent.inbound.exclude_ports)))
             for kind, who in identities:
                 conditions = (TCP, DstOwn(), Not(DstIn(LOOPBACK)), apart, who)
                 capture = Capture(self._intent.listeners.inbound)
