@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address
 
-from intercept import rtnetlink
 from intercept.errors import CaptureError, PrivilegeMissing
 from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Ipv6
@@ -50,6 +49,8 @@ def withdraw() -> list[str]:
     """Remove the address if it is ours; what was removed, in words."""
     if not _there():
         return []
+    from intercept import rtnetlink  # costs `init` a millisecond or more, and is rarely needed
+
     if rtnetlink.metric_of(ADDRESS, _LOOPBACK_INDEX) != METRIC:
         return []
     gone = _done("remove", lambda: rtnetlink.delete_address(ADDRESS, _LOOPBACK_INDEX))
@@ -68,6 +69,8 @@ def _add() -> bool:
     if _there():
         return False
     # Deprecated from the start: bound on purpose it serves, and is nobody's choice of a source otherwise.
+    from intercept import rtnetlink
+
     return _done("put", lambda: rtnetlink.add_address(ADDRESS, _LOOPBACK_INDEX, METRIC))
 
 
