@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.config.documents import KINDS, Documents, read, read_text
@@ -154,6 +154,7 @@ trees = st.recursive(
 heads = st.sampled_from([(group, kind, number) for (group, kind), versions in KINDS.items() for number in versions])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(heads, st.dictionaries(names, trees, max_size=5), trees)
 def test_whatever_stands_in_a_document_is_read_or_told_about(
     head: tuple[str, str, str], body: dict[str, object], spec: object

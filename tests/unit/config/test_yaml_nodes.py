@@ -5,7 +5,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.config import yaml_nodes
@@ -36,6 +36,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(keys, values, min_size=1, max_size=4), st.booleans())
 def test_what_a_yaml_writer_wrote_is_read_back(value: dict[str, object], flow: bool) -> None:
     text = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True)
@@ -44,6 +45,7 @@ def test_what_a_yaml_writer_wrote_is_read_back(value: dict[str, object], flow: b
     assert [plain(node) for node in found] == [value]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="abc:-[]{}&*!?|>'\"#%@, \n\t0123", max_size=60))
 def test_any_text_is_read_or_told_about(text: str) -> None:
     found, problems = read(text)
@@ -51,6 +53,7 @@ def test_any_text_is_read_or_told_about(text: str) -> None:
     assert all(problem.startswith("f.yaml") for problem in problems)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="0123456789_xob+-.eEinfa~TrueyNo", max_size=12))
 def test_plain_scalars_never_raise(text: str) -> None:
     assert isinstance(yaml_nodes.resolved(text), str | int | float | bool | None)
