@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from intercept import passthrough_address, runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
+from intercept.backends.persistence import persistently
 from intercept.choosing import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError, Unsupported
 from intercept.host import HostFacts, read_host
@@ -185,8 +186,10 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
     with changing_capture(wait_s), passthrough_address.in_place(intent) as added:
         host = read_host()
         plan, why = choose_mode(intent, host)
+        # Looked for beforehand, so that failing to look fails while nothing has been changed yet.
+        succeeded = [mode for mode in _SUCCEEDED[plan.mode] if _has(mode, name)]
         changed = _put_in_force(plan, host, name, wait_s) or added
-        for mode in _SUCCEEDED[plan.mode]:
+        for mode in succeeded:
             changed = bool(_remove_from(mode, name, wait_s)) or changed
         if name == runs.PLAIN and not passthrough_address.needed(intent, host):
             changed = bool(passthrough_address.withdraw()) or changed
@@ -232,14 +235,10 @@ def remove(*, name: str | None = None, wait_s: float = 5.0) -> list[str]:
     """
     removed: list[str] = []
     with changing_capture(wait_s):
-        for mode in _REMOVAL_ORDER:
-            if name is not None:
-                removed += _remove_from(mode, name, wait_s)
-                continue
-            there = _built(mode)
-            for one in there.names() if there else []:
-                if not runs.lives(one):
-                    removed += _remove_from(mode, one, wait_s)
+        # All looking comes before all removing, so that failing to look fails while nothing has been changed yet.
+        found = [(mode, one) for mode in _REMOVAL_ORDER for one in _removable(mode, name)]
+        for mode, one in found:
+            removed += _remove_from(mode, one, wait_s)
         if name in (None, runs.PLAIN):
             removed += passthrough_address.withdraw()
     return removed
@@ -347,7 +346,19 @@ def _built(mode: Mode) -> Backend | None:
 
 def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
     there = _built(mode)
-    return there.remove(name, wait_s=wait_s) if there else []
+    return persistently(lambda: there.remove(name, wait_s=wait_s)) if there else []
+
+
+def _removable(mode: Mode, name: str | None) -> list[str]:
+    if name is not None:
+        return [name]
+    there = _built(mode)
+    return [one for one in there.names() if not runs.lives(one)] if there else []
+
+
+def _has(mode: Mode, name: str) -> bool:
+    there = _built(mode)
+    return there is not None and name in there.names()
 
 
 def _living_runs() -> tuple[str, ...]:

@@ -16,11 +16,19 @@ def may_have(mode: Mode) -> bool:
             # Routes of ours stand in a table of their own. The kernel goes on naming a table that has become empty.
             return re.search(r"^Id -?\d+:$", _text("/proc/thread-self/net/fib_trie"), re.MULTILINE) is not None
         case Mode.IPTABLES:
-            from intercept.backends.iptables_peek import anything_of_ours
+            from intercept.backends import iptables_peek
 
-            return anything_of_ours()
+            return iptables_peek.anything_of_ours() or (iptables_peek.has_ipset() and _sets_of_ours())
         case Mode.NFTABLES | Mode.AUTO:
             return True
+
+
+def _sets_of_ours() -> bool:
+    from intercept.backends.ipset_netlink import Ipset
+    from intercept.backends.iptables_peek import PREFIX
+
+    with Ipset() as ipset:
+        return any(name.startswith(PREFIX) for name in ipset.names())
 
 
 def _bpf_mounts() -> list[str]:

@@ -33,7 +33,10 @@ class Ipset:
     """One netlink socket, of the network namespace that the thread is in when it is made. Close it."""
 
     def __init__(self) -> None:
-        self._socket = socket(AF_NETLINK, SOCK_RAW, _NETLINK_NETFILTER)
+        try:
+            self._socket = socket(AF_NETLINK, SOCK_RAW, _NETLINK_NETFILTER)
+        except OSError as error:
+            raise CaptureError(f"cannot open a netlink socket for ipset: {error.strerror}") from None
         self._number = 0
 
     def __enter__(self) -> "Ipset":
@@ -112,7 +115,13 @@ class Ipset:
         self._number += 1
         payload = struct.pack(">BBH", AF_INET, 0, 0) + body
         head = struct.pack("=IHHII", 16 + len(payload), _SUBSYSTEM | command, _REQUEST | flags, self._number, 0)
-        self._socket.send(head + payload)
+        try:
+            self._socket.send(head + payload)
+            return self._answers(what)
+        except OSError as error:
+            raise CaptureError(f"{what}: {error.strerror}") from None
+
+    def _answers(self, what: str) -> list[bytes]:
         answers: list[bytes] = []
         while True:
             for kind, number, content in _messages(self._socket.recv(1 << 18)):

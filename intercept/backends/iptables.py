@@ -11,14 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_network
 
-from intercept import runs
-from intercept.backends import iptables_peek, xt_tables
+from intercept.backends import iptables_peek, iptc_import, xt_tables
 from intercept.backends.contract import Held, InForce
 from intercept.backends.ipset_netlink import Ipset
-from intercept.backends.xt_generation import GATE, SPARE, Generation, Installed, laid_out, survey, tag_of
+from intercept.backends.persistence import persistently
+from intercept.backends.xt_generation import GATE, SPARE, Generation, Installed, laid_out, names_here, survey, tag_of
 from intercept.backends.xt_text import render
 from intercept.backends.xtables_lock import locked
-from intercept.errors import CaptureError, PrivilegeMissing
+from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 from intercept.intent import Mode, PortRange, WhenDown
 from intercept.rules import Plan
 
@@ -38,7 +38,7 @@ _SCRATCH_SET = "TIDEGATE_TRY"
 def available() -> str | None:
     """Looks for libiptc, for the tables and modules in the kernel, and makes an ipset, which it removes again."""
     try:
-        xt_tables.load()
+        iptc_import.load()
         for table in ("nat", "filter"):
             lacks = iptables_peek.lacks_table(4, table)
             if lacks is not None:
@@ -59,47 +59,52 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
     tag = tag_of(name)
     with locked(wait_s), Ipset() as ipset:
         there = survey(ipset, tag)
-        wanted = laid_out(plan, document, name, there.free_generation())
-        if _is_in_force(ipset, there, wanted):
-            return _clear(ipset, tag, wanted.letter)
-        _check_parts(wanted)
-        _replace(ipset, tag, there, wanted, plan)
+        active = there.active
+        if active is not None and active.document == document and not active.drift(ipset):
+            if active.letter == "A":
+                return _clear(ipset, tag, "B")
+            _move(ipset, tag, laid_out(plan, document, name, "A"), plan)
+            return True
+        _check_parts(laid_out(plan, document, name, "A"))
+        if active is None or active.letter == "B":
+            _move(ipset, tag, laid_out(plan, document, name, "A"), plan)
+            return True
+        _move(ipset, tag, laid_out(plan, document, name, "B"), plan)
+        with suppress(CaptureError):  # it is in force, whole, where it is; the next init tries again
+            _move(ipset, tag, laid_out(plan, document, name, "A"), plan)
     return True
 
 
-def _is_in_force(ipset: Ipset, there: Installed, wanted: Generation) -> bool:
-    active = there.active
-    return active is not None and active.document == wanted.document and not active.drift(ipset)
-
-
 def _check_parts(wanted: Generation) -> None:
-    from intercept.errors import Unsupported
-
     for family in wanted.families:
         lacking = xt_tables.missing_parts(family, wanted.parts(family))
         if lacking:
             raise Unsupported(f"the kernel lacks {', '.join(lacking)}, which this capture needs in iptables mode")
 
 
-def _replace(ipset: Ipset, tag: str, there: Installed, wanted: Generation, plan: Plan) -> None:
-    _clear(ipset, tag, wanted.letter)
+def _move(ipset: Ipset, tag: str, wanted: Generation, plan: Plan) -> None:
+    """Put `wanted` in force and take what it succeeds out. What is in force comes to rest in A, so that the same intent
+    gives the same rules whatever was there before.
+    """
+    there = survey(ipset, tag)
     made_gate = False
     try:
+        _clear(ipset, tag, wanted.letter)
         made_gate = _prepare_gate(ipset, tag, there, wanted.letter)
         _make_sets(ipset, tag, wanted, plan, there)
         wanted.install(ipset)
+        ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
     except BaseException:
         # The caller wants to see what went wrong first; what is left over is inert, and cleanup finds it.
         with suppress(CaptureError):
             _clear(ipset, tag, wanted.letter)
-            if made_gate:
-                _destroy(ipset, [f"{tag}_{GATE}", f"{tag}_{SPARE}", f"{tag}_UP4", f"{tag}_UP6"])
+            new_sets = [GATE, "UP4", "UP6"] if made_gate else []
+            _destroy(ipset, [f"{tag}_{one}" for one in (SPARE, *new_sets)])
         raise
-    ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
-    if there.active is not None:
-        _clear(ipset, tag, there.active.letter)
     unused = [] if plan.intent.when_down is WhenDown.OPEN else [f"{tag}_UP4", f"{tag}_UP6"]
-    _destroy(ipset, [f"{tag}_{SPARE}", *unused])
+    with suppress(CaptureError):  # what is left of the old generation does nothing; the next init or cleanup removes it
+        persistently(lambda: _clear(ipset, tag, "A" if wanted.letter == "B" else "B"))
+        persistently(lambda: _destroy(ipset, [f"{tag}_{SPARE}", *unused]))
 
 
 def _prepare_gate(ipset: Ipset, tag: str, there: Installed, letter: str) -> bool:
@@ -155,21 +160,8 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
 
 
 def names() -> list[str]:
-    if not iptables_peek.anything_of_ours():
-        with _quiet_ipset() as ipset:
-            return [runs.PLAIN] if any(name.startswith(tag_of(runs.PLAIN)) for name in ipset.names()) else []
-    with _quiet_ipset() as ipset:
-        return sorted(_all_names(ipset))
-
-
-def _all_names(ipset: Ipset) -> set[str]:
-    from intercept.backends.xt_generation import names_here
-
-    return names_here(ipset)
-
-
-def _quiet_ipset() -> Ipset:
-    return Ipset()
+    with Ipset() as ipset:
+        return sorted(names_here(ipset))
 
 
 def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None:  # noqa: ARG001 - rules name themselves
@@ -195,13 +187,16 @@ def remove(name: str, *, wait_s: float) -> list[str]:
         if there.active is not None:
             _prepare_gate(ipset, tag, there, "B" if there.active.letter == "A" else "A")
             ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
-        removed = []
-        for generation in there.generations.values():
-            removed += generation.words()
-            _clear(ipset, tag, generation.letter)
-        left = [one for one in ipset.names() if one.startswith(f"{tag}_")]
-        _destroy(ipset, left)
+        removed = [words for generation in there.generations.values() for words in generation.words()]
+        persistently(lambda: _take_everything_away(ipset, tag))
     return [*removed, *(f"ipset {one}" for one in there.sets)]
+
+
+def _take_everything_away(ipset: Ipset, tag: str) -> None:
+    """Nothing of it is in force any more."""
+    for letter in ("A", "B"):
+        _clear(ipset, tag, letter)
+    _destroy(ipset, [one for one in ipset.names() if one.startswith(f"{tag}_")])
 
 
 def refresh_alive(name: str) -> None:

@@ -11,7 +11,7 @@ from functools import cache
 PREFIX = "TIDEGATE"
 _GET_INFO, _GET_ENTRIES = 64, 65
 _NAME_SIZE, _INFO_SIZE, _HEADER_SIZE = 32, 84, 40
-_IP_SET_OPTION, _IP_SET_BY_NAME, _IP_SET_PROTOCOL, _IP_SET_NONE = 83, 6, 7, 0xFFFF
+_IP_SET_OPTION, _IP_SET_VERSION, _IP_SET_BY_NAME, _IP_SET_PROTOCOL, _IP_SET_NONE = 83, 0x100, 6, 7, 0xFFFF
 _FAMILIES = {4: (AF_INET, IPPROTO_IP, "ip_tables_names"), 6: (AF_INET6, IPPROTO_IPV6, "ip6_tables_names")}
 _HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _TRIES = 5
@@ -23,6 +23,12 @@ def anything_of_ours(sets: tuple[str, ...] = ()) -> bool:
     False without CAP_NET_ADMIN: who can't look can't remove either.
     """
     return any(_names_us(family) for family in _FAMILIES) or any(set_exists(name) for name in sets)
+
+
+def has_ipset() -> bool:
+    """Whether ipset is loaded; asking doesn't load it."""
+    request = struct.pack("=II", _IP_SET_VERSION, _IP_SET_PROTOCOL)
+    return _ask(AF_INET, IPPROTO_IP, _IP_SET_OPTION, request) is not None
 
 
 def set_exists(name: str) -> bool:
@@ -69,9 +75,7 @@ def lacks_part(family: int, kind: str, name: str, revision: int) -> bool:
 
 def _may_look() -> bool:
     """Reading tables takes CAP_NET_RAW for the socket and CAP_NET_ADMIN for the question."""
-    return _ask(AF_INET, IPPROTO_IP, _IP_SET_OPTION, struct.pack("=II", 0x100, _IP_SET_PROTOCOL)) is not None or (
-        _ask(AF_INET, IPPROTO_IP, _GET_INFO, b"filter".ljust(_INFO_SIZE, b"\0")) is not None
-    )
+    return has_ipset() or _ask(AF_INET, IPPROTO_IP, _GET_INFO, b"filter".ljust(_INFO_SIZE, b"\0")) is not None
 
 
 def _names_us(family: int) -> bool:

@@ -4,6 +4,7 @@ nft itself asks the name service about every id it reads, "1337" too: that may b
 likes, and gives another id where somebody is called 1337. So the ids never pass through nft's text.
 """
 
+import os
 import struct
 from _socket import socket
 from collections.abc import Iterable, Iterator
@@ -37,11 +38,17 @@ def add_ids(netlink: socket, table: str, sets: dict[str, tuple[IdRange, ...]]) -
     for body in messages:
         batch += _message(_NFNL_SUBSYS_NFTABLES << 8 | _NEWSETELEM, _REQUEST | _CREATE | _ACK, of_inet + body)
     batch += _message(_BATCH_END, _REQUEST, of_batch)
-    netlink.send(bytes(batch))
-    _await_answers(netlink, table, len(messages))
+    try:
+        netlink.send(bytes(batch))
+        failed = _await_answers(netlink, len(messages))
+    except OSError as error:
+        failed = error.errno or 0
+    if failed:
+        raise CaptureError(f"cannot put user and group ids into table {table}: {os.strerror(failed)}")
 
 
-def _await_answers(netlink: socket, table: str, expected: int) -> None:
+def _await_answers(netlink: socket, expected: int) -> int:
+    """The first error number, 0 for none."""
     failed = 0
     while expected:
         answer = netlink.recv(65536)
@@ -52,10 +59,7 @@ def _await_answers(netlink: socket, table: str, expected: int) -> None:
                 failed = failed or -code
                 expected -= 1
             offset += (length + 3) & ~3
-    if failed:
-        import os
-
-        raise CaptureError(f"put user and group ids into table {table}: {os.strerror(failed)}")
+    return failed
 
 
 def _parts(ranges: tuple[IdRange, ...]) -> Iterator[tuple[IdRange, ...]]:

@@ -10,6 +10,7 @@ from intercept.backends.nft_elements import add_ids
 from intercept.backends.nft_listing import Listing, read_listing
 from intercept.backends.nft_match import Table
 from intercept.backends.nft_session import Rejected, Session
+from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError, Unsupported
 from intercept.intent import Mode
 from intercept.rules import Plan
@@ -91,21 +92,26 @@ def _load(
     except CaptureError:
         _forget_sets(session, name, table, old)
         raise
+    with suppress(CaptureError):  # it is in force; status tells that the seal is missing, and init mends it
+        persistently(lambda: _seal(session, name))
+
+
+def _seal(session: Session, name: str) -> None:
     listing = _list(session, name)
     if listing is None:
         raise CaptureError(f"table {name} vanished just after it was put in force: another program flushed the ruleset")
-    target = f"inet {name} {nft_render.SEAL}"
-    session.run(f'add chain {target}\nadd rule {target} accept comment "{listing.digest}"\n', f"seal table {name}")
+    if not listing.seal:
+        target = f"inet {name} {nft_render.SEAL}"
+        text = f'add chain {target}\nadd rule {target} accept comment "{listing.digest}"\n'
+        session.run(text, f"seal table {name}")
 
 
 def _forget_sets(session: Session, name: str, table: Table, old: Listing | None) -> None:
     """Undo what was prepared. The error that led here is what the caller wants to see, so one more is not raised."""
+    made = [one for one in table.ids if old is not None and one not in old.sets]
+    text = f"delete table inet {name}\n" if old is None else "".join(f"delete set inet {name} {one}\n" for one in made)
     with suppress(CaptureError):
-        if old is None:
-            session.run(f"delete table inet {name}\n", f"remove table {name}")
-        else:
-            made = [one for one in table.ids if one not in old.sets]
-            session.run("".join(f"delete set inet {name} {one}\n" for one in made), f"remove sets of table {name}")
+        persistently(lambda: session.run(text, f"remove what was prepared in table {name}"))
 
 
 def _clearing(name: str, table: Table, old: Listing | None) -> str:

@@ -88,8 +88,11 @@ def _netlink() -> Iterator[Any]:
         from pyroute2 import IPRoute
     except ModuleNotFoundError:
         raise Unsupported("tproxy mode needs the Python module pyroute2") from None
-    with IPRoute() as ip:
-        yield ip
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except OSError as error:
+        raise CaptureError(f"cannot talk to the kernel about routing: {error.strerror}") from None
 
 
 def _change(ip: Any, action: str, piece: Piece) -> None:

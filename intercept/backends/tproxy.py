@@ -9,6 +9,7 @@ from contextlib import suppress
 from intercept import runs
 from intercept.backends import nftables, policy_routing
 from intercept.backends.contract import Held, InForce
+from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError
 from intercept.host import read_host
 from intercept.intent import Mode
@@ -36,9 +37,14 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
     try:
         changed = nftables.apply(plan, document, name=name, wait_s=wait_s)
     except BaseException:
-        _withdraw_unused()
+        with suppress(CaptureError):
+            persistently(_withdraw_unused)
         raise
-    surplus = _withdraw_unused()
+    surplus: list[str] = []
+    with suppress(
+        CaptureError
+    ):  # routing that no rule marks packets for does nothing; status tells, cleanup removes it
+        surplus = persistently(_withdraw_unused)
     return changed or bool(made) or bool(surplus)
 
 
@@ -48,12 +54,13 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
     try:
         held = nftables.bind(plan, document, name=name, wait_s=wait_s)
     except BaseException:
-        _withdraw_unused()
+        with suppress(CaptureError):
+            persistently(_withdraw_unused)
         raise
 
     def close() -> None:
         held.close()
-        _withdraw_unused()
+        persistently(_withdraw_unused)
 
     return Held(False, close, held.refresh)
 
@@ -77,7 +84,7 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
 
 def remove(name: str, *, wait_s: float) -> list[str]:
     removed = nftables.remove(name, wait_s=wait_s) if _document(name) is not None else []
-    return [*removed, *_withdraw_unused()]
+    return [*removed, *persistently(_withdraw_unused)]
 
 
 def refresh_alive(name: str) -> None:

@@ -163,10 +163,6 @@ class Installed:
         """The one in force: complete, for it has its document, and let in by the gate."""
         return self.generations.get("A" if self.full else "B") if self.has_gate else None
 
-    def free_generation(self) -> str:
-        """The letter that the gate keeps out at present."""
-        return "B" if self.has_gate and self.full else "A"
-
 
 def laid_out(plan: Plan, document: str, name: str, letter: str) -> Generation:
     """A generation for `plan`, not yet installed. Pure."""

@@ -81,7 +81,7 @@ def in_set(name: str, negated: bool, side: str = "dst") -> Match:
     """side: `dst` or `src`, the address or port that is looked up."""
 
     def data(_family: int, sets: Lookup) -> bytes:
-        flags = (0x01 if side == "src" else 0) | (0x04 if negated else 0)
+        flags = (0x01 if negated else 0) | (0x02 if side == "src" else 0)
         # The rest compares counters, which our sets don't have. Older revisions would do, but iptables-save can only
         # write the newest that the kernel has.
         return struct.pack("=HBB", sets(name), 1, flags) + b"\0" * 44

@@ -2,10 +2,10 @@
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from intercept.backends import iptc_import
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
 _NAMES = {4: "iptables", 6: "ip6tables"}
@@ -24,25 +24,9 @@ class Change(NamedTuple):
     jumps: Mapping[str, bytes] = MappingProxyType({})
 
 
-@cache
-def _library() -> Any:
-    try:
-        import iptc
-    except ModuleNotFoundError:
-        raise Unsupported("iptables mode needs the Python module iptc (python-iptables)") from None
-    except Exception as error:  # it raises plain exceptions while it looks for its C libraries
-        raise Unsupported(f"iptables mode needs libiptc and libxtables (apt install iptables): {error}") from None
-    return iptc
-
-
-def load() -> None:
-    """Raises Unsupported where libiptc isn't there."""
-    _library()
-
-
 def commit(family: int, table: str, change: Change) -> None:
     """All of the change or nothing. Raises PrivilegeMissing, Unsupported, CaptureError."""
-    iptc = _library()
+    iptc = iptc_import.load()
     make = iptc.Table if family == 4 else iptc.Table6
     what = f"change the {_NAMES[family]} {table} table"
     try:
@@ -79,7 +63,7 @@ def _enact(handle: Any, change: Change) -> None:
 
 def _call(handle: Any, function: Any, *arguments: Any) -> None:
     if function(*arguments, handle._handle) != 1:
-        raise _library().IPTCError(handle.strerror())
+        raise iptc_import.load().IPTCError(handle.strerror())
 
 
 def _pointer(entry: bytes) -> Any:
