@@ -113,6 +113,7 @@ def said(process: subprocess.Popen[str], word: str) -> None:
 def test_ebpf_creates_no_conntrack_entry(lab: Lab, backend: str) -> None:
     """The other backends do create one, which shows that this test can see them."""
     workload: Actor = lab.actor()
+    lab.app.run(["conntrack", "-F"])
     kept, _ = workload.keep("192.0.2.1", 80)
     inbound, _ = lab.actor(ROOT_USER, lab.peer).keep("10.0.0.2", 8080)
     listed = lab.app.run(["conntrack", "-L", "-p", "tcp"]).stdout
