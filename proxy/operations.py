@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.core import policy_dump
 from proxy.core.addresses import Address, OriginalDestination, parse
 from proxy.core.lanes import Direction
 from proxy.core.probes import DEFAULT_LIFETIME_S, ProbeError, ProbeRegistry
@@ -15,6 +16,8 @@ from proxy.io.connections import Connections
 from proxy.io.control import ControlError, Operation
 from proxy.io.drain import SERVING, Drain
 from proxy.io.listener import Listener
+from proxy.io.reload import Reloader
+from proxy.io.verdicts import Verdicts
 from proxy.settings import LOG_LEVELS, ProxySettings
 
 
@@ -91,12 +94,13 @@ def listener_list(listeners: list[Listener]) -> list[Any]:
     ]
 
 
-def cluster_list(connections: Connections) -> list[Any]:
-    """Clusters with what is open in each. Without configuration there are only the two pass-through ones."""
+def cluster_list(connections: Connections, verdicts: Verdicts) -> list[Any]:
+    """Clusters with what is open in each: the two pass-through ones, and those of the policy in force."""
     active = dict.fromkeys(PASSTHROUGH.values(), 0)
     for connection in connections.live():
-        active[connection.verdict.cluster] += 1
-    return [
+        if connection.verdict.cluster in active:
+            active[connection.verdict.cluster] += 1
+    passing = [
         {
             "name": PASSTHROUGH[direction],
             "direction": str(direction),
@@ -106,11 +110,25 @@ def cluster_list(connections: Connections) -> list[Any]:
         }
         for direction in Direction
     ]
+    return passing + policy_dump.clusters(verdicts.policy, verdicts.ledger)
 
 
-def config_dump(settings: ProxySettings) -> dict[str, Any]:
-    """The settings in force, under their own names."""
-    return {"settings": {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}}
+def config_dump(settings: ProxySettings, reloader: Reloader | None) -> dict[str, Any]:
+    """The settings in force, under their own names, and the configuration; the last refused one is named."""
+    found = {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    return {"settings": found, "configuration": None if reloader is None else _configuration(reloader)}
+
+
+def _configuration(reloader: Reloader) -> dict[str, Any]:
+    refused = reloader.refused
+    return {
+        "sources": list(reloader.names),
+        "digest": reloader.policy.digest,
+        "loaded_at": reloader.loaded_at,
+        "warnings": list(reloader.warnings),
+        "refused": None if refused is None else {"at": refused.at, "errors": list(refused.errors)},
+        "destinations": policy_dump.destinations(reloader.policy),
+    }
 
 
 def log_level() -> str:

@@ -1,6 +1,7 @@
 """Where policy comes from, as the proxy sees it. The front door implements it; the proxy knows no file formats."""
 
 from collections.abc import Set
+from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.core.policy import Policy
@@ -35,3 +36,12 @@ class PolicySource(Protocol):
 
     def unreadable(self) -> tuple[str, ...]:
         """What this process, as the user that it is now, could not read again, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A source, and what was read from it before anything else was done."""
+
+    source: PolicySource
+    policy: Policy
+    warnings: tuple[str, ...]

@@ -6,6 +6,7 @@ import sys
 
 import uvloop
 
+from proxy.policy_source import Configured, PolicySource
 from proxy.settings import ProxySettings
 from proxy.sidecar import Sidecar
 from proxy.startup import Started, start
@@ -14,26 +15,29 @@ from proxy.telemetry.log_writer import QueuedHandler
 _log = logging.getLogger("tidegate.proxy")
 
 
-def serve(settings: ProxySettings) -> int:
+def serve(settings: ProxySettings, source: PolicySource | None = None) -> int:
     """Serves until told to end; returns the exit code. Raises ProxyError when it can't start.
+
+    The source is read first, as the user who starts us: what is wrong is found before anything is changed.
 
     Changes the whole process: user, capabilities, descriptor limit, signal handlers, the root logger.
     """
+    configured = None if source is None else Configured(source, *source.load())
     started = start(settings)
     handler = _log_to_stderr(settings.log_level)
     try:
         for warning in started.warnings:
             _log.warning("%s", warning)
-        _run(settings, started, handler)
+        _run(settings, started, handler, configured)
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
     return 0
 
 
-def _run(settings: ProxySettings, started: Started, handler: QueuedHandler) -> None:
+def _run(settings: ProxySettings, started: Started, handler: QueuedHandler, configured: Configured | None) -> None:
     loop = uvloop.new_event_loop()
-    sidecar = Sidecar(loop, settings, started, lambda: handler.dropped)
+    sidecar = Sidecar(loop, settings, started, lambda: handler.dropped, configured)
     try:
         loop.run_until_complete(sidecar.open())
         _log.info(

@@ -12,6 +12,8 @@ from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction
+from proxy.core.policy import NO_POLICY
+from proxy.core.policy_decide import Lanes
 from proxy.core.probes import ProbeRegistry
 from proxy.core.record import ConnectionRecord
 from proxy.io.connection import Connection
@@ -21,7 +23,10 @@ from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
 from proxy.io.intake import Intake
 from proxy.io.listener import Listener, ListenerEvents
+from proxy.io.reload import Reloader
 from proxy.io.upstream import UpstreamOptions
+from proxy.io.verdicts import Verdicts
+from proxy.policy_source import Configured
 from proxy.settings import LogFormat, ProxySettings
 from proxy.startup import Started
 from proxy.telemetry.access_log import AccessLog
@@ -44,6 +49,7 @@ class Sidecar:
         settings: ProxySettings,
         started: Started,
         dropped_log_lines: Callable[[], int],
+        configured: Configured | None = None,
     ) -> None:
         """dropped_log_lines: those of other logs than the access log."""
         self._loop = loop
@@ -61,6 +67,12 @@ class Sidecar:
         self._observer = Observer(self._metrics, self._access_log, self._tell_connection)
         self._intake = Intake(loop, started.connection_limit, self._observer.paused)
         probes = ProbeRegistry()
+        self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
+        self._reloader: Reloader | None = None
+        if configured is not None:
+            first = (configured.policy, configured.warnings)
+            put_in_force = self._verdicts.put_in_force
+            self._reloader = Reloader(loop, configured.source, first, put_in_force, self._metrics.reloaded)
         self._connections = Connections(
             loop,
             Engine(capacity=started.connection_limit + ENGINE_SPARE),
@@ -71,9 +83,10 @@ class Sidecar:
                 self._closed,
                 self._observer.refused,
                 self._metrics.probed,
+                self._metrics.moved,
                 self._metrics.recaptured,
             ),
-            lane=settings.lane,
+            verdicts=self._verdicts,
             inbound_original_dst=settings.inbound_original_dst,
             upstream_options=_upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
@@ -113,7 +126,10 @@ class Sidecar:
             await self._greet_supervisor(self._started.supervisor, self._operations)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
-        self._loop.add_signal_handler(signal.SIGHUP, operations.reload_configuration)
+        if self._reloader is not None:
+            self._reloader.start()
+        reload = operations.reload_configuration if self._reloader is None else self._reloader.request
+        self._loop.add_signal_handler(signal.SIGHUP, reload)
         self._intake.open()
         self._dns.open()
         if self._supervisor is not None:
@@ -127,6 +143,8 @@ class Sidecar:
 
     async def close(self) -> None:
         """Ends what is left, then lets go of everything; the supervisor hears of every connection before."""
+        if self._reloader is not None:
+            self._reloader.close()
         self._connections.close()
         self._dns.close()
         for server in self._servers:
@@ -183,8 +201,8 @@ class Sidecar:
             metrics=self._metrics.render,
             connections=lambda: operations.connection_list(self._connections),
             listeners=lambda: operations.listener_list(self._intake.listeners),
-            clusters=lambda: operations.cluster_list(self._connections),
-            config=lambda: operations.config_dump(self._settings),
+            clusters=lambda: operations.cluster_list(self._connections, self._verdicts),
+            config=lambda: operations.config_dump(self._settings, self._reloader),
             log_level=operations.log_level,
         )
         actions = Actions(

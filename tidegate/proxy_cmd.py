@@ -68,6 +68,12 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
 
 
 @click.command("proxy")
+@click.option(
+    "--config",
+    multiple=True,
+    metavar="FILE|DIR",
+    help="Configuration documents (repeatable). Read again when they change and on SIGHUP.",
+)
 @click.option("--outbound-port", default="15001", show_default=True, metavar="PORT", callback=_PORT)
 @click.option("--inbound-port", default="15006", show_default=True, metavar="PORT", callback=_PORT)
 @click.option(
@@ -183,7 +189,16 @@ def proxy(**flags: Any) -> int:
     # Imported after the fork: the companion needs none of it.
     from proxy.serve import serve
 
-    return serve(settings)
+    return serve(settings, _source(flags["config"]))
+
+
+def _source(paths: tuple[str, ...]) -> Any:
+    """What reads the configuration. Imported only when there is any: it costs tens of milliseconds."""
+    if not paths:
+        return None
+    from tidegate.config.source import ConfigSource
+
+    return ConfigSource(paths)
 
 
 def _endpoint(flag: str, text: str, *, loopback_only: bool) -> Any:

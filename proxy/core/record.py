@@ -38,7 +38,7 @@ class ConnectionRecord:
         return {
             "direction": str(self.direction),
             "original_destination": str(self.destination),
-            "upstream": str(self.verdict.upstream),
+            "upstream": str(self.verdict.upstream) if self.verdict.refusal is None else "-",
             "protocol": self.verdict.protocol,
             "lane": str(self.verdict.lane),
             "bytes_sent": self.to_upstream if outbound else self.to_downstream,
@@ -50,4 +50,5 @@ class ConnectionRecord:
             "lane_reason": self.verdict.lane_reason,
             "downstream": str(self.peer),
             "cluster": self.verdict.cluster,
+            "service": "" if self.verdict.service is None else self.verdict.service.host,
         }

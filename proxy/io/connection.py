@@ -3,7 +3,7 @@
 import socket
 import time
 
-from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamSource
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress, UpstreamSource
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction
 from proxy.core.record import ConnectionRecord
@@ -24,6 +24,7 @@ class Connection:
         "destination",
         "direction",
         "downstream",
+        "failed",
         "id",
         "peer",
         "reconnects",
@@ -60,6 +61,8 @@ class Connection:
         self.started_at = time.time()
         self.deadline = 0.0
         self.reconnects = 0
+        self.failed: tuple[UpstreamAddress, ...] = ()
+        """Endpoints that have not taken this connection."""
         self.to_upstream = 0
         self.to_downstream = 0
         # What the byte counters have been told already: they count live and must never count twice.

@@ -13,10 +13,10 @@ from cext.engine import Engine
 from proxy.core.addresses import ClientAddress, ListenAddress, SocketAddress, from_sockaddr
 from proxy.core.admission import Admit, AnswerProbe, Arrival, Refusal, Refuse, judge
 from proxy.core.close_reason import CloseReason, of_connect_error
-from proxy.core.lanes import Direction, LaneChoice
+from proxy.core.lanes import Direction
 from proxy.core.loops import OwnUpstreams
 from proxy.core.probes import ProbeRegistry
-from proxy.core.verdict import decide
+from proxy.core.verdict import Verdict
 from proxy.io import original_dst
 from proxy.io.connection import CLOSED, CONNECTING, Connection
 from proxy.io.handover import Handover
@@ -24,6 +24,7 @@ from proxy.io.intake import Intake
 from proxy.io.relays import Relays
 from proxy.io.sockets import reset
 from proxy.io.upstream import DOWNSTREAM_GONE, NO_DESCRIPTOR, Connector, ConnectorEvents, UpstreamOptions
+from proxy.io.verdicts import Verdicts
 from proxy.settings import InboundOriginalDst
 
 LOOP_RECHECK_S = 0.02
@@ -43,6 +44,8 @@ class ConnectionEvents:
     closed: Callable[[Connection, CloseReason], None]
     refused: Callable[[Arrival, Refusal], None]
     probed: Callable[[Direction], None]
+    moved: Callable[[Connection, Verdict], None]
+    """An endpoint did not take the connection, by the verdict given; it has another one now."""
     recaptured: Callable[[Direction], None]
     """An upstream connection came back to us and is made again from another port (see proxy.io.handover)."""
 
@@ -58,7 +61,7 @@ class Connections:
         probes: ProbeRegistry,
         events: ConnectionEvents,
         *,
-        lane: LaneChoice,
+        verdicts: Verdicts,
         inbound_original_dst: InboundOriginalDst,
         upstream_options: dict[Direction, UpstreamOptions],
         idle_timeout_s: float,
@@ -67,7 +70,7 @@ class Connections:
         self._intake = intake
         self._probes = probes
         self._events = events
-        self._lane = lane
+        self._verdicts = verdicts
         self._method = {Direction.OUTBOUND: InboundOriginalDst.SOCKOPT, Direction.INBOUND: inbound_original_dst}
         self._own_upstreams = OwnUpstreams()
         self._live: dict[int, Connection] = {}
@@ -125,7 +128,7 @@ class Connections:
     def _act(self, sock: socket.socket, arrival: Arrival, *, recheck: bool) -> bool:
         match judge(arrival, self._probes, self._own_upstreams, time.monotonic()):
             case Admit(destination):
-                verdict = decide(arrival.direction, destination, self._lane)
+                verdict = self._verdicts.first(arrival.direction, destination, arrival.peer)
                 connection = Connection(
                     next(self._ids),
                     direction=arrival.direction,
@@ -137,7 +140,10 @@ class Connections:
                 self._live[connection.id] = connection
                 self._events.opened(connection)
                 go_on = self._intake.took()
-                self._connector.start(connection)
+                if verdict.refusal is None:
+                    self._connector.start(connection)
+                else:
+                    self._finish(connection, verdict.refusal)
                 return go_on
             case AnswerProbe(token):
                 self._events.probed(arrival.direction)
@@ -183,6 +189,7 @@ class Connections:
             self._own_upstreams.add(connection.source, connection.verdict.upstream, connection.direction, connection.id)
 
     def _relay(self, connection: Connection) -> None:
+        self._verdicts.connected(connection.verdict)
         try:
             self._relays.start(connection)
         except OSError as failed:
@@ -190,6 +197,10 @@ class Connections:
             self._finish(connection, CloseReason.INTERNAL_ERROR)
 
     def _connect_failed(self, connection: Connection, error: int) -> None:
+        if error > 0:
+            self._verdicts.failed(connection.verdict)
+            if self._try_another(connection):
+                return
         if error == DOWNSTREAM_GONE:
             reason = CloseReason.DOWNSTREAM_RESET
         elif error == NO_DESCRIPTOR:
@@ -197,6 +208,21 @@ class Connections:
         else:
             reason = of_connect_error(error)
         self._finish(connection, reason)
+
+    def _try_another(self, connection: Connection) -> bool:
+        """Begin connecting to another endpoint, within the same deadline. False: there is none, or no time left."""
+        if time.monotonic() >= connection.deadline:
+            return False
+        before = connection.verdict
+        connection.failed = (*connection.failed, before.upstream)
+        other = self._verdicts.other(before, connection.destination, connection.peer, connection.failed)
+        if other is None:
+            return False
+        self._let_go_of_upstream(connection)
+        connection.verdict = other
+        self._events.moved(connection, before)
+        self._connector.start(connection)
+        return True
 
     def _finish(self, connection: Connection, reason: CloseReason) -> None:
         """The one end of every connection. Sockets that we still own go with a reset: nothing was relayed."""
@@ -207,6 +233,7 @@ class Connections:
             reset(connection.downstream)
             connection.downstream = None
         del self._live[connection.id]
+        self._verdicts.ended(connection.verdict)
         self._events.closed(connection, reason)
         self._intake.released()
         if not self._live:

@@ -44,7 +44,14 @@ class Relays:
         downstream, upstream = connection.downstream, connection.upstream
         if downstream is None or upstream is None:
             raise ValueError(f"connection {connection.id} owns no pair of sockets")
-        self._engine.relay(connection.id, downstream.fileno(), upstream.fileno(), idle_timeout_ms=self._idle_timeout_ms)
+        limits = connection.verdict.timeouts
+        self._engine.relay(
+            connection.id,
+            downstream.fileno(),
+            upstream.fileno(),
+            idle_timeout_ms=self._idle_timeout_ms if limits.idle_s is None else _milliseconds(limits.idle_s),
+            lifetime_ms=0 if limits.lifetime_s is None else _milliseconds(limits.lifetime_s),
+        )
         # The engine closes the descriptors from now on: ours must forget them, not close them a second time.
         downstream.detach()
         upstream.detach()
@@ -84,3 +91,8 @@ class Relays:
         connection.to_upstream = completion.bytes_sent
         connection.to_downstream = completion.bytes_received
         self._on_ended(connection, _REASONS[completion.reason])
+
+
+def _milliseconds(seconds: float) -> int:
+    """At least 1: the engine takes 0 for no limit."""
+    return max(1, round(seconds * 1000))

@@ -37,18 +37,19 @@ class Reloader:
         source: PolicySource,
         first: tuple[Policy, tuple[str, ...]],
         put_in_force: Callable[[Policy], None],
+        told: Callable[[bool], None],
     ) -> None:
-        """first: what was read before the loop existed; it is in force already."""
+        """first: what was read before the loop existed; it is in force already. told: hears of each later reading,
+        whether it was accepted."""
         self.policy, self.warnings = first
         self.loaded_at = time.time()
         self.refused: Refused | None = None
         """The last attempt, when it was refused."""
-        self.reloads = 0
-        self.refusals = 0
         self.names = source.names
         self._loop = loop
         self._source = source
         self._put_in_force = put_in_force
+        self._told = told
         self._thread = ThreadPoolExecutor(1, "config")
         self._wake = asyncio.Event()
         self._asked = False
@@ -66,6 +67,7 @@ class Reloader:
 
     def request(self) -> None:
         """Read again, whether anything seems changed or not."""
+        _log.info("reading the configuration again")
         self._asked = True
         self._wake.set()
 
@@ -104,7 +106,7 @@ class Reloader:
             return
         self.refused = None
         self.loaded_at = time.time()
-        self.reloads += 1
+        self._told(True)
         for warning in self.warnings:
             _log.warning("%s", warning)
         if policy.digest == self.policy.digest:
@@ -116,7 +118,7 @@ class Reloader:
 
     def _refuse(self, errors: tuple[str, ...]) -> None:
         self.refused = Refused(time.time(), errors)
-        self.refusals += 1
+        self._told(False)
         _log.error(
             "the new configuration is refused, the old one (%s) stays in force: %s", self.policy.digest, errors[0]
         )

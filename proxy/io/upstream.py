@@ -70,7 +70,9 @@ class Connector:
     def start(self, connection: Connection) -> None:
         """Begin, or begin anew from another port: all of a connection's attempts share one deadline."""
         if not connection.deadline:
-            connection.deadline = time.monotonic() + self._options[connection.direction].connect_timeout_s
+            configured = connection.verdict.timeouts.connect_s
+            timeout = self._options[connection.direction].connect_timeout_s if configured is None else configured
+            connection.deadline = time.monotonic() + timeout
         self._attempts[connection.id] = connection
         self._open(connection)
         if self._attempts and self._timer is None:

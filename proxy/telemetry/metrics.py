@@ -12,6 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 from proxy.core.close_reason import CloseReason, response_flags
 from proxy.core.istio_labels import LABELS, tcp_labels
 from proxy.core.lanes import Direction
+from proxy.core.policy import ServiceName
 from proxy.core.verdict import Verdict
 
 
@@ -67,7 +68,7 @@ class Metrics:
             sent=counter("istio_tcp_sent_bytes", "Bytes sent as response, from upstream to downstream.", LABELS),
             received=counter("istio_tcp_received_bytes", "Bytes received as request, from downstream.", LABELS),
         )
-        self._series: dict[tuple[Direction, str, str, str], _Series] = {}
+        self._series: dict[tuple[Direction, str, str, str, ServiceName | None], _Series] = {}
         self._lanes = counter("tidegate_lane_connections", "Connections by lane.", ("direction", "lane"))
         self._closed = counter("tidegate_connections_closed", "Connections by why they ended.", ("direction", "reason"))
         self._refused = counter("tidegate_refused", "Connections refused with a reset.", ("direction", "reason"))
@@ -76,6 +77,8 @@ class Metrics:
         self._recaptured = counter(
             "tidegate_upstream_recaptured", "Upstream connections redirected to us by a stale entry.", ("direction",)
         )
+        self._retries = counter("tidegate_upstream_retries", "Connects tried with another endpoint.", ("direction",))
+        self._reloads = counter("tidegate_config_reloads", "Readings of configuration while serving.", ("result",))
         self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
         self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
@@ -95,6 +98,17 @@ class Metrics:
         series.closed.inc()
         _count_bytes(connection, series)
         self._closed.labels(connection.direction, reason).inc()
+
+    def moved(self, connection: Measured, before: Verdict) -> None:
+        """An endpoint did not take the connection. To a cluster's own counts it has come and gone."""
+        self._retries.labels(connection.direction).inc()
+        if (before.cluster, before.service) != (connection.verdict.cluster, connection.verdict.service):
+            self._by(connection.direction, before, response_flags(CloseReason.UPSTREAM_REFUSED)).closed.inc()
+            self._of(connection, "-").opened.inc()
+
+    def reloaded(self, accepted: bool) -> None:
+        """Configuration was read again."""
+        self._reloads.labels("accepted" if accepted else "refused").inc()
 
     def refused(self, direction: Direction, reason: str) -> None:
         self._refused.labels(direction, reason).inc()
@@ -136,8 +150,10 @@ class Metrics:
         yield draining
 
     def _of(self, connection: Measured, flags: str) -> _Series:
-        verdict = connection.verdict
-        key = (connection.direction, verdict.cluster, verdict.protocol, flags)
+        return self._by(connection.direction, connection.verdict, flags)
+
+    def _by(self, direction: Direction, verdict: Verdict, flags: str) -> _Series:
+        key = (direction, verdict.cluster, verdict.protocol, flags, verdict.service)
         found = self._series.get(key)
         if found is None:
             labels = tcp_labels(*key)
