@@ -32,7 +32,11 @@ class Projection(NamedTuple):
 
 
 def build(plan: Plan) -> Table:
-    """The table's content without what is stored beside the rules."""
+    """The table's content without what is stored beside the rules.
+
+    Every hook has its chain, also one that has nothing to do there: chains are listed in the order in which they were
+    made, and so the same plan gives the same listing whatever was in force before it.
+    """
     table = Table()
     if plan.intent.when_down is WhenDown.OPEN:
         table.sets[ALIVE] = "type nf_proto; flags timeout"
@@ -48,14 +52,15 @@ def build(plan: Plan) -> Table:
     )
     for projection, hook, priority in hooks:
         kind = "nat" if projection is _NAT else "filter"
+        base = f"type {kind} hook {hook} priority {priority}; policy accept;"
+        table.chains[f"{projection.name}_{hook}"] = (base, [])
+    for projection, hook, _ in hooks:
         chain = f"{projection.name}_{hook}"
         rules, interface = (plan.outbound, "oifname") if hook == "output" else (plan.inbound, "iifname")
         kept = _prefix(plan, rules, projection)
-        if kept:
-            base = f"type {kind} hook {hook} priority {priority}; policy accept;"
-            answers = _zone_of_answers(plan) if chain == "raw_output" else []
-            table.chains[chain] = (base, answers)
-            _Writer(table, plan, projection, interface).write(chain, kept)
+        if kept and chain == "raw_output":
+            table.chains[chain][1].extend(_zone_of_answers(plan))
+        _Writer(table, plan, projection, interface).write(chain, kept)
     return table
 
 
@@ -200,8 +205,7 @@ def text(name: str, table: Table, *, flags: str = "", stored: str = "") -> str:
     Sets stand as they are in `table.sets`.
     """
     lines = _opening(name, table.sets, flags)
-    # Chains that are led to come before those that lead there.
-    for chain, (base, rules) in reversed(table.chains.items()):
+    for chain, (base, rules) in table.chains.items():
         lines += [f"\tchain {chain} {{", *([f"\t\t{base}"] if base else []), *(f"\t\t{rule}" for rule in rules), "\t}"]
     if stored:
         lines.append(f"\tchain {STORE} {{")

@@ -123,7 +123,7 @@ def _clearing(name: str, table: Table, old: Listing | None) -> str:
     if old is None:
         return f"add table inet {name}\n"
     lines = [f"flush table inet {name}"]
-    kept = set(table.chains) & set(old.chains)
+    kept = {chain for chain, (base, _) in table.chains.items() if base}
     lines += [f"delete chain inet {name} {chain}" for chain in old.chains if chain not in kept]
     lines += [f"delete set inet {name} {one}" for one in old.sets if one not in _kept_sets(table)]
     return "\n".join(lines) + "\n"
