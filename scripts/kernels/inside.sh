@@ -20,5 +20,5 @@ mkdir -p /run/netns /run/lock
 ip link set lo up
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 cd "$checkout"
-export PYTHONDONTWRITEBYTECODE=1 HOME=/tmp COLUMNS=200
+export PYTHONDONTWRITEBYTECODE=1 HOME=/tmp COLUMNS=200 TIDEGATE_PATIENCE=10
 exec .venv/bin/python -m scripts.kernels.inside

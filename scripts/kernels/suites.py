@@ -21,22 +21,13 @@ class Step(NamedTuple):
 _TIMED = "not within and not budget and not second and not ten_thousand"
 """Left out in guests: what asserts how long something takes, which says nothing of an emulated CPU."""
 
-_CASES = " or ".join(
-    (
-        "out-all", "out-include-cidr", "out-exclude-port-first", "out-localhost-bypass", "proxy-uid-exempt",
-        "in-all", "in-list", "self-pod-ip", "v4-mapped-socket", "dns-tcp", "dns-resolvconf-only", "drop-invalid",
-        "tproxy-source-kept", "rerun-same",
-    )
-)  # fmt: skip
-"""Of the case table: each hook and each kind of rule once. The whole table takes a guest hours."""
-
 BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 
 
 def steps() -> tuple[Step, ...]:
     """In order of worth: when a guest's time is up, what comes last is what is missing."""
     capture = tuple(
-        Step(f"capture/{backend}", ("tests/netns/test_cases.py", "--backends", backend, "-k", _CASES), 150)
+        Step(f"capture/{backend}", ("tests/netns/test_hosts_capture.py", "--backends", backend), 150)
         for backend in BACKENDS
     )
     return (
