@@ -176,15 +176,17 @@ def locked(folder: Path, wait_s: float) -> Iterator[None]:
         os.close(fd)
 
 
-def remove_tree(folder: Path) -> list[str]:
-    """Unpins everything in it, links first so that nothing runs on half of its maps. What was removed, relative."""
-    removed = []
-    for path in sorted(folder.rglob("*"), key=lambda path: (path.parent.name != "links", -len(path.parts), str(path))):
-        if path.is_dir():
-            continue
-        path.unlink()
-        removed.append(str(path.relative_to(folder)))
+def contents(folder: Path) -> list[str]:
+    """What is pinned in it, relative to it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def remove_tree(folder: Path) -> None:
+    """Unpins everything in it, links first so that nothing runs on half of its maps. May be repeated."""
+    for path in sorted(folder.rglob("*"), key=lambda path: (path.parent.name != "links", str(path))):
+        if not path.is_dir():
+            path.unlink()
     for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):
         path.rmdir()
-    folder.rmdir()
-    return removed
+    if folder.exists():
+        folder.rmdir()

@@ -7,6 +7,7 @@ sockets have to be known, and `refresh_addresses`.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ from intercept.backends.ebpf_instance import Instance
 from intercept.backends.ebpf_places import Places, netns_cookie, open_places
 from intercept.backends.ebpf_policy import captures_dns, image_of, refuse_what_ebpf_cannot
 from intercept.backends.ebpf_render import render
+from intercept.backends.persistence import persistently
 from intercept.cgroups import folder_of
 from intercept.errors import CaptureError
 from intercept.host import read_host
@@ -140,8 +142,11 @@ def remove(name: str, *, wait_s: float) -> list[str]:
         if not (folder / name).is_dir():
             return []
         with _opened(folder / name) as instance:
-            ebpf_instance.dismantle(instance)
-        removed = bpffs.remove_tree(folder / name)
+            ebpf_instance.disarm(instance)
+            # From here on there is no way back: what fails is tried again.
+            _persistently(partial(ebpf_instance.dismantle, instance))
+        removed = bpffs.contents(folder / name)
+        _persistently(partial(bpffs.remove_tree, folder / name))
         bpffs.prune(folder)
     return [f"ebpf {one.removesuffix('s')} {two}" for one, _, two in (each.partition("/") for each in removed)]
 
@@ -234,6 +239,19 @@ def _replace(instance: Instance, goal: _Goal, places: Places) -> None:
     _act(instance, goal)
     ebpf_instance.drop_retired(instance)
     for name in set(instance.links) - {hook.name for hook in goal.hooks}:
+        _persistently(partial(_drop, instance, name))
+
+
+def _persistently(action: Callable[[], None]) -> None:
+    def tried() -> None:
+        with translated():
+            action()
+
+    persistently(tried)
+
+
+def _drop(instance: Instance, name: str) -> None:
+    if name in instance.links:
         ebpf_instance.drop_link(instance, name)
 
 

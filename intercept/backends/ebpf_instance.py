@@ -201,10 +201,15 @@ def drop_retired(instance: Instance) -> None:
         _detach(instance.retired.pop())
 
 
-def dismantle(instance: Instance) -> None:
-    """Out of force in one instant, then every hook away. Pins are left for the caller to remove."""
+def disarm(instance: Instance) -> None:
+    """Out of force in one instant, in every hook."""
     if "tg_active" in instance.maps:
         loader.activate(instance.maps, 0)
+
+
+def dismantle(instance: Instance) -> None:
+    """Out of force, then every hook away. Pins are left for the caller to remove."""
+    disarm(instance)
     drop_retired(instance)
     for name in list(instance.links):
         _detach(instance.links.pop(name))
