@@ -1,0 +1,48 @@
+"""The engine's accepting lane as a bare proxy: `python -m bench.engine_proxy PORT THREADS UID`.
+
+What the C engine does by itself once every verdict is known: everything passes to its original destination. No
+telemetry, no configuration, so it is the floor below which `tidegate proxy` can't come, nothing that a user would run.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from cext.engine import Engine
+from cext.splice_lane import ANYTHING, Action, SpliceLane, Verdict
+
+OUTBOUND = 1
+BACKLOG = 4096
+
+
+def main() -> int:
+    port, threads, uid = (int(word) for word in sys.argv[1:])
+    listener = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)
+    os.setgid(uid)
+    os.setuid(uid)
+    stop_reader, stop_writer = os.pipe()
+    os.set_blocking(stop_writer, False)
+    signal.set_wakeup_fd(stop_writer)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    engine = Engine(threads=threads)
+    lane = SpliceLane(engine)
+    lane.set_verdict(OUTBOUND, ANYTHING, Verdict(Action.PASS))
+    lane.listen(listener.detach(), scope=OUTBOUND)
+    try:
+        while stop_reader not in select.select([engine.completion_fd, stop_reader], [], [])[0]:
+            while lane.records():
+                pass
+            for punt in lane.punts():
+                # There is a verdict for everything.
+                os.close(punt.fd)
+                print(f"bench: punted: {punt}", file=sys.stderr)
+                return 1
+    finally:
+        engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

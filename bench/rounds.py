@@ -1,0 +1,103 @@
+"""Runs every contestant once a round, in an order that changes, each in a fresh world."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bench import loads
+from bench.contestants import Contestant
+from bench.processes import BenchError, Program
+from bench.summary import Figures, Run
+from bench.world import World, world
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    rounds: int
+    seconds: int
+    """Of each load."""
+    threads: int
+    """Of each proxy."""
+    memory_rounds: int
+    """In how many of the rounds memory is measured."""
+    memory_counts: tuple[int, ...]
+    budget_s: float
+    """No round begins that would, going by the longest so far, end later than this."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    runs: list[Run] = field(default_factory=list)
+    failures: list[dict[str, object]] = field(default_factory=list)
+    rounds_done: int = 0
+    seconds: float = 0.0
+
+
+def measure(contestants: Sequence[Contestant], settings: Settings) -> Outcome:
+    """All rounds that fit into the budget. A load that fails costs its figures, never the others'."""
+    outcome = Outcome()
+    began = time.monotonic()
+    longest = 0.0
+    for number in range(settings.rounds):
+        started = time.monotonic()
+        if started - began + longest > settings.budget_s:
+            say(f"round {number + 1} of {settings.rounds} would not end within {settings.budget_s:.0f} s: left out")
+            break
+        for contestant in random.Random(number).sample(contestants, len(contestants)):
+            _one(contestant, number, settings, outcome)
+        outcome.rounds_done += 1
+        longest = max(longest, time.monotonic() - started)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _one(contestant: Contestant, number: int, settings: Settings, outcome: Outcome) -> None:
+    figures: Figures = {}
+    seconds = settings.seconds
+    # Short connections come last: they leave ports and conntrack entries behind.
+    speed: dict[str, Callable[[World, Program | None], Figures]] = {
+        "bulk1": lambda where, proxy: loads.bulk(where, proxy, seconds, 1),
+        "bulk4": lambda where, proxy: loads.bulk(where, proxy, seconds, 4),
+        "keepalive": lambda where, proxy: loads.keepalive(where, proxy, seconds),
+        "short": lambda where, proxy: loads.short(where, proxy, seconds),
+    }
+    # Memory in a world of its own: what a load has made a proxy allocate would hide what connections cost.
+    memory: dict[str, Callable[[World, Program | None], Figures]] = {
+        "memory": lambda where, proxy: loads.memory(where, proxy, settings.memory_counts)
+    }
+    with_memory = contestant.proxied and number < settings.memory_rounds
+    for group in (memory, speed) if with_memory else (speed,):
+        at = "start"
+        try:
+            with world() as where, contestant.start(where, settings.threads) as proxy:
+                loads.check_path(where, proxied=contestant.proxied)
+                for name, load in group.items():
+                    at = name
+                    found = load(where, proxy)
+                    if contestant.proxied:
+                        loads.check_worked(found)
+                    figures |= found
+                at = "stop"
+        except (BenchError, OSError, subprocess.SubprocessError) as failed:
+            outcome.failures.append({"round": number, "contestant": contestant.name, "load": at, "error": str(failed)})
+            say(f"{contestant.name}: {at}: {failed}")
+    outcome.runs.append(Run(number, contestant.name, figures))
+    say(f"round {number + 1}  {contestant.name:16}  {brief(figures)}")
+
+
+def brief(figures: Figures) -> str:
+    shown = {
+        "bulk1_gbit_s": "{:.2f} Gbit/s",
+        "bulk4_gbit_s": "{:.2f} Gbit/s (4)",
+        "keepalive_rps": "{:.0f} rps",
+        "keepalive_p50_us": "p50 {:.0f} us",
+        "short_conn_s": "{:.0f} conn/s",
+    }
+    return "  ".join(text.format(figures[name]) for name, text in shown.items() if name in figures)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
