@@ -88,6 +88,30 @@ def intent_of(flags: dict[str, Any]) -> "Intent":
     return intent
 
 
+def config_option(command: F) -> F:
+    return click.option(
+        "--config",
+        multiple=True,
+        metavar="FILE|DIR",
+        help="configuration documents (repeatable): a Capture stands for these flags, which win over it",
+    )(command)
+
+
+def with_documents(paths: tuple[str, ...], flags: dict[str, Any], *, capture_required: bool) -> dict[str, Any]:
+    """The flags, with those of the Capture document in `paths` where the command line does not give them.
+
+    Raises ConfigError with everything that is wrong in the documents, whatever their kind.
+    """
+    if not paths:
+        return flags
+    from tidegate.config.intents import merged
+
+    found, warnings = merged(paths, flags, capture_required=capture_required)
+    for warning in warnings:
+        click.echo(str(warning), err=True)
+    return found
+
+
 def netns_option(command: F) -> F:
     return click.option("--netns", metavar="NAME|PATH", help="work in that network namespace  [own]")(command)
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tidegate.capture_options import intent_of, intent_options, json_option, netns_option, raw_flags, wait_option
+from tidegate.capture_options import (
+    config_option,
+    intent_of,
+    intent_options,
+    json_option,
+    netns_option,
+    raw_flags,
+    wait_option,
+    with_documents,
+)
 
 if TYPE_CHECKING:
     from intercept.capture import Applied, Planned
@@ -13,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @intent_options
+@config_option
 @netns_option
 @wait_option
 @click.option("--dry-run", is_flag=True, help="print the exact plan, change nothing; needs no privilege")
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("peer_argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- TOOL'S FLAGS]")
 def init(
     *,
+    config: tuple[str, ...],
     netns: str | None,
     wait: str,
     dry_run: bool,
@@ -40,6 +51,8 @@ def init(
     from intercept.from_flags import seconds
 
     if peer is not None:
+        if config:
+            raise BadInput("--config", "with --from", "one of them: both say what to capture")
         if close_existing:
             raise BadInput("--close-existing", "with --from", "a flag of `init` without --from")
         from tidegate.from_peer import init_from
@@ -47,7 +60,7 @@ def init(
         return init_from(peer, peer_argv, raw_flags(given), netns=netns, wait=wait, dry_run=dry_run, as_json=as_json)
     if peer_argv:
         raise BadInput("init", peer_argv[0], "flags only; another tool's flags stand after `--from TOOL --`")
-    intent = intent_of(raw_flags(given))
+    intent = intent_of(with_documents(config, raw_flags(given), capture_required=True))
     wait_s = seconds("--wait", wait)
     if netns is not None:
         from tidegate.netns import enter

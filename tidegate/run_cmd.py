@@ -7,18 +7,35 @@ from typing import Any
 
 import click
 
-from tidegate.capture_options import intent_of, intent_options, netns_option, raw_flags, wait_option
+from tidegate.capture_options import (
+    config_option,
+    intent_of,
+    intent_options,
+    netns_option,
+    raw_flags,
+    wait_option,
+    with_documents,
+)
 
 OWN_FAILURE = 125
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @intent_options
+@config_option
 @netns_option
 @wait_option
 @click.option("--report", "report_path", metavar="FILE", help="write what CMD talked to as JSON")
 @click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | None, **given: Any) -> int:
+def run(
+    *,
+    argv: tuple[str, ...],
+    config: tuple[str, ...],
+    netns: str | None,
+    wait: str,
+    report_path: str | None,
+    **given: Any,
+) -> int:
     """Start a proxy, capture the process tree of CMD and nothing else, run CMD, and leave nothing behind.
 
     Ends with CMD's own exit code (128+N when it died of signal N), 127 when there is no such command, 126 when it
@@ -27,7 +44,8 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
     from intercept.errors import BadInput
     from intercept.from_flags import seconds
 
-    flags = raw_flags(given)
+    _judge(config)
+    flags = with_documents(config, raw_flags(given), capture_required=False)
     intent = intent_of(flags)
     wait_s = seconds("--wait", wait)
     if "--cgroup" in flags:
@@ -39,7 +57,7 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
         from tidegate.supervise.supervisor import Supervisor
 
         enter(netns)
-        outcome = Supervisor(list(argv), intent, fixed_ports=(ports[0], ports[1]), wait_s=wait_s).run()
+        outcome = Supervisor(list(argv), intent, fixed_ports=(ports[0], ports[1]), wait_s=wait_s, config=config).run()
     except BadInput:
         raise
     except Exception as failed:
@@ -50,6 +68,14 @@ def run(argv: tuple[str, ...], netns: str | None, wait: str, report_path: str | 
         return getattr(failed, "run_exit_code", OWN_FAILURE)
     _tell(list(argv), outcome, report)
     return outcome.exit_code
+
+
+def _judge(config: tuple[str, ...]) -> None:
+    """Find out what is wrong with the configuration before anything starts; the proxy tells what has no effect."""
+    if config:
+        from tidegate.config.source import load
+
+        load(config)
 
 
 def _tell(argv: list[str], outcome: Any, report: Path | None) -> None:

@@ -29,17 +29,19 @@ def capture_problems(documents: Documents, problems: Problems) -> None:
         _judge(document, capture.spec, problems)
 
 
-def merged(paths: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`init`'s flags from configuration and command line; the command line's win. Raises ConfigError."""
+def merged(
+    paths: tuple[str, ...], given: Mapping[str, Any], *, capture_required: bool = True
+) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """`init`'s flags from configuration and command line, whose win; and warnings. Raises ConfigError."""
     problems = Problems()
     documents = read(paths, problems)
     capture_problems(documents, problems)
     flags = flags_of(documents, problems)
     problems.refuse_if_any()
-    if not any(True for _ in documents.of(Capture)):
+    if capture_required and not any(True for _ in documents.of(Capture)):
         what = Problem(Place(", ".join(paths), 0), Severity.ERROR, "there is no document of kind Capture here")
         raise ConfigError([what])
-    return {**flags, **given}
+    return {**flags, **given}, problems.sorted()
 
 
 def _flags(spec: CaptureSpec) -> dict[str, Any]:

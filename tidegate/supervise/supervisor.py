@@ -36,11 +36,21 @@ class Outcome:
 class Supervisor:
     """Runs one command with its traffic captured. Use once: `run`."""
 
-    def __init__(self, argv: list[str], intent: Intent, *, fixed_ports: tuple[int, int], wait_s: float) -> None:
-        """`fixed_ports` are the listeners' ports that the user asked for; 0 lets the kernel choose."""
+    def __init__(
+        self,
+        argv: list[str],
+        intent: Intent,
+        *,
+        fixed_ports: tuple[int, int],
+        wait_s: float,
+        config: tuple[str, ...] = (),
+    ) -> None:
+        """`fixed_ports` are the listeners' ports that the user asked for; 0 lets the kernel choose. `config`: files
+        and folders of configuration documents for the proxy."""
         self._argv = argv
         self._intent = intent
         self._ports = fixed_ports
+        self._config = [os.path.abspath(path) for path in config]  # the proxy starts somewhere else
         self._dns_port = 0
         self._wait_s = wait_s
         self._records: list[dict[str, Any]] = []
@@ -109,6 +119,8 @@ class Supervisor:
             arguments += ["--proxy-gid", str(exempt.gids[0])]
         # See intercept.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
         arguments += ["--inbound-original-dst", "auto" if self._intent.mode is Mode.TPROXY else "sockopt"]
+        for path in self._config:
+            arguments += ["--config", path]
         arguments += ["--admin", "off", "--telemetry", "off", "--log-level", "error"]
         sidecar = Sidecar(self._scope.proxy, arguments)
         self._ports = (sidecar.outbound_port, sidecar.inbound_port)

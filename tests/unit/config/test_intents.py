@@ -76,7 +76,7 @@ def test_every_mistake_is_told() -> None:
 def test_the_command_line_wins(tmp_path: Path) -> None:
     file = tmp_path / "capture.yaml"
     file.write_text(HEAD + "  mode: nftables\n  dns: all\n")
-    assert merged((str(file),), {"--mode": "iptables"}) == {"--mode": "iptables", "--dns": "all"}
+    assert merged((str(file),), {"--mode": "iptables"}) == ({"--mode": "iptables", "--dns": "all"}, ())
 
 
 def test_one_capture_only(tmp_path: Path) -> None:
