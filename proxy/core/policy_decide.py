@@ -1,16 +1,18 @@
 """The decision on an admitted connection: policy, destination, client, time and some randomness -> a verdict."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.balance import Ledger, Random, pick_target
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction, Lane, LaneChoice
-from proxy.core.policy import Balancing, Cluster, Destination, Policy, Protocol
+from proxy.core.policy import Balancing, Cluster, Destination, Policy, Protocol, Timeouts
 from proxy.core.policy_lane import choose_lane
 from proxy.core.verdict import NOWHERE, Verdict
 from proxy.core.verdict import decide as pass_through
+
+_NO_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,12 @@ def decide(
     if claimed is None:
         return pass_through(direction, destination, lanes.forced)
     lane, reason = choose_lane(claimed, lanes.forced, lanes.available)
-    base = Verdict(
-        upstream=NOWHERE,
-        cluster=claimed.name,
-        protocol="tcp" if claimed.protocol is Protocol.DETECT else str(claimed.protocol),
-        lane=lane,
-        lane_reason=reason,
-        service=claimed.service,
-        claimed=claimed,
-    )
+    sending = _Sending(claimed, lane, reason, destination, client.ip, (), at)
     if client.ip in claimed.denied:
-        return replace(base, refusal=CloseReason.DENIED_SOURCE)
+        return sending.refused(CloseReason.DENIED_SOURCE)
     if claimed.rate_limit is not None and not at.ledger.admits(claimed.name, claimed.rate_limit, at.now):
-        return replace(base, refusal=CloseReason.RATE_LIMITED)
-    return _Sending(base, claimed, destination, client.ip, (), at).verdict()
+        return sending.refused(CloseReason.RATE_LIMITED)
+    return sending.verdict()
 
 
 def decide_again(
@@ -71,7 +65,8 @@ def decide_again(
     """Another endpoint after those in `failed` did not take the connection; None: there is none to go to."""
     if verdict.claimed is None or verdict.chosen is None or verdict.chosen.balancing is Balancing.PASSTHROUGH:
         return None
-    again = _Sending(verdict, verdict.claimed, destination, client.ip, failed, at).verdict()
+    sending = _Sending(verdict.claimed, verdict.lane, verdict.lane_reason, destination, client.ip, failed, at)
+    again = sending.verdict()
     return again if again.refusal is None else None
 
 
@@ -79,8 +74,9 @@ def decide_again(
 class _Sending:
     """From a claimed destination to one of its endpoints."""
 
-    base: Verdict
     claimed: Destination
+    lane: Lane
+    lane_reason: str
     destination: OriginalDestination
     client: str
     failed: Collection[UpstreamAddress]
@@ -94,15 +90,15 @@ class _Sending:
             return self._to(owner, known)
         index = pick_target(self.claimed, self.failed, self.at.random)
         if index is None:
-            return self._refused(CloseReason.NO_ENDPOINTS if self.failed else CloseReason.UNRESOLVED_BACKEND)
+            return self.refused(CloseReason.NO_ENDPOINTS if self.failed else CloseReason.UNRESOLVED_BACKEND)
         cluster = self.claimed.targets[index].cluster
         if cluster is None:
-            return self._refused(CloseReason.UNRESOLVED_BACKEND)
+            return self.refused(CloseReason.UNRESOLVED_BACKEND)
         if cluster.balancing is Balancing.PASSTHROUGH:
             return self._to(cluster, UpstreamAddress(self.destination))
         endpoint = self._endpoint(cluster)
         if endpoint is None:
-            return self._refused(CloseReason.NO_ENDPOINTS, cluster)
+            return self.refused(CloseReason.NO_ENDPOINTS, cluster)
         return self._to(cluster, endpoint)
 
     def _endpoint(self, cluster: Cluster) -> UpstreamAddress | None:
@@ -121,20 +117,29 @@ class _Sending:
     def _to(self, cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
         ledger, now = self.at.ledger, self.at.now
         if cluster.max_connections is not None and ledger.active(cluster.name) >= cluster.max_connections:
-            return self._refused(CloseReason.MAX_CONNECTIONS, cluster)
+            return self.refused(CloseReason.MAX_CONNECTIONS, cluster)
         if self.claimed.affinity_s is not None:
             ledger.remember(self.claimed.name, self.client, endpoint, now + self.claimed.affinity_s)
         elif cluster.affinity_s is not None:
             ledger.remember(cluster.name, self.client, endpoint, now + cluster.affinity_s)
-        return replace(self._in(cluster), upstream=endpoint, refusal=None)
+        return self._made(cluster, endpoint, None)
 
-    def _refused(self, reason: CloseReason, cluster: Cluster | None = None) -> Verdict:
-        base = self.base if cluster is None else self._in(cluster)
-        return replace(base, upstream=NOWHERE, refusal=reason)
+    def refused(self, reason: CloseReason, cluster: Cluster | None = None) -> Verdict:
+        return self._made(cluster, NOWHERE, reason)
 
-    def _in(self, cluster: Cluster) -> Verdict:
-        return replace(
-            self.base, cluster=cluster.name, service=cluster.service, timeouts=cluster.timeouts, chosen=cluster
+    def _made(self, cluster: Cluster | None, upstream: UpstreamAddress, refusal: CloseReason | None) -> Verdict:
+        claimed = self.claimed
+        return Verdict(
+            upstream=upstream,
+            cluster=claimed.name if cluster is None else cluster.name,
+            protocol="tcp" if claimed.protocol is Protocol.DETECT else str(claimed.protocol),
+            lane=self.lane,
+            lane_reason=self.lane_reason,
+            service=claimed.service if cluster is None else cluster.service,
+            refusal=refusal,
+            timeouts=_NO_TIMEOUTS if cluster is None else cluster.timeouts,
+            claimed=claimed,
+            chosen=cluster,
         )
 
 
