@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
-from intercept import passthrough_address, runs, traces
+from intercept import passthrough_address, privilege, runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.backends.persistence import persistently
@@ -352,6 +352,8 @@ def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
 def _removable(mode: Mode, name: str | None) -> list[str]:
     if name is not None:
         return [name]
+    if mode is Mode.IPTABLES and traces.iptables_tables_loaded():
+        privilege.require(privilege.NET_RAW, "look for rules of ours in iptables' tables, which are in use here")
     there = _built(mode)
     return [one for one in there.names() if not runs.lives(one)] if there else []
 

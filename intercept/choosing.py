@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from intercept import privilege
 from intercept.backends import backend
-from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
+from intercept.errors import CaptureError, Unsupported
 from intercept.host import HostFacts
 from intercept.intent import Intent, Mode
 from intercept.plan import build
@@ -20,21 +21,16 @@ def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
     if intent.mode is not Mode.AUTO:
         return build(intent, _facts_for(intent.mode, host), intent.mode), f"--mode {intent.mode}"
     passed: list[str] = []
-    unprivileged: PrivilegeMissing | None = None
     for mode in PREFERENCE:
         try:
             plan = build(intent, _facts_for(mode, host), mode)
             lacks = backend(mode).available()
-        except PrivilegeMissing as missing:
-            unprivileged = unprivileged or missing
-            lacks = str(missing)
         except CaptureError as error:
             lacks = str(error)
         if lacks is None:
             return plan, "the best that works here" + (f"; passed over: {'; '.join(passed)}" if passed else "")
         passed.append(f"{mode}: {lacks}")
-    if unprivileged is not None:
-        raise unprivileged
+    privilege.require(privilege.NET_ADMIN, "put capture in force, in any mode")
     raise Unsupported("no mode works here: " + "; ".join(passed))
 
 

@@ -23,6 +23,10 @@ def may_have(mode: Mode) -> bool:
             return True
 
 
+def iptables_tables_loaded() -> bool:
+    return any(_text(f"/proc/thread-self/net/{names}") for names in ("ip_tables_names", "ip6_tables_names"))
+
+
 def _sets_of_ours() -> bool:
     from intercept.backends.ipset_netlink import Ipset
     from intercept.backends.iptables_peek import PREFIX

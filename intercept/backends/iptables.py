@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_network
 
+from intercept import privilege
 from intercept.backends import iptables_peek, iptc_import, xt_tables
 from intercept.backends.contract import Held, InForce
 from intercept.backends.ipset_netlink import Ipset
@@ -35,9 +36,16 @@ _HALVES = {
 _SCRATCH_SET = "TIDEGATE_TRY"
 
 
+def _require_privileges() -> None:
+    """libiptc opens a raw socket and reads and replaces tables through it."""
+    for capability in (privilege.NET_ADMIN, privilege.NET_RAW):
+        privilege.require(capability, "look at and change iptables rules")
+
+
 def available() -> str | None:
     """Looks for libiptc, for the tables and modules in the kernel, and makes an ipset, which it removes again."""
     try:
+        _require_privileges()
         iptc_import.load()
         for table in ("nat", "filter"):
             lacks = iptables_peek.lacks_table(4, table)
@@ -57,6 +65,7 @@ def available() -> str | None:
 
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
     tag = tag_of(name)
+    _require_privileges()
     with locked(wait_s), Ipset() as ipset:
         there = survey(ipset, tag)
         active = there.active
@@ -160,6 +169,7 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
 
 
 def names() -> list[str]:
+    _require_privileges()
     with Ipset() as ipset:
         return sorted(names_here(ipset))
 

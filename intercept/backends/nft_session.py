@@ -7,6 +7,7 @@ from _socket import AF_NETLINK, SOCK_RAW, socket  # the module `socket` costs 4 
 from types import TracebackType
 from typing import Any
 
+from intercept import privilege
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
 _NETLINK_NETFILTER = 12
@@ -33,6 +34,7 @@ class Session:
             import nftables
         except ModuleNotFoundError:
             raise Unsupported("nftables mode needs Python's nftables module (apt install python3-nftables)") from None
+        privilege.require(privilege.NET_ADMIN, "look at and change nftables rules")
         # libnftables ends the whole process when it can't open this socket: find out first.
         try:
             socket(AF_NETLINK, SOCK_RAW, _NETLINK_NETFILTER).close()
