@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint bench clean
+.PHONY: setup demo test unit lint bench bench-smoke clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -24,6 +24,32 @@ unit: $(STAMP)
 
 lint: $(STAMP)
 	scripts/lint
+
+# Compares with HAProxy and nginx; under 15 minutes on a machine that does nothing else.
+bench: $(STAMP)
+	bench/setup
+	$(PYTHON) -m bench
+
+# Whether the comparison itself works: a second a load, the figures are thrown away.
+bench-smoke: $(STAMP)
+	bench/setup
+	$(PYTHON) -m bench --smoke
+
+# Other kernels under QEMU, on this machine's files: docs/kernels.md. KERNELS=5.10,6.1 for some of them.
+KERNELS ?= 5.10,6.1,6.12,newest
+kernels: $(STAMP)
+	scripts/kernels-packages scripts/packages-kernels.apt
+	nice $(PYTHON) -m scripts.kernels $(KERNELS)
+
+# Other hosts, for people with a hypervisor: make vm-test BOX=debian12 (vagrant/Vagrantfile has the list).
+BOX ?= debian12
+vm-test:
+	scripts/kernels-packages scripts/packages-vagrant.apt
+	cd vagrant && vagrant up $(BOX) && vagrant ssh $(BOX) -c 'sudo /opt/tidegate/vagrant/test.sh /opt/tidegate'
+
+vagrant-validate:
+	scripts/kernels-packages scripts/packages-vagrant.apt
+	cd vagrant && vagrant validate
 
 clean:
 	rm -rf $(VENV) build *.egg-info bpf/objects cext/*.so cext/_*.c

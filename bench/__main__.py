@@ -19,8 +19,12 @@ from bench.summary import Run, summary
 RESULTS = Path(__file__).parent / "results"
 PAGE = REPOSITORY / "docs" / "performance.md"
 BASES = ("none", "haproxy", "haproxy-splice")
-FULL = Settings(rounds=5, seconds=2, threads=1, memory_rounds=3, memory_counts=(1_000, 10_000), budget_s=800)
-SMOKE = Settings(rounds=1, seconds=1, threads=1, memory_rounds=1, memory_counts=(100,), budget_s=800)
+FULL = Settings(
+    rounds=5, seconds=2, threads=1, memory_rounds=3, memory_counts=(1_000, 10_000), memory_apart=True, budget_s=800
+)
+SMOKE = Settings(
+    rounds=1, seconds=1, threads=1, memory_rounds=1, memory_counts=(100,), memory_apart=False, budget_s=800
+)
 
 
 def main() -> int:
@@ -40,6 +44,7 @@ def main() -> int:
         threads=asked.threads,
         memory_rounds=usual.memory_rounds,
         memory_counts=counts,
+        memory_apart=usual.memory_apart,
         budget_s=asked.budget,
     )
     # A smoke run proves that the harness works. Its figures must not replace real ones.

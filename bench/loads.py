@@ -18,6 +18,7 @@ CONNECTIONS = 32
 PATIENCE_S = 15.0
 SETTLE_S = 0.3
 MAX_ERROR_SHARE = 0.001
+"""Of the answers: with more, a figure would be of something else. Fewer are counted, and stand on the page."""
 GIB = 1 << 30
 SCRIPT = Path(__file__).with_name("wrk.lua")
 HOLDER = Path(__file__).with_name("holder.py")
@@ -72,15 +73,17 @@ def keepalive(where: World, proxy: Program | None, seconds: int) -> Figures:
         "keepalive_rps": result["requests"] / result["duration_us"] * 1e6,
         "keepalive_p50_us": result["p50_us"],
         "keepalive_p99_us": result["p99_us"],
+        "keepalive_errors": sum(result["errors"].values()),
         **_costs(used, result["requests"], "keepalive", "request"),
     }
 
 
 def short(where: World, proxy: Program | None, seconds: int) -> Figures:
-    """wrk with a connection for each request, round all addresses of the service."""
+    """wrk with a connection for each request, spread over all addresses of the service."""
     result, used = _wrk(where, proxy, seconds, "close")
     return {
         "short_conn_s": result["requests"] / result["duration_us"] * 1e6,
+        "short_errors": sum(result["errors"].values()),
         **_costs(used, result["requests"], "short", "connection"),
     }
 

@@ -43,6 +43,7 @@ _TABLES: dict[str, tuple[tuple[str, str, float, str], ...]] = {
     ),
 }
 _RATIOS = ("bulk1_gbit_s", "bulk4_gbit_s", "keepalive_rps", "keepalive_p50_us", "short_conn_s")
+_ERRORS = ("keepalive_errors", "short_errors")
 _BASES = {"none": "no proxy", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing forced"}
 _TITLES = {key: title for table in _TABLES.values() for key, title, _, _ in table}
 
@@ -60,7 +61,7 @@ def render(document: Mapping[str, Any], runs: Sequence[Run], plots: Sequence[str
         memory=_table(who, runs, "memory"),
         ratios="\n\n".join(_ratio_table(who, runs, base, title) for base, title in _BASES.items() if base in who),
         targets=_targets(who, runs),
-        failures=_failures(document["failures"]),
+        failures=_failures(document["failures"]) + _errors(who, runs),
         plots="\n\n".join(f"![{PLOTS[name][0]}]({where}/{name}.png)" for name in plots),
         limits=NOTES.read_text().strip() if NOTES.exists() else "Nothing is recorded here yet.",
         capture=_capture(json.loads(CAPTURE.read_text()))
@@ -151,9 +152,21 @@ def _warning(document: Mapping[str, Any]) -> str:
 
 def _failures(failures: Sequence[Mapping[str, Any]]) -> str:
     if not failures:
-        return "None: every contestant did every load in every round."
+        return "Every contestant did every load in every round."
     lines = [f"* round {one['round'] + 1}, {one['contestant']}, {one['load']}: {one['error']}" for one in failures]
     return "These have no figures, and are in no median:\n\n" + "\n".join(line.replace("\n", " ") for line in lines)
+
+
+def _errors(who: Mapping[str, str], runs: Sequence[Run]) -> str:
+    """Connections and requests that failed within loads that are counted nevertheless."""
+    found = {
+        title: sum(int(run.figures.get(key, 0)) for run in runs if run.contestant == name for key in _ERRORS)
+        for name, title in who.items()
+    }
+    lines = [f"* {title}: {count}" for title, count in found.items() if count]
+    if not lines:
+        return " No request and no connection failed within a load."
+    return "\n\nRequests and connections that failed within loads, all rounds together:\n\n" + "\n".join(lines)
 
 
 def _capture(found: Mapping[str, Any]) -> str:

@@ -24,6 +24,9 @@ class Settings:
     memory_rounds: int
     """In how many of the rounds memory is measured."""
     memory_counts: tuple[int, ...]
+    memory_apart: bool
+    """In a world of its own: what a load has made a proxy allocate would hide what connections cost, and thousands of
+    connections would slow the loads."""
     budget_s: float
     """No round begins that would, going by the longest so far, end later than this."""
 
@@ -64,12 +67,13 @@ def _one(contestant: Contestant, number: int, settings: Settings, outcome: Outco
         "keepalive": lambda where, proxy: loads.keepalive(where, proxy, seconds),
         "short": lambda where, proxy: loads.short(where, proxy, seconds),
     }
-    # Memory in a world of its own: what a load has made a proxy allocate would hide what connections cost.
     memory: dict[str, Callable[[World, Program | None], Figures]] = {
         "memory": lambda where, proxy: loads.memory(where, proxy, settings.memory_counts)
     }
-    with_memory = contestant.proxied and number < settings.memory_rounds
-    for group in (memory, speed) if with_memory else (speed,):
+    groups = [speed]
+    if contestant.proxied and number < settings.memory_rounds:
+        groups = [memory, speed] if settings.memory_apart else [memory | speed]
+    for group in groups:
         at = "start"
         try:
             with world() as where, contestant.start(where, settings.threads) as proxy:

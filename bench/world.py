@@ -13,7 +13,7 @@ from bench.processes import Program, folder
 from demo.network import Network, ip
 
 ADDRESSES = tuple(f"10.77.0.{last}" for last in range(10, 18))
-"""Of the service. Short connections go round all of them: each has its own ephemeral ports."""
+"""Of the service. Short connections spread over all of them: each has its own ephemeral ports."""
 HTTP_PORT, BULK_PORT = 80, 5201
 BULK_ADDRESS = ADDRESSES[0]
 DESTINATIONS = (*((address, HTTP_PORT) for address in ADDRESSES), (BULK_ADDRESS, BULK_PORT))

@@ -1,8 +1,7 @@
--- wrk's request and report. Arguments: "keep" or "close", then the addresses to go round (for "close").
+-- wrk's request and report. Arguments: "keep" or "close", then the addresses to spread over (for "close").
 -- A connection per request would use up the ephemeral ports towards one address.
 
 local addresses = {}
-local turn = 0
 local request_text
 
 function init(args)
@@ -18,8 +17,9 @@ end
 
 function request()
    if #addresses > 0 then
-      turn = turn % #addresses + 1
-      wrk.thread.addr = addresses[turn] -- where this connection's successor goes
+      -- Where the next connections go. By chance, not in turn: wrk reconnects in batches, and whenever the size of a
+      -- batch is a multiple of the number of addresses, turns would come back to the same one.
+      wrk.thread.addr = addresses[math.random(#addresses)]
    end
    return request_text
 end
