@@ -352,8 +352,6 @@ def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:
 def _removable(mode: Mode, name: str | None) -> list[str]:
     if name is not None:
         return [name]
-    if mode is Mode.IPTABLES and traces.iptables_tables_loaded():
-        privilege.require(privilege.NET_RAW, "look for rules of ours in iptables' tables, which are in use here")
     there = _built(mode)
     return [one for one in there.names() if not runs.lives(one)] if there else []
 

@@ -3,6 +3,7 @@
 import os
 import re
 
+from intercept import privilege
 from intercept.intent import Mode
 
 _PIN_FOLDER = "tidegate"
@@ -18,7 +19,9 @@ def may_have(mode: Mode) -> bool:
         case Mode.IPTABLES:
             from intercept.backends import iptables_peek
 
-            return iptables_peek.anything_of_ours() or (iptables_peek.has_ipset() and _sets_of_ours())
+            # Without CAP_NET_RAW tables can't be read, but rules of ours never stand without an ipset of ours.
+            blind = not privilege.has(privilege.NET_RAW) and iptables_tables_loaded()
+            return iptables_peek.anything_of_ours() or ((blind or iptables_peek.has_ipset()) and _sets_of_ours())
         case Mode.NFTABLES | Mode.AUTO:
             return True
 
