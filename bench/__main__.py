@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -30,10 +31,13 @@ SMOKE = Settings(
 def main() -> int:
     asked = _arguments()
     if asked.page_only:
-        return _show(json.loads((RESULTS / "performance.json").read_text()), RESULTS, PAGE)
+        recorded = RESULTS / "performance.json"
+        return _show(json.loads(recorded.read_text()) if recorded.exists() else _nothing(asked.only), RESULTS, PAGE)
     if os.geteuid() != 0:
         say("bench: needs root: it makes network namespaces and starts servers in them")
         return 4
+    # As an exception it ends namespaces and processes on its way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     usual = SMOKE if asked.smoke else FULL
     counts = fitting(usual.memory_counts, raise_limit())
     if counts != usual.memory_counts:
@@ -80,6 +84,11 @@ def _document(only: list[Contestant], settings: Settings, outcome: Outcome, busy
         "failures": outcome.failures,
         "runs": [asdict(run) for run in outcome.runs],
     }
+
+
+def _nothing(only: list[Contestant]) -> dict[str, Any]:
+    """Results as they are before the first full run."""
+    return {"date": None, "contestants": {one.name: one.title for one in only}, "failures": [], "runs": []}
 
 
 def _show(document: dict[str, Any], results: Path, page: Path) -> int:

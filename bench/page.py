@@ -17,6 +17,9 @@ CAPTURE = Path(__file__).parent / "results" / "capture.json"
 BUSY_SHARE = 0.05
 """Of the machine, used by others before the run: above it the page warns."""
 MIB = 1 << 20
+NOT_MEASURED = "Not measured yet."
+FULL_CAPTURE = 100_000
+"""Connections of a full run of bench.capture."""
 
 _TABLES: dict[str, tuple[tuple[str, str, float, str], ...]] = {
     "speed": (
@@ -42,7 +45,7 @@ _TABLES: dict[str, tuple[tuple[str, str, float, str], ...]] = {
         ("memory_each_bytes", "each of the most, bytes", 1, "{:,.0f}"),
     ),
 }
-_RATIOS = ("bulk1_gbit_s", "bulk4_gbit_s", "keepalive_rps", "keepalive_p50_us", "short_conn_s")
+_RATIOS = tuple(tuple(key for key, _, _, _ in _TABLES[name]) for name in ("speed", "cost"))
 _ERRORS = ("keepalive_errors", "short_errors")
 _BASES = {"none": "no proxy", "haproxy": "HAProxy", "haproxy-splice": "HAProxy, splicing forced"}
 _TITLES = {key: title for table in _TABLES.values() for key, title, _, _ in table}
@@ -52,21 +55,20 @@ def render(document: Mapping[str, Any], runs: Sequence[Run], plots: Sequence[str
     """The page as text. `folder`: where it will stand, for the links to the plots in `results`."""
     who = document["contestants"]
     where = os.path.relpath(results, folder)
+    measured = document["date"] is not None
     return Template(TEMPLATE.read_text()).substitute(
-        warning=_warning(document),
-        machine=_machine(document),
-        settings=_settings(document["settings"]),
+        warning=_warning(document) if measured else "",
+        machine=_machine(document) if measured else "**No full run is recorded yet.**",
+        settings=_settings(document["settings"]) if measured else "",
         speed=_table(who, runs, "speed"),
         cost=_table(who, runs, "cost"),
         memory=_table(who, runs, "memory"),
-        ratios="\n\n".join(_ratio_table(who, runs, base, title) for base, title in _BASES.items() if base in who),
+        ratios=_ratios(who, runs),
         targets=_targets(who, runs),
-        failures=_failures(document["failures"]) + _errors(who, runs),
-        plots="\n\n".join(f"![{PLOTS[name][0]}]({where}/{name}.png)" for name in plots),
+        failures=_failures(document["failures"]) + _errors(who, runs) if measured else NOT_MEASURED,
+        plots="\n\n".join(f"![{PLOTS[name][0]}]({where}/{name}.png)" for name in plots) or NOT_MEASURED,
         limits=NOTES.read_text().strip() if NOTES.exists() else "Nothing is recorded here yet.",
-        capture=_capture(json.loads(CAPTURE.read_text()))
-        if CAPTURE.exists()
-        else "Not measured: `python -m bench.capture`.",
+        capture=_capture(json.loads(CAPTURE.read_text())) if measured and CAPTURE.exists() else NOT_MEASURED,
     )
 
 
@@ -89,14 +91,23 @@ def _table(who: Mapping[str, str], runs: Sequence[Run], name: str) -> str:
         cells = [_cell(figure(runs, contestant, key), scale, form) for key, _, scale, form in columns]
         if any(cell != "-" for cell in cells):
             rows.append([title, *cells])
-    return _rows(["", *(column[1] for column in columns)], rows)
+    return _rows(["", *(column[1] for column in columns)], rows) if rows else NOT_MEASURED
+
+
+def _ratios(who: Mapping[str, str], runs: Sequence[Run]) -> str:
+    bases = {base: title for base, title in _BASES.items() if any(run.contestant == base for run in runs)}
+    return "\n\n".join(_ratio_table(who, runs, base, title) for base, title in bases.items()) or NOT_MEASURED
 
 
 def _ratio_table(who: Mapping[str, str], runs: Sequence[Run], base: str, title: str) -> str:
-    rows = [
-        [who[one], *(_cell(ratio(runs, one, base, key), 1, "{:.2f}") for key in _RATIOS)] for one in who if one != base
-    ]
-    return f"To {title}:\n\n" + _rows(["", *(_TITLES[key].partition(", µs")[0] for key in _RATIOS)], rows)
+    tables = [f"To {title}:"]
+    for keys in _RATIOS:
+        # Without a proxy there is no time of a proxy to compare with.
+        known = [key for key in keys if any(ratio(runs, one, base, key) for one in who)]
+        others = [one for one in who if one != base]
+        rows = [[who[one], *(_cell(ratio(runs, one, base, key), 1, "{:.2f}") for key in known)] for one in others]
+        tables.append(_rows(["", *(_TITLES[key] for key in known)], rows))
+    return "\n\n".join(tables)
 
 
 def _targets(who: Mapping[str, str], runs: Sequence[Run]) -> str:
@@ -177,8 +188,10 @@ def _capture(found: Mapping[str, Any]) -> str:
 
     head = ["median", "lowest", "highest"]
     entries = found["ebpf_maps_after"]
+    quick = entries["connections"] < FULL_CAPTURE
     return "\n\n".join(
         (
+            *(["**From a quick run, of one round.**"] if quick else []),
             _rows(["`init`, ms", *head], row("init_ms", "{:.0f}")),
             _rows(["connect and close, µs", *head], row("connect_us", "{:.0f}")),
             f"eBPF to nftables, of the same round: {found['connect_ebpf_to_nftables']:.2f}. Conntrack entries of"

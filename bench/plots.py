@@ -80,7 +80,7 @@ def _draw(
     axes.set_xlim(left=0)
     axes.set_title(title, fontsize=11)
     if len(series) > 1:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, -0.05), ncol=len(series), frameon=False)
     shape.tight_layout()
     # No date and version inside: the same figures make the same file.
     shape.savefig(path, metadata={"Software": None})
