@@ -7,6 +7,14 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long one example takes says more about what else the machine does than about our code.
+settings.register_profile(
+    "usual", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("thorough", parent=settings.get_profile("usual"), max_examples=1000)
+settings.load_profile("thorough" if os.environ.get("TIDEGATE_THOROUGH") == "1" else "usual")
 
 BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 SKIP_MAY_STAND = ("kernel older than", "cannot express:")
