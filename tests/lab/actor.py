@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.namespaces import Namespace, close_pipes
+from tests.lab.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +65,7 @@ class Actor:
         assert stdout is not None
         stdin.write(json.dumps(request) + "\n")
         stdin.flush()
-        ready, _, _ = select.select([stdout], [], [], timeout)
+        ready, _, _ = select.select([stdout], [], [], patient(timeout))
         line = stdout.readline() if ready else ""
         if not line:
             raise AssertionError(f"agent {self.pid} in {self.namespace.name} gave no answer to {request}")

@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.lab import agent_client
 from tests.lab.banner_server import BannerServer
+from tests.lab.patience import patient
 
 
 class Storm:
@@ -119,7 +120,7 @@ class Agent:
         for _ in range(request.get("depth", 1) - 1):
             # the shell goes at once, so what it started is an orphan
             argv = ["sh", "-c", '"$@" & ', "sh", *argv]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=patient(20))
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from tests.lab import wire
+from tests.lab.patience import patient
 
 TCP_FASTOPEN_CONNECT = 30
 SO_MARK = 36
@@ -39,7 +40,7 @@ def open_socket(kind: socket.SocketKind, host: str, options: dict[str, Any]) -> 
         family = socket.AF_INET6 if wire.is_v6(host) else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
-        sock.settimeout(options.get("timeout", 3.0))
+        sock.settimeout(patient(options.get("timeout", 3.0)))
         if options.get("mark") is not None:
             sock.setsockopt(socket.SOL_SOCKET, SO_MARK, options["mark"])
         if options.get("device"):
@@ -107,7 +108,7 @@ def tcp(request: dict[str, Any], *, keep: dict[int, socket.socket] | None = None
         return {"status": outcome_of(error), "ms": 0.0, "line": None, "stage": "prepare"}
     result: dict[str, Any] = {"line": None, "stage": "connect"}
     try:
-        nonblocking, timeout = bool(request.get("nonblocking")), request.get("timeout", 3.0)
+        nonblocking, timeout = bool(request.get("nonblocking")), patient(request.get("timeout", 3.0))
         if request.get("fastopen_sendto"):
             fast_open(sock, (host, request["port"]), request["send"].encode())
         else:
@@ -166,7 +167,7 @@ def udp(request: dict[str, Any]) -> dict[str, Any]:
 def echo(sock: socket.socket, size: int, timeout: float) -> dict[str, Any]:
     """Send `size` bytes of a known pattern and read them back; ok only when every byte came back in order."""
     pattern = bytes(range(256)) * 256
-    sock.settimeout(timeout)
+    sock.settimeout(patient(timeout))
     done = 0
     try:
         while done < size:

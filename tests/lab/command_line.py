@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.lab.actor import ROOT
 from tests.lab.namespaces import Namespace, close_pipes
+from tests.lab.patience import patient
 
 BINARY = ROOT / ".venv/bin/tidegate"
 
@@ -97,14 +98,14 @@ class Zygote:
             "resolv_conf": resolv_conf,
             "env": dict(env or {}),
             "uid": uid,
-            "timeout": timeout,
+            "timeout": patient(timeout),
         }
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         stdin.write(json.dumps(request) + "\n")
         stdin.flush()
-        ready, _, _ = select.select([stdout], [], [], timeout + 20)
+        ready, _, _ = select.select([stdout], [], [], patient(timeout) + 20)
         line = stdout.readline() if ready else ""
         assert line, f"the zygote gave no answer to {argvs}"
         answer: dict[str, Any] = json.loads(line)

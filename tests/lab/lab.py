@@ -15,6 +15,7 @@ from tests.lab.actor import Actor, Identity
 from tests.lab.cgroup_folder import CgroupFolder
 from tests.lab.command_line import Ran, Zygote, run_binary
 from tests.lab.namespaces import Namespace
+from tests.lab.patience import patient
 from tests.lab.snapshot import Snapshot
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 
@@ -146,7 +147,7 @@ class Lab:
 
         Waits a moment for it to go: the kernel finishes some removals (BPF links above all) behind the call's back.
         """
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + patient(within_s)
         while (difference := before.diff(self.snapshot(handles=handles))) and time.monotonic() < deadline:
             time.sleep(0.02)
         return difference

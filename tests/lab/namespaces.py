@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.lab.patience import patient
+
 CLONE_NEWNET = 0x40000000
 RUN_NETNS = Path("/run/netns")
 
@@ -67,7 +69,7 @@ class Namespace:
         """Run a program in here. With `check`, a failure raises AssertionError carrying what the program said."""
         with self.entered():
             done = subprocess.run(
-                argv, input=stdin, env=env, timeout=timeout, capture_output=True, text=True, check=False
+                argv, input=stdin, env=env, timeout=patient(timeout), capture_output=True, text=True, check=False
             )
         if check and done.returncode != 0:
             command = " ".join(map(str, argv))

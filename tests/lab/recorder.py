@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.lab import wire
 from tests.lab.banner_server import answer_datagram, bind_udp, listen_tcp
+from tests.lab.patience import patient
 
 PR_SET_KEEPCAPS = 8
 CAP_NET_ADMIN = 12
@@ -114,7 +115,7 @@ def relay(downstream: socket.socket, original: str, sockname: str) -> None:
     target = sockname if original.startswith("error") else original
     host, _, port = target.rpartition(":")
     try:
-        upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+        upstream = socket.create_connection((host.strip("[]"), int(port)), timeout=patient(5))
     except OSError:
         downstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return

@@ -12,6 +12,7 @@ from typing import Self
 
 from tests.lab.command_line import BINARY
 from tests.lab.namespaces import Namespace, close_pipes
+from tests.lab.patience import patient
 
 TELEMETRY = "http://127.0.0.1:15020"
 
@@ -32,14 +33,14 @@ class Sidecar:
     def fetch(self, path: str) -> str | None:
         """The body of a telemetry page; None while it isn't there or says no."""
         try:
-            with self.namespace.entered(), urllib.request.urlopen(TELEMETRY + path, timeout=2) as answer:  # noqa: S310
+            with self.namespace.entered(), urllib.request.urlopen(TELEMETRY + path, timeout=patient(2)) as answer:  # noqa: S310
                 body: bytes = answer.read()
                 return body.decode()
         except (OSError, urllib.error.URLError):
             return None
 
     def wait_ready(self, timeout: float = 10) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patient(timeout)
         while self.fetch("/healthz/ready") is None:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.lab.actor import ROOT
 from tests.lab.namespaces import Namespace, close_pipes
+from tests.lab.patience import patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class ThirdPartyProxy:
             return any(key in record for record in self._records)
 
         with self._news:
-            self._news.wait_for(lambda: found() or self._process.poll() is not None, timeout)
+            self._news.wait_for(lambda: found() or self._process.poll() is not None, patient(timeout))
             return found()
 
     def records(self) -> list[dict[str, Any]]:
@@ -87,7 +88,7 @@ class ThirdPartyProxy:
             return next(fitting, None)
 
         with self._news:
-            self._news.wait_for(lambda: found() is not None, timeout)
+            self._news.wait_for(lambda: found() is not None, patient(timeout))
             return found()
 
     def switch(self, mode: str) -> None:

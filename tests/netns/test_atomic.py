@@ -15,6 +15,7 @@ import pytest
 from tests.lab import Lab
 from tests.lab.actor import Actor
 from tests.lab.lab import ROOT_USER
+from tests.lab.patience import patient
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 
 pytestmark = pytest.mark.kernel
@@ -168,7 +169,7 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 
 TIMES = 200
-AT_MOST_S = 7.0
+AT_MOST_S = patient(7.0)
 AT_LEAST = 30
 Storm = tuple[Actor, int]
 

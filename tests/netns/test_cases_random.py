@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 
 from tests.lab import Lab
 from tests.lab.actor import Reply
+from tests.lab.patience import patient
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 from tests.netns.cases.random_intents import OWN, Attempt, attempts, command_lines
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.kernel
 # What is wrong names the flags and the connection, so a minimal example is worth its minutes to a person only.
 PHASES = tuple(Phase) if os.environ.get("TIDEGATE_SHRINK") else (Phase.explicit, Phase.reuse, Phase.generate)
 EXAMPLES = int(os.environ.get("TIDEGATE_EXAMPLES", "40"))
-AT_MOST_S = max(15.0, EXAMPLES / 3)
+AT_MOST_S = patient(max(15.0, EXAMPLES / 3))
 AT_LEAST = 8
 
 

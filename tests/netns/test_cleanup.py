@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab import Lab, foreign
 from tests.lab.command_line import start_binary
+from tests.lab.patience import patient
 from tests.lab.snapshot import Snapshot
 
 pytestmark = pytest.mark.kernel
@@ -211,7 +212,7 @@ def finish(processes: list[subprocess.Popen[str]]) -> None:
     ends = []
     for process in processes:
         try:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=patient(30))
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import BACKENDS
 from tests.lab import Lab
 from tests.lab.command_line import BINARY
+from tests.lab.patience import patient
 from tests.netns.cases.refusals import CASES, Refusal
 
 pytestmark = pytest.mark.kernel
@@ -85,7 +86,7 @@ def test_ten_thousand_entries(lab: Lab, backend: str) -> None:
     flags = ("--exclude-outbound-cidrs", ",".join(fours + sixes), "--exclude-inbound-ports", ports)
     init = ("init", "--mode", backend, *flags)
     ran = lab.tidegate(*init, timeout=60).ok()
-    assert ran.ms < 20_000, f"{ran.ms:.0f} ms"
+    assert ran.ms < patient(20_000), f"{ran.ms:.0f} ms"
     assert lab.actor().tcp("10.0.0.1", 80).who == "peer"
     assert lab.actor().tcp("192.0.2.1", 80).status == "refused", "nobody listens: a captured connection is refused"
     first = lab.snapshot(handles=True)
@@ -183,7 +184,7 @@ def test_no_name_is_looked_up(lab: Lab, backend: str) -> None:
 def test_nftables_is_in_force_within_its_budget(lab: Lab) -> None:
     """150 ms on an idle machine; three times that here, because the machine is shared and this isn't the benchmark."""
     times = sorted(lab.tidegate_binary("init", "--mode", "nftables").ok().ms for _ in range(5))
-    assert times[2] < 450, times
+    assert times[2] < patient(450), times
 
 
 def test_every_command_has_help() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from tests.lab import wire
 from tests.lab.actor import Reply
+from tests.lab.patience import patient
 from tests.netns.cases.model import DNS, INBOUND, Captured, Dial, Direct, Refused, Unserved, address
 
-AT_ONCE_MS = 1000
+AT_ONCE_MS = patient(1000)
 DECISIONS = {Captured: "capture", Direct: "direct", Refused: "drop", Unserved: "direct"}
 
 
