@@ -73,7 +73,12 @@ static __always_inline bool flagged(const struct selected *s, enum tg_flag flag)
 
 static __always_inline bool port_in(const struct selected *s, enum tg_port_set set, __u16 port)
 {
-    return s->policy->ports[set][port >> 6] >> (port & 63) & 1;
+    __u32 index = port;
+    /* clang knows that 16 bits have 16 bits and drops the mask; verifiers before 6.8 forget every bound at a byte swap
+     * and need to see it. */
+    asm volatile("" : "+r"(index));
+    index &= 0xffff;
+    return s->policy->ports[set][index >> 6] >> (index & 63) & 1;
 }
 
 static __always_inline bool net_has(const struct selected *s, enum tg_kind kind, const __u32 address[4])

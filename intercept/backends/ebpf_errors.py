@@ -9,7 +9,8 @@ from bpf import bpffs, hooks
 from cext.libbpf import BpfError
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
-_NEEDED = {12: "CAP_NET_ADMIN", 39: "CAP_BPF"}
+# PERFMON: without it the verifier guards against speculation, and refuses what spills pointers.
+_NEEDED = {12: "CAP_NET_ADMIN", 39: "CAP_BPF", 38: "CAP_PERFMON"}
 _SYS_ADMIN = 21
 _LACKS = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.E2BIG}
 
@@ -46,6 +47,9 @@ def _of_bpf(error: BpfError) -> CaptureError:
             return PrivilegeMissing(capability, f"use ebpf mode ({error.strerror})")
         return Unsupported(f"ebpf mode: this host does not let us {error.strerror}{log}")
     if error.errno in _LACKS:
+        if log and error.errno == errno.EACCES:
+            asked = "this kernel's verifier refused a program of ours; please report it with this text"
+            return Unsupported(f"ebpf mode: {error.strerror}: {asked}{log}")
         since = _since(error.strerror or "")
         return Unsupported(f"ebpf mode: {error.strerror}{since}{log}")
     return CaptureError(f"ebpf mode: {error.strerror}{log}")
@@ -64,6 +68,6 @@ def _missing_capability() -> str | None:
         if line.startswith("CapEff:"):
             held = int(line.split()[1], 16)
             if held >> _SYS_ADMIN & 1:
-                held |= 1 << 39
+                held |= 1 << 39 | 1 << 38
             return next((name for bit, name in _NEEDED.items() if not held >> bit & 1), None)
     return None
