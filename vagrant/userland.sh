@@ -22,7 +22,10 @@ in_userland() {
         mount --bind "$checkout" "$root$checkout"
         [ ! -d /lib/modules ] || mount --bind /lib/modules "$root/lib/modules"
         cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-        exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        # Whom the host trusts (a company has a certificate authority of its own), the userland has to trust too.
+        authorities=/etc/ssl/certs/ca-certificates.crt
+        [ ! -r $authorities ] || cp -L $authorities "$root$authorities"
+        exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 PIP_CERT=$authorities \
             sh -eu -c "cd \"\$1\"; shift; exec \"\$@\"" sh "$checkout" "$@"
     ' sh "$@"
 }

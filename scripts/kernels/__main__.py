@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     prefixes = tuple(each for each in options.steps.split(",") if each)
     steps = [step._asdict() for step in suites.steps() if not prefixes or step.name.startswith(prefixes)]
     virtme_run = _tools()
-    results = [_one(each, steps, virtme_run, options.limit) for each in wanted]
-    _remember(results)
-    options.page.write_text(page.page(_remembered()))
-    _say(f"kernels: {options.page} is written")
+    _compile()
+    results = []
+    for each in wanted:
+        results.append(_one(each, steps, virtme_run, options.limit))
+        _remember(results[-1])
+        options.page.write_text(page.page(_remembered()))
+        _say(f"kernels: {options.page} is written")
     return 0 if all(_sound(one) for one in results) else 1
 
 
@@ -77,9 +81,8 @@ def _sound(result: dict[str, Any]) -> bool:
     return bool(result["booted"]) and all(step.get("failed", 1) == 0 for step in result["steps"])
 
 
-def _remember(results: list[dict[str, Any]]) -> None:
-    for one in results:
-        (CACHE / "results" / f"{one['kernel']}.json").write_text(json.dumps(one, indent=1) + "\n")
+def _remember(result: dict[str, Any]) -> None:
+    (CACHE / "results" / f"{result['kernel']}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _remembered() -> list[dict[str, Any]]:
@@ -100,6 +103,16 @@ def _tools() -> Path:
     # It looks for QEMU and busybox on PATH, where cron and CI may lack sbin.
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     return command
+
+
+def _compile() -> None:
+    """Byte code for the guests, in a folder of its own, of everything they may import."""
+    ours = ("tidegate", "intercept", "bpf", "proxy", "cext", "tests", "scripts")
+    folders = [sysconfig.get_path("stdlib"), "/usr/lib/python3/dist-packages", sysconfig.get_path("purelib")]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(CACHE / "pycache")}
+    argv = [sys.executable, "-m", "compileall", "-qq", *folders, *(str(guest.ROOT / each) for each in ours)]
+    # Some packages carry sources of other Python versions, which don't compile.
+    subprocess.run(argv, env=environment, check=False)
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 RESULTS = Path("/run/tidegate-results")
 SCRATCH = Path("/run")
-_TEST_LIMIT_S = 120
+_TEST_LIMIT_S = 200
 
 
 def main() -> None:

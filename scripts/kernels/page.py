@@ -7,8 +7,8 @@ _HEAD = """# Other kernels
 
 Written by `make kernels` (scripts/kernels): each kernel is Debian's own package, booted under QEMU without KVM on the
 machine's file system, one CPU. `tidegate doctor` tells there what works; then a part of the tests runs
-(scripts/kernels/suites.py says which: each backend from end to end, the engine, a proxied connection; nothing that asserts a time). Where it says
-no, the reason stands below.
+(scripts/kernels/suites.py says which): each backend from end to end, the engine, a proxied connection; nothing that
+asserts a time, nothing that needs minutes of a real CPU. Where it says no, the reason stands below.
 """
 
 

@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,10 +20,11 @@ import pytest
 from intercept.probe_host import version_of
 from tests.lab import leftovers, namespaces, snapshot, topology
 from tests.lab.banner_server import answer_datagram, bind_udp
-from tests.lab.command_line import BINARY
+from tests.lab.command_line import Ran
+from tests.lab.lab import zygote
 from tests.lab.namespaces import Namespace
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(400)]
 
 APP, PEER = {4: "10.0.0.2", 6: "fd00::2"}, {4: "10.0.0.1", 6: "fd00::1"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -124,8 +124,8 @@ class Rig:
             answer, sender = client.recvfrom(512)
             return json.loads(answer)["who"], shown(sender)
 
-    def tidegate(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return self.app.run([str(BINARY), *argv], check=False, timeout=120)
+    def tidegate(self, *argv: str) -> Ran:
+        return zygote().run(self.app, argv, timeout=120)
 
     def snapshot(self) -> snapshot.Snapshot:
         return snapshot.take(self.app)
@@ -166,69 +166,65 @@ def rig() -> Iterator[Rig]:
         made.close()
 
 
-@pytest.fixture
-def captured(rig: Rig, backend: str) -> Iterator[snapshot.Snapshot]:
-    """Capture in force by that backend, with one port excluded and all DNS; the snapshot is from before."""
+FLAGS = ("--exclude-outbound-ports", "8081", "--dns", "all")
+
+
+def test_capture_from_end_to_end(rig: Rig, backend: str) -> None:
+    """One story a backend, not one test a fact: each command takes a guest seconds."""
     since, what = OLDEST.get(backend, ((0, 0), ""))
     if version_of(os.uname().release) < since:
-        refused = rig.tidegate("init", "--mode", backend)
-        assert refused.returncode == 3, refused
-        assert f"{since[0]}.{since[1]}" in refused.stderr, "it must say from which kernel on it works"
+        refused = rig.tidegate("init", "--mode", backend).ended(3)
+        assert f"{since[0]}.{since[1]}" in refused.err, "it must say from which kernel on it works"
         pytest.skip(f"kernel older than {since[0]}.{since[1]}: {what}")
-    rig.tidegate("init", "--mode", backend)
-    rig.tidegate("cleanup")
+    rig.snapshot()  # the first look at a table of iptables-legacy makes it show, empty, for good
     before = rig.snapshot()
-    done = rig.tidegate("init", "--mode", backend, "--exclude-outbound-ports", "8081", "--dns", "all")
-    assert done.returncode == 0, done.stderr
-    yield before
-    done = rig.tidegate("cleanup")
-    assert done.returncode == 0, done.stderr
-
-
-def test_capture_from_end_to_end(rig: Rig, backend: str, captured: snapshot.Snapshot) -> None:
-    """One test a backend: each `init` takes a guest seconds."""
-    wrong: list[str] = []
-
-    def expect(what: str, seen: object, wanted: object) -> None:
-        if seen != wanted:
-            wrong.append(f"{what}: {seen}, wanted {wanted}")
-
+    wrong = Wrong()
+    rig.tidegate("init", "--mode", backend, *FLAGS).ok()
+    try:
+        judge_connections(rig, wrong)
+        judge_commands(rig, backend, wrong)
+    finally:
+        rig.tidegate("cleanup").ok()
+    wrong.expect("what cleanup leaves", before.diff(rig.snapshot()), "")
     for version in (4, 6):
-        name = f"IPv{version}"
-        answer, peer = rig.dial(rig.app, version, PEER[version], 80)
-        expect(f"outbound {name}", (answer["who"], answer["original"]), ("proxy", f"{PEER[version]}:80"))
-        expect(f"outbound {name}, getpeername", peer, f"{PEER[version]}:80")
-        answer, _ = rig.dial(rig.app, version, PEER[version], 8081)
-        expect(f"excluded port {name}", answer["who"], "peer")
-        answer, _ = rig.dial(rig.app, version, "127.0.0.1" if version == 4 else "::1", 8080)
-        expect(f"loopback {name}", answer["who"], "app")
-        answer, _ = rig.dial(rig.peer, version, APP[version], 8080)
-        expect(f"inbound {name}", (answer["who"], answer["original"]), ("proxy", f"{APP[version]}:8080"))
-        expect(f"inbound {name}, source", answer["source"], PEER[version])
-    answer, peer = rig.dial(rig.app, 6, f"::ffff:{PEER[4]}", 80)
-    expect("v4-mapped", (answer["who"], answer["original"], peer), ("proxy", f"{PEER[4]}:80", f"{PEER[4]}:80"))
-    for connected in (True, False):
-        seen = rig.ask_dns(PEER[4], connected=connected)
-        expect(f"DNS, {'' if connected else 'not '}connected", seen, ("proxy", f"{PEER[4]}:53"))
-    status = json.loads(rig.tidegate("status", "--json").stdout)
-    expect("status", (status["active"], status["mode"], status["drift"]), (True, backend, []))
-    again = rig.tidegate("init", "--mode", backend, "--exclude-outbound-ports", "8081", "--dns", "all", "--json")
-    expect("the same again", json.loads(again.stdout)["changed"], False)
+        wrong.expect(f"after cleanup, IPv{version}", rig.dial(rig.app, version, PEER[version], 80)[0]["who"], "peer")
     assert wrong == [], "\n".join(wrong)
 
 
-def test_nothing_is_left(rig: Rig, backend: str, captured: snapshot.Snapshot) -> None:
-    done = rig.tidegate("cleanup")
-    assert done.returncode == 0, done.stderr
-    assert captured.diff(rig.snapshot()) == ""
+class Wrong(list[str]):
+    def expect(self, what: str, seen: object, wanted: object) -> None:
+        if seen != wanted:
+            self.append(f"{what}: {seen}, wanted {wanted}")
+
+
+def judge_connections(rig: Rig, wrong: Wrong) -> None:
     for version in (4, 6):
-        answer, _ = rig.dial(rig.app, version, PEER[version], 80)
-        assert answer["who"] == "peer", f"{backend}, IPv{version}"
+        name = f"IPv{version}"
+        answer, peer = rig.dial(rig.app, version, PEER[version], 80)
+        wrong.expect(f"outbound {name}", (answer["who"], answer["original"]), ("proxy", f"{PEER[version]}:80"))
+        wrong.expect(f"outbound {name}, getpeername", peer, f"{PEER[version]}:80")
+        answer, _ = rig.dial(rig.app, version, PEER[version], 8081)
+        wrong.expect(f"excluded port {name}", answer["who"], "peer")
+        answer, _ = rig.dial(rig.app, version, "127.0.0.1" if version == 4 else "::1", 8080)
+        wrong.expect(f"loopback {name}", answer["who"], "app")
+        answer, _ = rig.dial(rig.peer, version, APP[version], 8080)
+        wrong.expect(f"inbound {name}", (answer["who"], answer["original"]), ("proxy", f"{APP[version]}:8080"))
+        wrong.expect(f"inbound {name}, source", answer["source"], PEER[version])
+    answer, peer = rig.dial(rig.app, 6, f"::ffff:{PEER[4]}", 80)
+    wrong.expect("v4-mapped", (answer["who"], answer["original"], peer), ("proxy", f"{PEER[4]}:80", f"{PEER[4]}:80"))
+    for connected in (True, False):
+        seen = rig.ask_dns(PEER[4], connected=connected)
+        wrong.expect(f"DNS, {'' if connected else 'not '}connected", seen, ("proxy", f"{PEER[4]}:53"))
 
 
-def test_its_own_check_agrees(rig: Rig, backend: str, captured: snapshot.Snapshot) -> None:
-    probes = json.loads(rig.tidegate("check", "--json").stdout)["probes"]
+def judge_commands(rig: Rig, backend: str, wrong: Wrong) -> None:
+    status = rig.tidegate("status", "--json").json
+    wrong.expect("status", (status["active"], status["mode"], status["drift"]), (True, backend, []))
+    again = rig.tidegate("init", "--mode", backend, *FLAGS, "--json").ok().json
+    wrong.expect("the same again", again["changed"], False)
+    probes = rig.tidegate("check", "--json").json["probes"]
     # With REDIRECT one source port can't reach two ports at once: a limit of NAT, which check exists to tell.
     failed = [one for one in probes if not one["ok"] and (backend == "ebpf" or "collision" not in one["name"])]
-    assert failed == [], f"{backend}: {failed}"
-    assert {"outbound/ipv4/tcp", "inbound/ipv4/tcp", "outbound/ipv6/tcp"} <= {one["name"] for one in probes}
+    wrong.expect("check", failed, [])
+    probed = {one["name"] for one in probes}
+    wrong.expect("probes", {"outbound/ipv4/tcp", "inbound/ipv4/tcp", "outbound/ipv6/tcp"} <= probed, True)
