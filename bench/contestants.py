@@ -44,11 +44,11 @@ def haproxy(*options: str) -> Start:
 @contextlib.contextmanager
 def captured(where: World, mode: str, program: Program) -> Iterator[Program]:
     """`tidegate init` for as long as the block lasts, behind it a proxy that listens."""
+    where_flags = ["--netns", where.pod]
     with program:
-        program.wait_listening(PROXY_PORT)
-        where_flags = ["--netns", where.pod]
         run(where.pod, [TIDEGATE, "init", "--mode", mode, "--include-inbound-ports", "", *where_flags], 20)
         try:
+            program.wait_listening(PROXY_PORT)
             yield program
         finally:
             run(where.pod, [TIDEGATE, "cleanup", *where_flags], 20)
