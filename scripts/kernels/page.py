@@ -47,7 +47,7 @@ def _hooks(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tests(results: Sequence[Mapping[str, Any]]) -> str:
-    steps = list(dict.fromkeys(step["step"] for one in results for step in one["steps"] if "passed" in step))
+    steps = list(dict.fromkeys(step["step"] for one in results for step in one["steps"]))
     rows = []
     for name in steps:
         row = [name]
