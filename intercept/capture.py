@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
-from intercept import passthrough_address, privilege, runs, traces
+from intercept import passthrough_address, runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, Backend, Held
 from intercept.backends.persistence import persistently
