@@ -172,7 +172,8 @@ class _Builder:
             identities.append(("mark", Mark(exempt.mark)))
         if self._intent.self_calls is SelfCalls.HAIRPIN:
             # Excludes always win: what never goes to the inbound listener from outside doesn't from here either.
-            apart = Not(DstPort((*_ranges(self._intent.listeners.telemetry), *self._intent.inbound.exclude_ports)))
+            telemetry = _ranges(self._intent.listeners.telemetry)
+            apart = Not(DstPort(_union(*telemetry, *self._intent.inbound.exclude_ports)))
             for kind, who in identities:
                 conditions = (TCP, DstOwn(), Not(DstIn(LOOPBACK)), apart, who)
                 capture = Capture(self._intent.listeners.inbound)
@@ -215,6 +216,17 @@ class _Builder:
 
 def _ranges(*ports: int) -> tuple[PortRange, ...]:
     return tuple(PortRange(port, port) for port in sorted(set(ports)))
+
+
+def _union(*ranges: PortRange) -> tuple[PortRange, ...]:
+    """The same ports in ranges that neither touch nor overlap, which no backend would take in one set."""
+    merged: list[PortRange] = []
+    for one in sorted(ranges, key=lambda ports: ports.first):
+        if merged and one.first <= merged[-1].last + 1:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, one.last))
+        else:
+            merged.append(one)
+    return tuple(merged)
 
 
 def _loopback_listed(include: tuple[Network, ...] | None) -> tuple[Network, ...]:

@@ -34,18 +34,23 @@ Statement = tuple[str, str]
 class Table:
     """The content of one table: sets with their spec, chains with their base line ('' for none) and rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, salt: str = "") -> None:
+        """`salt` gives the same content other names of sets, for a table that must not share any with another."""
+        self._salt = salt
         self.sets: dict[str, str] = {}
         self.chains: dict[str, tuple[str, list[str]]] = {}
         self.ids: dict[str, tuple[IdRange, ...]] = {}
         """Sets of `sets` whose elements are users or groups: those don't stand in the spec (see nft_elements)."""
-        self._names: dict[tuple[str, str], str] = {}
 
     def set_of(self, kind: str, spec: str, elements: Iterable[str]) -> str:
-        """The name of a set with these elements, made when there is none yet."""
+        """The name of a set with these elements, made when there is none yet.
+
+        Named by content: nft takes a set that goes and another that comes under its name for one, whose intervals
+        conflict.
+        """
         text = f"{spec}; elements = {{ {', '.join(elements)} }}"
-        name = self._names.setdefault((kind, text), f"{kind}_{sum(k == kind for k, _ in self._names) + 1}")
-        self.sets.setdefault(name, text)
+        name = f"{kind}_{crc32((self._salt + text).encode()):08x}"
+        self.sets[name] = text
         return name
 
     def ids_of(self, kind: str, ranges: tuple[IdRange, ...]) -> str:

@@ -31,13 +31,13 @@ class Projection(NamedTuple):
     skips: Callable[[Rule], bool] = lambda _rule: False
 
 
-def build(plan: Plan) -> Table:
+def build(plan: Plan, *, salt: str = "") -> Table:
     """The table's content without what is stored beside the rules.
 
     Every hook has its chain, also one that has nothing to do there: chains are listed in the order in which they were
     made, and so the same plan gives the same listing whatever was in force before it.
     """
-    table = Table()
+    table = Table(salt)
     if plan.intent.when_down is WhenDown.OPEN:
         table.sets[ALIVE] = "type nf_proto; flags timeout"
     raw = _raw(plan)

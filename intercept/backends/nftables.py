@@ -48,6 +48,10 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:  # no
         found = _find(session, name)
         if found is not None and found.document == document and not found.drift:
             return False
+        if found is not None and found.drift:
+            # A set of ours may hold what somebody put there, and then conflicts with itself as it should be.
+            _load(session, name, plan, document, old=found.listing, salt="mending")
+            found = _find(session, name)
         _load(session, name, plan, document, old=found.listing if found else None)
     return True
 
@@ -78,10 +82,17 @@ def _ignore(_what: object) -> None:
 
 
 def _load(
-    session: Session, name: str, plan: Plan, document: str, *, old: Listing | None = None, flags: str = ""
+    session: Session,
+    name: str,
+    plan: Plan,
+    document: str,
+    *,
+    old: Listing | None = None,
+    flags: str = "",
+    salt: str = "",
 ) -> None:
     """One transaction that leaves exactly `plan`; then the seal, without which only drift detection is missing."""
-    table = nft_render.build(plan)
+    table = nft_render.build(plan, salt=salt)
     text = nft_render.text(name, table, flags=flags, stored=pack(document))
     try:
         if table.ids:
