@@ -38,21 +38,31 @@ def serve(settings: ProxySettings, source: PolicySource | None = None) -> int:
 def _run(settings: ProxySettings, started: Started, handler: QueuedHandler, configured: Configured | None) -> None:
     loop = uvloop.new_event_loop()
     sidecar = Sidecar(loop, settings, started, lambda: handler.dropped, configured)
+    # One run of the loop from here to the end: a signal that arrives between two runs is lost.
+    opening = loop.create_task(_open(sidecar, started))
+    opening.add_done_callback(lambda done: loop.stop() if done.cancelled() or done.exception() else None)
     try:
-        loop.run_until_complete(sidecar.open())
-        _log.info(
-            "ready: outbound %d, inbound %d, at most %d connections",
-            started.outbound.port,
-            started.inbound.port,
-            started.connection_limit,
-        )
-        # What exists by now lives until the end: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
         loop.run_forever()
+        if opening.done():
+            opening.result()
+        else:
+            opening.cancel()
     finally:
         loop.run_until_complete(sidecar.close())
         loop.close()
+
+
+async def _open(sidecar: Sidecar, started: Started) -> None:
+    await sidecar.open()
+    _log.info(
+        "ready: outbound %d, inbound %d, at most %d connections",
+        started.outbound.port,
+        started.inbound.port,
+        started.connection_limit,
+    )
+    # What exists by now lives until the end: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def _log_to_stderr(level: str) -> QueuedHandler:

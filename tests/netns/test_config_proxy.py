@@ -395,6 +395,25 @@ def test_inbound_connections_are_the_services_too(lab: Lab, file: Path) -> None:
         )
         write(file, text)
         in_force(proxy, digest)
-        with dial(lab.peer, "10.0.0.2", 8080) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), dial(lab.peer, "10.0.0.2", 8080) as client:
             client.recv(1)
         until(lambda: proxy.access_log()[-1]["close_reason"] == "denied-source", "the refusal in the log")
+
+
+def test_a_signal_right_after_ready_is_not_lost(lab: Lab, file: Path) -> None:
+    """The loop must not stand still between telling that it is ready and serving."""
+    import subprocess
+    import sys
+
+    write(file, web(ONE))
+    for _ in range(4):
+        argv = [sys.executable, "-P", "-m", "tidegate", "proxy", "--config", str(file)]
+        with lab.app.popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            try:
+                assert any(" ready: " in line for line in iter(process.stderr.readline, ""))
+                process.terminate()
+                assert process.wait(10) == 0
+                until(lambda: not lab.app.processes(), "its companion to be gone as well")
+            finally:
+                process.kill()
