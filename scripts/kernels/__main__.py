@@ -16,6 +16,7 @@ from scripts.kernels import guest, packages, page, suites
 
 CACHE = guest.ROOT / "build/kernels"
 PAGE = guest.ROOT / "docs/kernels.md"
+HOSTS = guest.HERE / "hosts.md"
 _GUEST_LIMIT_S = 540
 
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for each in wanted:
         results.append(_one(each, steps, virtme_run, options.limit))
         _remember(results[-1])
-        options.page.write_text(page.page(_remembered()))
+        options.page.write_text(page.page(_remembered(), HOSTS.read_text()))
         _say(f"kernels: {options.page} is written")
     return 0 if all(_sound(one) for one in results) else 1
 

@@ -12,9 +12,12 @@ asserts a time, nothing that needs minutes of a real CPU. Where it says no, the 
 """
 
 
-def page(results: Sequence[Mapping[str, Any]]) -> str:
-    """One result a kernel: `kernel`, `package`, `release`, `doctor`, `steps`, `boot_s`, `total_s`, `machine`."""
-    parts = [_HEAD, _backends(results), _lanes(results), _hooks(results), _tests(results), _reasons(results)]
+def page(results: Sequence[Mapping[str, Any]], hosts: str = "") -> str:
+    """One result a kernel: `kernel`, `package`, `release`, `doctor`, `steps`, `boot_s`, `total_s`.
+
+    `hosts`: what is told of hosts whose kernel is not the matter, as it stands at the end.
+    """
+    parts = [_HEAD, _backends(results), _lanes(results), _hooks(results), _tests(results), _reasons(results), hosts]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
