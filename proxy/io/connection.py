@@ -25,6 +25,7 @@ class Connection:
         "direction",
         "downstream",
         "failed",
+        "hops",
         "id",
         "peer",
         "reconnects",
@@ -61,6 +62,8 @@ class Connection:
         self.started_at = time.time()
         self.deadline = 0.0
         self.reconnects = 0
+        self.hops = 0
+        """How many connections of our own may lead to this one: above zero it looked like one that came back to us."""
         self.failed: tuple[UpstreamAddress, ...] = ()
         """Endpoints that have not taken this connection."""
         self.to_upstream = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cext.engine import Engine
-from proxy.core.addresses import ClientAddress, ListenAddress, SocketAddress, from_sockaddr
+from proxy.core.addresses import ClientAddress, ListenAddress, OriginalDestination, SocketAddress, from_sockaddr
 from proxy.core.admission import Admit, AnswerProbe, Arrival, Refusal, Refuse, judge
 from proxy.core.close_reason import CloseReason, of_connect_error
 from proxy.core.lanes import Direction
@@ -30,6 +30,8 @@ from proxy.settings import InboundOriginalDst
 LOOP_RECHECK_S = 0.02
 """An upstream socket that has just been closed is still in the loop guard's list until its completion is taken in."""
 
+HOPS = 1
+"""How often in a row a connection that looks like our own is let through. A loop made by the rules ends after that."""
 RECONNECTS = 3
 """How often an upstream connection that came back to us is made again before it counts as a loop made by the rules."""
 
@@ -128,23 +130,7 @@ class Connections:
     def _act(self, sock: socket.socket, arrival: Arrival, *, recheck: bool) -> bool:
         match judge(arrival, self._probes, self._own_upstreams, time.monotonic()):
             case Admit(destination):
-                verdict = self._verdicts.first(arrival.direction, destination, arrival.peer)
-                connection = Connection(
-                    next(self._ids),
-                    direction=arrival.direction,
-                    peer=arrival.peer,
-                    destination=destination,
-                    verdict=verdict,
-                    downstream=sock,
-                )
-                self._live[connection.id] = connection
-                self._events.opened(connection)
-                go_on = self._intake.took()
-                if verdict.refusal is None:
-                    self._connector.start(connection)
-                else:
-                    self._finish(connection, verdict.refusal)
-                return go_on
+                return self._admit(sock, arrival, destination)
             case AnswerProbe(token):
                 self._events.probed(arrival.direction)
                 _answer(sock, token)
@@ -155,34 +141,72 @@ class Connections:
                 reset(sock)
         return True
 
+    def _admit(self, sock: socket.socket, arrival: Arrival, destination: OriginalDestination, hops: int = 0) -> bool:
+        verdict = self._verdicts.first(arrival.direction, destination, arrival.peer)
+        connection = Connection(
+            next(self._ids),
+            direction=arrival.direction,
+            peer=arrival.peer,
+            destination=destination,
+            verdict=verdict,
+            downstream=sock,
+        )
+        connection.hops = hops
+        self._live[connection.id] = connection
+        self._events.opened(connection)
+        go_on = self._intake.took()
+        if verdict.refusal is None:
+            self._connector.start(connection)
+        else:
+            self._finish(connection, verdict.refusal)
+        return go_on
+
     def _act_on_loop(self, sock: socket.socket, arrival: Arrival) -> None:
-        owner = self._own_upstreams.owner(arrival.peer, arrival.destination) if arrival.destination else None
-        connection = self._handover.take_back(owner)
-        if connection is None:
-            # The guard may know of an upstream socket that has just been closed, and whose port a client got.
-            self._relays.collect()
-            self._loop.call_later(LOOP_RECHECK_S, self._act_again, sock, arrival)
+        """It bears the addresses of an upstream connection of ours. That is not yet proof: behind REDIRECT a client
+        whose port was taken is shown with another one, which can be that of an upstream socket of ours."""
+        connection = self._handover.take_back(self._owner(arrival))
+        if connection is not None:
+            # Reset the suspected end: if this is its other end, it hears of that.
+            self._let_go_of_upstream(connection)
+            self._loop.call_later(LOOP_RECHECK_S, self._act_on_reset, sock, arrival, connection)
             return
-        reset(sock)
-        connection.reconnects += 1
+        # The guard may know of an upstream socket that has just been closed, and whose port a client got.
+        self._relays.collect()
+        self._loop.call_later(LOOP_RECHECK_S, self._act_again, sock, arrival)
+
+    def _act_on_reset(self, sock: socket.socket, arrival: Arrival, connection: Connection) -> None:
+        """The upstream connection that was suspected has been reset; it is made again in any case."""
+        came_back = _was_reset(sock)
+        if came_back:
+            reset(sock)
+            connection.reconnects += 1
+        elif self._intake.closed:
+            reset(sock)  # a drain has begun meanwhile, and may be over
+        else:
+            self._act(sock, arrival, recheck=False)
+        if connection.id not in self._live:
+            return
         if connection.reconnects > RECONNECTS:
             self._events.refused(arrival, Refusal.LOOP)
             self._finish(connection, CloseReason.UPSTREAM_LOOP)
             return
-        self._events.recaptured(connection.direction)
-        # The old socket holds its port until the new one has another.
-        with contextlib.ExitStack() as after:
-            if connection.upstream is not None:
-                after.callback(reset, connection.upstream)
-                connection.upstream = None
-            self._let_go_of_upstream(connection)
-            self._connector.start(connection)
+        if came_back:
+            self._events.recaptured(connection.direction)
+        self._connector.start(connection)
 
     def _act_again(self, sock: socket.socket, arrival: Arrival) -> None:
+        """Who still looks like ours is let through, a few times: it can't be the connection it looks like, which was
+        handed over when the listener's queue was empty; and if it is in spite of that, the next hop is counted."""
+        owner = self._live.get(self._owner(arrival) or -1)
         if self._intake.closed:
             reset(sock)  # a drain has begun meanwhile, and may be over
+        elif owner is not None and arrival.destination is not None and owner.hops < HOPS:
+            self._admit(sock, arrival, arrival.destination, owner.hops + 1)
         else:
             self._act(sock, arrival, recheck=False)
+
+    def _owner(self, arrival: Arrival) -> int | None:
+        return self._own_upstreams.owner(arrival.peer, arrival.destination) if arrival.destination else None
 
     def _source_chosen(self, connection: Connection) -> None:
         if connection.source is not None:
@@ -246,6 +270,16 @@ class Connections:
         if connection.source is not None:
             self._own_upstreams.remove(connection.source, connection.verdict.upstream)
             connection.source = None
+
+
+def _was_reset(sock: socket.socket) -> bool:
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _answer(sock: socket.socket, token: str) -> None:
