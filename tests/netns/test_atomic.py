@@ -170,7 +170,7 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 TIMES = 200
 AT_MOST_S = patient(7.0)
-AT_LEAST = 30
+AT_LEAST = 60
 Storm = tuple[Actor, int]
 
 
