@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -293,6 +292,8 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
     `connection.local` None is found out: for what is in force from this namespace's addresses; for an intent, an
     inbound connection is taken to be for this namespace.
     """
+    from dataclasses import replace
+
     from intercept.explain import Decision
     from intercept.explain import explain as judge
 
@@ -379,9 +380,9 @@ def _read(document: str | None) -> tuple[Document | None, str]:
 
 
 def _plan_again(read: Document, host: HostFacts) -> Plan:
-    known = replace(host, resolvers=read.resolvers)
+    known = host._replace(resolvers=read.resolvers)
     if read.mode is Mode.IPTABLES and 6 not in read.families and read.intent.ipv6 is not Ipv6.OFF:
-        known = replace(known, ip6tables_missing="ip6tables was missing when capture was put in force")
+        known = known._replace(ip6tables_missing="ip6tables was missing when capture was put in force")
     return build(read.intent, known, read.mode)
 
 

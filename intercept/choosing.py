@@ -1,7 +1,5 @@
 """Which mode `auto` takes here, and why."""
 
-from dataclasses import replace
-
 from intercept import privilege
 from intercept.backends import backend
 from intercept.errors import CaptureError, Unsupported
@@ -39,7 +37,7 @@ def _facts_for(mode: Mode, host: HostFacts) -> HostFacts:
         return host
     from intercept.backends.iptables_peek import lacks_table
 
-    return replace(host, ip6tables_missing=lacks_table(6, "nat"))
+    return host._replace(ip6tables_missing=lacks_table(6, "nat"))
 
 
 def presume_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:

@@ -1,7 +1,7 @@
 """What this network namespace is like, as a value: read at the edge, then handed to pure planning and explaining."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 from intercept.intent import Network
 
@@ -9,8 +9,7 @@ _RTF_LOCAL = 0x80000000
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(NamedTuple):
     """own: destinations that routing calls local here. resolvers: servers of resolv.conf, in order, without zones.
 
     ipv6_missing: why there is no IPv6 here, or None when there is. ip6tables_missing: why iptables mode has to do

@@ -7,7 +7,6 @@ what somebody put into the kernel by hand is judged like any other input.
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 from zlib import compress, decompress
 
@@ -56,10 +55,10 @@ def read_document(text: str) -> Document:
         if raw["version"] != VERSION:
             raise Unreadable(f"the stored intent has version {raw['version']!r}; this tidegate reads {VERSION}")
         intent = intent_from_flags(raw["intent"])
-        exempt: Exempt = replace(intent.exempt, sources=tuple(map(str, raw["sources"])))
+        exempt: Exempt = intent.exempt._replace(sources=tuple(map(str, raw["sources"])))
         return Document(
             mode=Mode(raw["mode"]),
-            intent=replace(intent, exempt=exempt, inbound_explicit=bool(raw["inbound-explicit"])),
+            intent=intent._replace(exempt=exempt, inbound_explicit=bool(raw["inbound-explicit"])),
             resolvers=tuple(map(str, raw["resolvers"])),
             families=tuple(map(int, raw["families"])),
         )

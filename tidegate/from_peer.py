@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,11 +68,11 @@ def _with_own(translated: Translated, own: Mapping[str, Any]) -> tuple["Intent",
     if "--mode" in own:
         if intent.mode not in ("auto", ours.mode):
             notes = (*notes, f"--mode {ours.mode} is taken, not {intent.mode}, which the other tool's settings ask for")
-        intent = replace(intent, mode=ours.mode)
+        intent = intent._replace(mode=ours.mode)
     if "--when-down" in own:
-        intent = replace(intent, when_down=ours.when_down)
+        intent = intent._replace(when_down=ours.when_down)
     if "--cgroup" in own:
-        intent = replace(intent, cgroup=ours.cgroup)
+        intent = intent._replace(cgroup=ours.cgroup)
     return intent, notes
 
 
@@ -150,7 +149,7 @@ def _apply(intent: "Intent", wait_s: float, as_json: bool, also: dict[str, objec
             raise CaptureError("capture was put in force and does not work: " + "; ".join(failed))
     except BaseException:
         if applied.changed:
-            _restore(replace(before.intent, mode=before.mode) if before is not None else None, wait_s)
+            _restore(before.intent._replace(mode=before.mode) if before is not None else None, wait_s)
             warn(("capture is again as it was before",))
         raise
     shown = {"ok": True, "probes": [probe.as_dict() for probe in probes]}

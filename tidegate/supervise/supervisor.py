@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from intercept import capture, cgroups
@@ -88,8 +88,8 @@ class Supervisor:
     def _scoped_intent(self) -> Intent:
         outbound, inbound = self._sidecar.outbound_port, self._sidecar.inbound_port
         dns = self._sidecar.dns_port or self._intent.listeners.dns
-        listeners = replace(self._intent.listeners, outbound=outbound, inbound=inbound, dns=dns)
-        return replace(self._intent, cgroup=cgroups.path_of(self._scope.command), listeners=listeners)
+        listeners = self._intent.listeners._replace(outbound=outbound, inbound=inbound, dns=dns)
+        return self._intent._replace(cgroup=cgroups.path_of(self._scope.command), listeners=listeners)
 
     def _sweep(self) -> None:
         """Remove what runs left behind whose supervisor and guardian were both killed."""
