@@ -11,7 +11,7 @@ import pytest
 
 from demo.network import PEER4, inside
 from intercept import cgroups
-from tests.e2e.conftest import MARK, Runner
+from tests.e2e.conftest import MARK, TIDEGATE, Runner
 
 pytestmark = [pytest.mark.kernel, pytest.mark.e2e]
 
@@ -215,3 +215,25 @@ def test_two_runs_at_once(runner: Runner, tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=30)
         assert (process.returncode, output) == (0, b"hello from nginx")
         assert len(json.loads(report.read_text())["connections"]) == 1
+
+
+def test_without_privilege_nothing_starts_and_a_capability_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    marker = tmp_path / "ran"
+    argv = [
+        "setpriv",
+        "--reuid",
+        "1000",
+        "--regid",
+        "1000",
+        "--clear-groups",
+        TIDEGATE,
+        "run",
+        "--",
+        "touch",
+        str(marker),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 125
+    assert "CAP_" in done.stderr
+    assert not marker.exists()

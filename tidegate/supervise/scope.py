@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intercept import cgroups
+from intercept.errors import PrivilegeMissing
 
 PREFIX = "tidegate-run-"
 NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)")
@@ -64,11 +65,18 @@ class Scope:
 
 
 def create() -> Scope:
-    """Make this process's run folder below its own cgroup. Raises OSError when cgroup v2 cannot be written."""
+    """Make this process's run folder below its own cgroup.
+
+    Raises PrivilegeMissing, and OSError when cgroup v2 cannot be written for another reason.
+    """
     # Below our own folder, so that limits set on the caller go on holding for the command.
     pid = os.getpid()
     scope = Scope(cgroups.own_folder() / f"{PREFIX}{pid}-{start_time(pid)}")
-    scope.root.mkdir()
+    try:
+        scope.root.mkdir()
+    except PermissionError:
+        what = f"make a cgroup below {scope.root.parent}; capture needs CAP_NET_ADMIN and more: start `run` as root"
+        raise PrivilegeMissing("CAP_DAC_OVERRIDE", what) from None
     try:
         scope.command.mkdir()
         scope.proxy.mkdir()
