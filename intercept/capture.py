@@ -1,13 +1,12 @@
 """The face of capture: what the front door calls. Everything works on the network namespace that the caller is in."""
 
 import os
-from collections.abc import Callable, Mapping
-from types import MappingProxyType, TracebackType
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from intercept import passthrough_address, runs, traces
 from intercept.backends import MODULES, backend
-from intercept.backends.contract import ALIVE_S, Backend, Held
+from intercept.backends.contract import ALIVE_S, Backend
 from intercept.backends.persistence import persistently
 from intercept.choosing import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError, Unsupported
@@ -15,9 +14,9 @@ from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Ipv6, Mode
 from intercept.lock import changing_capture
 from intercept.plan import Plan, build
+from intercept.results import Applied, Bound, Planned, Status
 from intercept.rules import INBOUND
 from intercept.stored import Document, Unreadable, as_flags, document_of, read_document
-from intercept.value import Value
 
 if TYPE_CHECKING:
     from intercept.explain import Connection, Decision
@@ -52,111 +51,6 @@ _SUCCEEDED = {
 _REMOVAL_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
 # A table in tproxy mode is known by both tproxy and nftables; tproxy says more about it.
 _INSPECTION_ORDER = (Mode.EBPF, Mode.IPTABLES, Mode.TPROXY, Mode.NFTABLES)
-
-
-class Applied(Value):
-    """changed: False when exactly this was in force already."""
-
-    mode: Mode
-    why: str
-    changed: bool
-    warnings: list[str]
-    not_captured: list[str]
-    plan: Plan
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "mode": str(self.mode),
-            "why": self.why,
-            "changed": self.changed,
-            "warnings": self.warnings,
-            "not_captured": self.not_captured,
-        }
-
-
-class Planned(Value):
-    """A plan that nothing was done with. text: in the backend's own notation, for people and for other tools."""
-
-    plan: Plan
-    why: str
-    text: str
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "mode": str(self.plan.mode),
-            "why": self.why,
-            "plan": self.text,
-            "intent": as_flags(self.plan.intent),
-            "not_captured": list(self.plan.not_captured),
-            "warnings": list(self.plan.warnings),
-        }
-
-
-class Bound:
-    """Capture bound to this process. `close` removes it; usable as a context manager."""
-
-    def __init__(self, plan: Plan, why: str, held: Held) -> None:
-        self.plan = plan
-        self.why = why
-        self._held = held
-
-    @property
-    def mode(self) -> Mode:
-        return self.plan.mode
-
-    @property
-    def warnings(self) -> list[str]:
-        return list(self.plan.warnings)
-
-    @property
-    def not_captured(self) -> list[str]:
-        return list(self.plan.not_captured)
-
-    @property
-    def kernel_held(self) -> bool:
-        """The kernel removes it when this process dies, SIGKILL included."""
-        return self._held.kernel_held
-
-    def close(self) -> None:
-        """Idempotent."""
-        self._held.close()
-
-    def refresh(self) -> None:
-        """With `--when-down open`: the proxy lives; good for ALIVE_S seconds."""
-        self._held.refresh()
-
-    def __enter__(self) -> "Bound":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Status(Value):
-    active: bool
-    mode: str = ""
-    scope: Mapping[str, object] = MappingProxyType({})
-    intent: Mapping[str, object] = MappingProxyType({})
-    drift: tuple[str, ...] = ()
-    not_captured: tuple[str, ...] = ()
-    conntrack: dict[str, int] | None = None
-    counters: Mapping[str, int] = MappingProxyType({})
-    runs: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "active": self.active,
-            "mode": self.mode,
-            "scope": dict(self.scope),
-            "intent": dict(self.intent),
-            "drift": list(self.drift),
-            "not_captured": list(self.not_captured),
-            "conntrack": self.conntrack,
-            "counters": dict(self.counters),
-            "runs": list(self.runs),
-        }
 
 
 def plan_for(intent: Intent, host: HostFacts) -> Plan:

@@ -1,0 +1,115 @@
+"""What the face of capture hands back. `as_dict` is what the commands print as JSON."""
+
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+
+from intercept.backends.contract import Held
+from intercept.intent import Mode
+from intercept.plan import Plan
+from intercept.stored import as_flags
+from intercept.value import Value
+
+
+class Applied(Value):
+    """changed: False when exactly this was in force already."""
+
+    mode: Mode
+    why: str
+    changed: bool
+    warnings: list[str]
+    not_captured: list[str]
+    plan: Plan
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "mode": str(self.mode),
+            "why": self.why,
+            "changed": self.changed,
+            "warnings": self.warnings,
+            "not_captured": self.not_captured,
+        }
+
+
+class Planned(Value):
+    """A plan that nothing was done with. text: in the backend's own notation, for people and for other tools."""
+
+    plan: Plan
+    why: str
+    text: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "mode": str(self.plan.mode),
+            "why": self.why,
+            "plan": self.text,
+            "intent": as_flags(self.plan.intent),
+            "not_captured": list(self.plan.not_captured),
+            "warnings": list(self.plan.warnings),
+        }
+
+
+class Bound:
+    """Capture bound to this process. `close` removes it; usable as a context manager."""
+
+    def __init__(self, plan: Plan, why: str, held: Held) -> None:
+        self.plan = plan
+        self.why = why
+        self._held = held
+
+    @property
+    def mode(self) -> Mode:
+        return self.plan.mode
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(self.plan.warnings)
+
+    @property
+    def not_captured(self) -> list[str]:
+        return list(self.plan.not_captured)
+
+    @property
+    def kernel_held(self) -> bool:
+        """The kernel removes it when this process dies, SIGKILL included."""
+        return self._held.kernel_held
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._held.close()
+
+    def refresh(self) -> None:
+        """With `--when-down open`: the proxy lives; good for ALIVE_S seconds."""
+        self._held.refresh()
+
+    def __enter__(self) -> "Bound":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Status(Value):
+    active: bool
+    mode: str = ""
+    scope: Mapping[str, object] = MappingProxyType({})
+    intent: Mapping[str, object] = MappingProxyType({})
+    drift: tuple[str, ...] = ()
+    not_captured: tuple[str, ...] = ()
+    conntrack: dict[str, int] | None = None
+    counters: Mapping[str, int] = MappingProxyType({})
+    runs: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "active": self.active,
+            "mode": self.mode,
+            "scope": dict(self.scope),
+            "intent": dict(self.intent),
+            "drift": list(self.drift),
+            "not_captured": list(self.not_captured),
+            "conntrack": self.conntrack,
+            "counters": dict(self.counters),
+            "runs": list(self.runs),
+        }
