@@ -233,10 +233,21 @@ def _built(mode: Mode) -> Backend | None:
     """None: this mode can't have put anything in force here, or there is no such backend in this installation."""
     if not traces.may_have(mode):
         return None
+    if mode in (Mode.NFTABLES, Mode.TPROXY) and not _nftables_can_be_asked():
+        return None
     try:
         return backend(mode)
     except Unsupported:
         return None
+
+
+def _nftables_can_be_asked() -> bool:
+    """Without its library this installation has put nothing there; one that has it would have to take it away."""
+    try:
+        import nftables  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:

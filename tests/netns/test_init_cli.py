@@ -182,9 +182,9 @@ def test_no_name_is_looked_up(lab: Lab, backend: str) -> None:
 
 @pytest.mark.usefixtures("clean")
 def test_nftables_is_in_force_within_its_budget(lab: Lab) -> None:
-    """150 ms on an idle machine; three times that here, because the machine is shared and this isn't the benchmark."""
+    """150 ms on an idle machine (bench/capture.py); here only an order of magnitude, because the machine is shared."""
     times = sorted(lab.tidegate_binary("init", "--mode", "nftables").ok().ms for _ in range(5))
-    assert times[2] < patient(450), times
+    assert times[2] < patient(1000), times
 
 
 def test_every_command_has_help() -> None:

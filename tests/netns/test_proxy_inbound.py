@@ -63,7 +63,7 @@ def test_a_direct_dial_is_not_taken_for_a_transparent_connection(lab: Lab, metho
             with pytest.raises(ConnectionResetError), dial(lab.peer, host, 15006) as client:
                 assert client.recv(1)
         until(lambda: proxy.metric("tidegate_refused_total", direction="inbound") == 2, "two refusals")
-        assert "missing-original-destination" in proxy.stderr()
+        until(lambda: "missing-original-destination" in proxy.stderr(), "both in the log")
 
 
 HAIRPIN = """
