@@ -37,7 +37,8 @@ def run_folders() -> list[str]:
 
 
 def pinned() -> list[str]:
-    return sorted(str(path) for path in Path("/sys/fs/bpf").rglob("*"))
+    """What a run has pinned: other people's capture on this machine comes and goes as it likes."""
+    return sorted(str(path) for path in Path("/sys/fs/bpf").rglob("*tidegate-run-*"))
 
 
 def family_of(pid: int) -> list[int]:
