@@ -10,22 +10,26 @@ from intercept import probe_host
 from intercept.backends import MODULES, backend
 from intercept.choosing import PREFERENCE
 from intercept.doctor_advice import advise
-from intercept.doctor_trials import Outcome, run_all
+from intercept.doctor_trials import LIMIT_S, Outcome, run_all
 from intercept.errors import CaptureError
 from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Mode
 from intercept.plan import build
 
 
-def examine() -> dict[str, Any]:
-    """The whole report. `ok`: some mode works; `auto`: the mode that `init` would take without flags, and why."""
+def examine(limit_s: float = LIMIT_S) -> dict[str, Any]:
+    """The whole report. `ok`: some mode works; `auto`: the mode that `init` would take without flags, and why.
+
+    limit_s: for all trials together; what hasn't ended by then doesn't work here.
+    """
     host = read_host()
     outcomes = run_all(
         [
             {"tproxy": lambda: _available(Mode.TPROXY)},  # alone: pyroute2 takes longest
             {"ebpf": lambda: _available(Mode.EBPF), "hooks": _hooks},
             {"nftables": _netfilter, "iptables": lambda: _available(Mode.IPTABLES)},
-        ]
+        ],
+        limit_s,
     )
     nftables, hooks = outcomes["nftables"].value or {}, outcomes["hooks"].value or {}
     modes = [_mode(mode, outcomes[str(mode)]) for mode in MODULES]

@@ -38,7 +38,6 @@ def _kernel(report: Mapping[str, Any]) -> Iterator[str]:
         return
     running = tuple(report["kernel"]["version"])
     missing = [(one["hook"], one["since"]) for one in report["hooks"] if not one["works"]]
-    missing += [(one["name"], one["since"]) for one in report["features"][:1] if not one["works"]]
     newer = [(name, since) for name, since in missing if running < _version(since)]
     if newer:
         names = ", ".join(f"{name} (Linux {since})" for name, since in newer)

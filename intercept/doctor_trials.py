@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 LIMIT_S = 30.0
-"""Only for what hangs: an emulated CPU takes ten seconds for what a real one does in 0.3."""
+"""Only for what hangs."""
 
 Trial = Callable[[], Any]
 

@@ -4,6 +4,7 @@ A program of ours without a policy lets everything pass as it was, so attaching 
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -17,8 +18,10 @@ from cext import libbpf
 from cext.libbpf import BpfError
 from intercept import cgroups
 from intercept.backends.ebpf_errors import translated
-from intercept.backends.ebpf_places import Places, netns_cookie, open_places
+from intercept.backends.ebpf_places import Places, open_places
 from intercept.errors import CaptureError, Unsupported
+
+_SO_NETNS_COOKIE = 71
 
 FEATURES = (
     (Feature.SOCKOPS_NETNS, "bpf_get_netns_cookie in sockops", "5.15",
@@ -28,7 +31,11 @@ FEATURES = (
     (Feature.SET_RETVAL, "bpf_set_retval", "5.18",
      "a refused connect() fails with EPERM instead of ECONNREFUSED"),
 )  # fmt: skip
-COOKIE = ("SO_NETNS_COOKIE", "5.14", "ebpf mode is not possible: its hooks could not tell network namespaces apart")
+COOKIE = (
+    "SO_NETNS_COOKIE",
+    "5.14",
+    "a program has to tell which network namespace this is, for an instant at each command",
+)
 
 
 def try_hooks() -> list[dict[str, Any]]:
@@ -100,12 +107,7 @@ def _what_there_is(opened: ExitStack) -> Places:
 def try_features() -> list[dict[str, Any]]:
     """What newer kernels add: name, works, since, without (what is different where it is missing)."""
     name, since, without = COOKIE
-    try:
-        netns_cookie()
-        cookie = True
-    except Unsupported:
-        cookie = False
-    told = [{"name": name, "works": cookie, "since": since, "without": without}]
+    told = [{"name": name, "works": _kernel_tells_cookie(), "since": since, "without": without}]
     try:
         found = loader.features()
     except BpfError:
@@ -115,6 +117,15 @@ def try_features() -> list[dict[str, Any]]:
         *({"name": name, "works": bool(found & bit), "since": since, "without": without}
           for bit, name, since, without in FEATURES),
     ]  # fmt: skip
+
+
+def _kernel_tells_cookie() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            return False
+    return True
 
 
 def bpffs_mounted() -> str | None:

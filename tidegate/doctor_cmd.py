@@ -12,17 +12,20 @@ _NO_MODE = 3
 
 @click.command()
 @netns_option
+@click.option("--wait", metavar="S", default="30", help="seconds that trying may take before it counts as failed  [30]")
 @json_option
-def doctor(netns: str | None, as_json: bool) -> int:
+def doctor(netns: str | None, wait: str, as_json: bool) -> int:
     """Try every backend and every hook here, take them away again, and say what `auto` would take and what is missing.
 
     Ends with 3 when no mode works.
     """
     from intercept.doctor import examine
+    from intercept.from_flags import seconds
     from tidegate.netns import enter
 
+    limit_s = seconds("--wait", wait)
     enter(netns)
-    report = examine()
+    report = examine(limit_s)
     if as_json:
         click.echo(json.dumps(report))
     else:

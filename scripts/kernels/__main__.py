@@ -17,6 +17,7 @@ from scripts.kernels import guest, packages, page, suites
 CACHE = guest.ROOT / "build/kernels"
 PAGE = guest.ROOT / "docs/kernels.md"
 HOSTS = guest.HERE / "hosts.md"
+_BUILT = ("cext/*.so", "bpf/objects/*", "*.egg-info/*")
 _GUEST_LIMIT_S = 540
 
 
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     steps = [step._asdict() for step in suites.steps() if not prefixes or step.name.startswith(prefixes)]
     virtme_run = _tools()
     _compile()
+    _copy_checkout()
     results = []
     for each in wanted:
         results.append(_one(each, steps, virtme_run, options.limit))
@@ -114,6 +116,23 @@ def _compile() -> None:
     argv = [sys.executable, "-m", "compileall", "-qq", *folders, *(str(guest.ROOT / each) for each in ours)]
     # Some packages carry sources of other Python versions, which don't compile.
     subprocess.run(argv, env=environment, check=False)
+
+
+def _copy_checkout() -> None:
+    """What the guests see as the checkout: this moment's, since all kernels have to be judged by the same files."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=guest.ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    built = [str(each.relative_to(guest.ROOT)) for kind in _BUILT for each in guest.ROOT.glob(kind)]
+    target = CACHE / "checkout"
+    shutil.rmtree(target, ignore_errors=True)
+    for name in filter(None, {*listed, *built, ".venv/", "build/"}):
+        if name.endswith("/"):
+            (target / name).mkdir(parents=True)
+        elif (guest.ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(guest.ROOT / name, target / name)
 
 
 def _say(text: str) -> None:

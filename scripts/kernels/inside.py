@@ -42,7 +42,9 @@ def _uptime() -> float:
 
 
 def _doctor() -> dict[str, Any]:
-    done = subprocess.run([".venv/bin/tidegate", "doctor", "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [".venv/bin/tidegate", "doctor", "--json", "--wait", "100"], capture_output=True, text=True, check=False
+    )
     try:
         return {"code": done.returncode, "doctor": json.loads(done.stdout)}
     except ValueError:
@@ -50,7 +52,7 @@ def _doctor() -> dict[str, Any]:
 
 
 def _tests(step: dict[str, Any]) -> dict[str, Any]:
-    """Counts, and each test that didn't pass with the reason."""
+    """Counts, what became of each test, and why one didn't pass."""
     name = step["name"].replace("/", "-")
     report = SCRATCH / f"{name}.xml"
     log = RESULTS / f"{name}.log"
@@ -87,15 +89,16 @@ def _tests(step: dict[str, Any]) -> dict[str, Any]:
 def _read(report: Path) -> dict[str, Any]:
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     reasons = []
+    each = {}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314  # pytest wrote it just now
         bad = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
-        if bad is None:
-            counts["passed"] += 1
-            continue
-        kind = "skipped" if bad.tag == "skipped" else "failed"
+        kind = "passed" if bad is None else "skipped" if bad.tag == "skipped" else "failed"
         counts[kind] += 1
+        each[case.get("name")] = kind
+        if bad is None:
+            continue
         reasons.append({"test": case.get("name"), "outcome": kind, "reason": (bad.get("message") or "")[:600]})
-    return {**counts, "not_passed": reasons}
+    return {**counts, "not_passed": reasons, "each": each}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ mount -t tmpfs none /usr/lib/modules
 ln -s "/run/host$modules" "/usr/lib/modules/$release"
 mount -t tmpfs -o mode=1777 none /tmp
 mkdir -p "$checkout"
-mount --bind "/run/host$checkout" "$checkout"
+mount --bind "/run/host$checkout/build/kernels/checkout" "$checkout"
+mount --bind "/run/host$checkout/.venv" "$checkout/.venv"
+mount --bind "/run/host$checkout/build" "$checkout/build"
 
 mkdir -p /run/netns /run/lock
 ip link set lo up
@@ -22,5 +24,5 @@ mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 cd "$checkout"
 # Compiled before by the host: an emulated CPU compiles our sources in 20 s, at every start.
 export PYTHONPYCACHEPREFIX="$checkout/build/kernels/pycache" PYTHONDONTWRITEBYTECODE=1
-export HOME=/tmp COLUMNS=200 TIDEGATE_PATIENCE=10
+export HOME=/tmp HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis COLUMNS=200 TIDEGATE_PATIENCE=10
 exec .venv/bin/python -m scripts.kernels.inside

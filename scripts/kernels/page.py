@@ -1,8 +1,10 @@
 """docs/kernels.md out of the results of guests. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 _HEAD = """# Other kernels
 
 Written by `make kernels` (scripts/kernels): each kernel is Debian's own package, booted under QEMU without KVM on the
@@ -58,9 +60,24 @@ def _tests(results: Sequence[Mapping[str, Any]]) -> str:
             step = _step(one, name)
             row.append(_counted(step))
         rows.append(row)
+        rows += _each(results, name)
     took = [f"{one['boot_s']:.0f} s, {one['total_s'] / 60:.1f} min" for one in results]
     rows.append(["boot, all of it", *took])
     return "## Tests: passed, failed, skipped\n\n" + _table(["", *(_title(one) for one in results)], rows)
+
+
+def _each(results: Sequence[Mapping[str, Any]], name: str) -> list[list[str]]:
+    """A row for each backend that the step's tests were run with."""
+    all_of_it = [_step(one, name).get("each") or {} for one in results]
+    found = (re.search(r"\[(\w+)\]$", test) for each in all_of_it for test in each)
+    backends = dict.fromkeys(match[1] for match in found if match and match[1] in _BACKENDS)
+    return [
+        [
+            f"{name}, {backend}",
+            *(", ".join(kind for test, kind in each.items() if f"[{backend}]" in test) for each in all_of_it),
+        ]
+        for backend in backends
+    ]
 
 
 def _reasons(results: Sequence[Mapping[str, Any]]) -> str:

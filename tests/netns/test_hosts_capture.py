@@ -30,7 +30,7 @@ APP, PEER = {4: "10.0.0.2", 6: "fd00::2"}, {4: "10.0.0.1", 6: "fd00::1"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PATIENCE_S = 20
 IP_TRANSPARENT, IPV6_TRANSPARENT, SO_ORIGINAL_DST = 19, 75, 80
-OLDEST = {"ebpf": ((5, 14), "SO_NETNS_COOKIE")}
+OLDEST = {"ebpf": ((5, 9), "sk_lookup")}
 
 
 class Rig:

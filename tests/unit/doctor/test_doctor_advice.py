@@ -60,12 +60,12 @@ def test_a_host_that_lacks_nothing_gets_no_advice() -> None:
 
 
 OLD = {
-    "modes": lacking("ebpf", "ebpf mode needs SO_NETNS_COOKIE, which came with Linux 5.14"),
-    "kernel": {"release": "5.10.0-32-amd64", "machine": "x86_64", "version": [5, 10]},
-    "features": [{"name": "SO_NETNS_COOKIE", "works": False, "since": "5.14", "without": "no ebpf"}],
+    "modes": lacking("ebpf", "ebpf mode: attach hook sk_lookup: Invalid argument"),
+    "kernel": {"release": "5.4.0-9-amd64", "machine": "x86_64", "version": [5, 4]},
+    "hooks": [{"hook": "sk_lookup", "works": False, "since": "5.9", "does": "inbound", "reason": "Invalid argument"}],
 }
 ADVISED = {
-    "old kernel": (OLD, ("5.14", "SO_NETNS_COOKIE")),
+    "old kernel": (OLD, ("5.9", "sk_lookup")),
     "no capability": (
         {"privileges": {"uid": 5, "capabilities": [], "user_namespace": False}},
         ("CAP_NET_ADMIN",),
