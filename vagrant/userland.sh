@@ -16,6 +16,8 @@ in_userland() {
     ROOT_FOLDER=$ROOT_FOLDER unshare --mount --propagation slave sh -eu -c '
         root=$ROOT_FOLDER checkout=$1
         shift
+        # A mount of its own, or `ip netns exec`, which changes how / is shared, fails in there.
+        mount --bind "$root" "$root"
         for each in /proc /sys /dev; do mount --rbind "$each" "$root$each"; done
         mount -t tmpfs -o mode=755 none "$root/run"
         mkdir -p "$root$checkout" "$root/lib/modules" "$root/run/netns" "$root/run/lock"

@@ -1,6 +1,7 @@
 """`make kernels [KERNELS=5.10,6.1,…]`: fetch, boot, test, write docs/kernels.md. Results and logs: build/kernels."""
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -35,6 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"{each!r} is not a kernel here: allowed are {', '.join(suites.SUITES)}")
     prefixes = tuple(each for each in options.steps.split(",") if each)
     steps = [step._asdict() for step in suites.steps() if not prefixes or step.name.startswith(prefixes)]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    lock = (CACHE / "lock").open("w")  # the kernel frees it with this process
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        parser.error(f"another `make kernels` works in {CACHE}: wait for it")
     virtme_run = _tools()
     _compile()
     _copy_checkout()
