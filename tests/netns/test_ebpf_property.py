@@ -146,7 +146,7 @@ def in_plan_words(names: set[str]) -> set[str]:
 
 
 @pytest.mark.timeout(400)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(intent=intents, calls=outbound_calls, arrivals=inbound_calls)
 def test_the_rule_that_decides_is_the_one_that_explain_names(
     lab: Lab, intent: Intent, calls: list[tuple[str, int, int, int]], arrivals: list[tuple[str, int]]
