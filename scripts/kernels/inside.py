@@ -21,7 +21,7 @@ def main() -> None:
     told.add({"step": "boot", "release": platform.release(), "uptime_s": _uptime()})
     for step in json.loads((RESULTS / "steps.json").read_text()):
         started = time.monotonic()
-        outcome = _doctor() if step["name"] == "doctor" else _tests(step)
+        outcome = _doctor(step["limit_s"]) if step["name"] == "doctor" else _tests(step)
         told.add({"step": step["name"], "seconds": round(time.monotonic() - started, 1), **outcome})
     told.add({"step": "end", "uptime_s": _uptime()})
 
@@ -41,9 +41,9 @@ def _uptime() -> float:
     return float(Path("/proc/uptime").read_text().split()[0])
 
 
-def _doctor() -> dict[str, Any]:
+def _doctor(limit_s: int) -> dict[str, Any]:
     done = subprocess.run(
-        [".venv/bin/tidegate", "doctor", "--json", "--wait", "100"], capture_output=True, text=True, check=False
+        [".venv/bin/tidegate", "doctor", "--json", "--wait", str(limit_s)], capture_output=True, text=True, check=False
     )
     try:
         return {"code": done.returncode, "doctor": json.loads(done.stdout)}

@@ -27,8 +27,9 @@ BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 def steps() -> tuple[Step, ...]:
     """In order of worth: when a guest's time is up, what comes last is what is missing."""
     return (
-        Step("doctor", limit_s=120),
-        Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 420),
+        Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 480),
+        # After capture, which has made the kernel load its modules.
+        Step("doctor", limit_s=200),
         Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 90),
         Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 120),
         Step("bpf", ("tests/unit/bpf",), 60),

@@ -65,6 +65,7 @@ def result(kernel: str, release: str, **modes: str | None) -> dict[str, Any]:
             "modes": [{"mode": name, "works": reason is None, "reason": reason} for name, reason in modes.items()],
             "hooks": [{"hook": "connect4", "works": True, "since": "5.8", "does": "", "reason": None}],
             "features": [],
+            "untried": [],
         },
         "steps": [
             {"step": "engine", "code": 0, "passed": 5, "failed": 0, "skipped": 0, "not_passed": []},
@@ -87,6 +88,15 @@ def test_the_page_has_each_kernel_and_each_reason_once() -> None:
     ):
         assert row in text, text
     assert "no result" in text, "a step that was ended without a report is not a success"
+
+
+def test_a_trial_that_did_not_end_says_nothing_of_the_kernel() -> None:
+    slow = result("6.1", "6.1.0-50-amd64", nftables="it did not end within 30 s")
+    slow["doctor"]["untried"] = ["nftables: it did not end within 30 s"]
+    assert "| 6.1 | ? | nothing |" in page.page([slow])
+    each = {"test_capture_from_end_to_end[nftables]": "passed"}
+    slow["steps"].append({"step": "capture", "code": 0, "passed": 1, "failed": 0, "skipped": 0, "each": each})
+    assert "| 6.1 | yes | nothing |" in page.page([slow])
 
 
 def test_a_guest_that_never_came_up_has_its_row() -> None:
