@@ -40,14 +40,18 @@ def _backend(one: Mapping[str, Any], name: str) -> str:
 
 
 def _lanes(results: Sequence[Mapping[str, Any]]) -> str:
-    """direct needs the hooks of ebpf mode; splice and parsed need the engine and some capture."""
-    rows = []
-    for one in results:
-        engine = _step(one, "engine")
-        ebpf = _backend(one, "ebpf")
-        moved = "yes" if engine.get("code") == 0 else "not run" if not engine else "no"
-        rows.append([_title(one), ebpf, moved, "yes" if _auto(one) != "nothing" else "no"])
-    return "## Lanes\n\n" + _table(["kernel", "direct", "splice", "parsed"], rows)
+    """Only what ran in the guest: a lane that no step tries is not claimed."""
+    rows = [[_title(one), _whole(_step(one, "engine")), _whole(_step(one, "splice"))] for one in results]
+    told = (
+        "The engine by itself, and connections through the proxy. No test of the direct and parsed lanes runs here yet."
+    )
+    return f"## Lanes\n\n{told}\n\n" + _table(["kernel", "splice: engine", "splice: proxy"], rows)
+
+
+def _whole(step: Mapping[str, Any]) -> str:
+    if "passed" not in step:
+        return "not run"
+    return "yes" if step["code"] == 0 else "time was up" if step["code"] is None else "fails a test"
 
 
 def _hooks(results: Sequence[Mapping[str, Any]]) -> str:

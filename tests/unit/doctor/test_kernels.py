@@ -87,6 +87,7 @@ def test_the_page_has_each_kernel_and_each_reason_once() -> None:
         "| engine | 5, 0, 0 | 5, 0, 0 | 5, 0, 0 |",
     ):
         assert row in text, text
+    assert "| 5.10 | yes | not run |" in text
     assert "no result" in text, "a step that was ended without a report is not a success"
 
 
