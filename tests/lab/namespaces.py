@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import IO, Any
 from tests.lab.patience import patient
 
 CLONE_NEWNET = 0x40000000
+SO_NETNS_COOKIE = 71
 RUN_NETNS = Path("/run/netns")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,6 +42,14 @@ class Namespace:
     @property
     def inode(self) -> int:
         return self.path.stat().st_ino
+
+    def cookie(self) -> int:
+        """The number by which BPF programs know this namespace (SO_NETNS_COOKIE, Linux 5.14); 0 on older kernels."""
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+            except OSError:
+                return 0
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,15 +117,18 @@ def sysctls(namespace: Namespace) -> str:
 
 
 def bpf_objects(namespace: Namespace, *, ids: bool) -> str:
-    """Links that hang on this namespace, and what is pinned under its name."""
+    """Links that hang on this namespace, and every pin that is filed under its inode or its cookie."""
     inode = namespace.inode
     lines = []
     for link in json.loads(namespace.run(["bpftool", "-j", "link", "show"]).stdout or "[]"):
         if link.get("netns_ino") == inode:
             which = f" {link['id']} {link['prog_id']}" if ids else ""
             lines.append(f"link {link['type']} {link.get('attach_type')}{which}\n")
-    if BPFFS.is_dir():
-        for path in sorted(BPFFS.rglob("*")):
-            if str(inode) in str(path) or namespace.name in str(path):
+    names = {str(inode), str(namespace.cookie()), namespace.name}
+    # os.walk passes over what goes away meanwhile: other namespaces' pins come and go at any time
+    for folder, folders, files in os.walk(BPFFS):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if names.intersection(path.parts):
                 lines.append(f"pinned {path}\n")
     return "".join(sorted(lines))

@@ -169,8 +169,8 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 
 TIMES = 200
-AT_MOST_S = patient(7.0)
-AT_LEAST = 60
+AT_MOST_S = patient(90.0)
+"""About 10 s on an idle machine; the rest is room for a busy one. Fewer than TIMES changes is a failure, never a pass."""
 Storm = tuple[Actor, int]
 
 
@@ -186,15 +186,12 @@ def calm(running: list[Storm]) -> list[dict[str, Any]]:
     return [actor.calm(storm) for actor, storm in running]
 
 
-def until_enough(step: Callable[[int], object]) -> int:
-    """Call `step(n)` TIMES times, or as often as fits; how often it was."""
+def again_and_again(step: Callable[[int], object]) -> None:
+    """Call `step(n)` TIMES times."""
     started = time.monotonic()
     for done in range(TIMES):
-        if time.monotonic() - started > AT_MOST_S:
-            assert done >= AT_LEAST, f"only {done} changes in {AT_MOST_S} s"
-            return done
         step(done)
-    return TIMES
+        assert time.monotonic() - started < AT_MOST_S, f"only {done + 1} of {TIMES} changes in {AT_MOST_S} s"
 
 
 def keep(lab: Lab, *targets: tuple[str, str, int]) -> list[Storm]:
@@ -222,7 +219,7 @@ def test_replacing_neither_leaks_nor_refuses(lab: Lab, backend: str, proxy: Thir
     kept = keep(lab, *far)
     running = storms(lab)
     try:
-        until_enough(lambda n: lab.tidegate("init", "--mode", backend, *(A if n % 2 else B)).ok())
+        again_and_again(lambda n: lab.tidegate("init", "--mode", backend, *(A if n % 2 else B)).ok())
     finally:
         ends = calm(running)
     for end in ends:
@@ -242,7 +239,7 @@ def test_coming_and_going_refuses_nobody(lab: Lab, backend: str) -> None:
     kept = keep(lab, ("app", "192.0.2.1", 80), ("peer", "fd00::2", 8080))
     running = storms(lab, inbound=backend != "ebpf")
     try:
-        until_enough(lambda n: lab.tidegate(*Change("", ("A", "B", "nothing")[n % 3]).command(backend)).ok())
+        again_and_again(lambda n: lab.tidegate(*Change("", ("A", "B", "nothing")[n % 3]).command(backend)).ok())
     finally:
         ends = calm(running)
     for end in ends:

@@ -121,6 +121,16 @@ def test_snapshot_sees_rules_routes_sets_and_forgets_counters(lab: Lab) -> None:
         assert before.diff(lab.snapshot()) == "", undo
 
 
+def test_snapshot_sees_what_ebpf_mode_pins(lab: Lab) -> None:
+    before = lab.snapshot()
+    lab.tidegate("init", "--mode", "ebpf").ok()
+    told = before.diff(lab.snapshot())
+    lab.tidegate("cleanup").ok()
+    assert "+link" in told
+    assert "+pinned" in told
+    assert lab.changes_since(before) == ""
+
+
 def test_building_one_takes_less_than_a_second() -> None:
     started = time.monotonic()
     made = Lab()
