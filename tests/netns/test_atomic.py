@@ -170,7 +170,7 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 TIMES = 200
 AT_MOST_S = patient(90.0)
-"""About 10 s on an idle machine; the rest is room for a busy one. Fewer than TIMES changes is a failure, never a pass."""
+"""About 10 s on an idle machine; the rest is room for a busy one. Fewer changes are a failure, never a pass."""
 Storm = tuple[Actor, int]
 
 

@@ -21,11 +21,13 @@ from intercept.intent import (
     Inbound,
     Intent,
     Ipv6,
+    Listeners,
     Mode,
     Outbound,
     PortRange,
     SelfCalls,
     UserPortExclusion,
+    WhenDown,
 )
 from intercept.plan import build
 from intercept.rules import Plan
@@ -107,10 +109,21 @@ intents = st.builds(
         uids=st.sampled_from([(1337,), (), (3, 1337)]),
         gids=st.sampled_from([(1337,), (), (3,)]),
         sources=st.sampled_from([(), ("10.0.0.2", "fd00::2")]),
+        mark=st.none(),
     ),
     self_calls=st.sampled_from(SelfCalls),
     dns=st.sampled_from([Dns.OFF, Dns.ALL]),
     ipv6=st.sampled_from([Ipv6.AUTO, Ipv6.OFF]),
+    # What is left out here Hypothesis may make up from the type, and this mode can't name interfaces.
+    exclude_interfaces=st.just(()),
+    virtual_interfaces=st.just(()),
+    cgroup=st.none(),
+    listeners=st.just(Listeners()),
+    drop_invalid=st.booleans(),
+    when_down=st.just(WhenDown.CLOSED),
+    tproxy_mark=st.just(1337),
+    tproxy_table=st.just(133),
+    inbound_explicit=st.just(False),
 )
 outbound_calls = st.lists(
     st.tuples(st.sampled_from(HOSTS), st.sampled_from(PORTS), st.sampled_from(UIDS), st.sampled_from(GIDS)),
