@@ -192,11 +192,11 @@ def dial(
 ) -> socket.socket:
     with namespace.entered():
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        sock.settimeout(timeout)
+    sock.settimeout(timeout)
+    try:
         if source is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(source)
-    try:
         sock.connect((host, port))
     except BaseException:
         sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -23,6 +24,7 @@ from tests.netns.ebpf_support import APP, entries, folder, listening, made_in, o
 
 pytestmark = pytest.mark.kernel
 
+ROOT = Path(__file__).resolve().parents[2]
 REFUSED = 80_000
 ACCEPTED = 20_000
 HOLDER = """
@@ -78,7 +80,9 @@ def test_a_hundred_thousand_connections_leave_the_maps_as_they_were(lab: Lab) ->
         with lab.app.entered():
             for _ in range(ACCEPTED):
                 client = socket.socket()
-                client.connect(("10.0.0.1", 80))
+                # Accepted and reset by the other side before we were woken: a connection all the same.
+                with contextlib.suppress(ConnectionResetError):
+                    client.connect(("10.0.0.1", 80))
                 reset(client)
         acceptor.join(60)
         assert not acceptor.is_alive()
@@ -175,9 +179,7 @@ def test_new_addresses_are_told_and_learnt(lab: Lab) -> None:
 
 def test_a_holder_that_is_killed_leaves_nothing(lab: Lab) -> None:
     # As a child that entered the namespace, not through the lab's own command line: it has to die by SIGKILL.
-    holder = lab.app.popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/work/main"
-    )
+    holder = lab.app.popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
