@@ -152,15 +152,13 @@ def essence(snapshot: Snapshot) -> dict[str, list[str]]:
     """What is in force, apart from what may differ between two times that the same was put in force.
 
     That is the order of nft's chains, the seal under them (it names the place), and which of iptables mode's two
-    generations is the armed one.
+    generations or eBPF's two banks is the armed one.
     """
+    place = re.compile(r'accept comment "[0-9a-f]{8}-\d+"|add TIDEGATE_GEN|.*/document-\d$')
     essential = {}
     for name, text in snapshot.sections.items():
         masked = re.sub(r"TIDEGATE_[AB](?=_)", "TIDEGATE_generation", text).replace("! --match-set", "--match-set")
-        lines = [line.strip() for line in masked.splitlines()]
-        essential[name] = sorted(
-            line for line in lines if not re.match(r'accept comment "[0-9a-f]{8}-\d+"|add TIDEGATE_GEN', line)
-        )
+        essential[name] = sorted(line for line in map(str.strip, masked.splitlines()) if not place.match(line))
     return essential
 
 
