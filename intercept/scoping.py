@@ -11,6 +11,8 @@ def refuse_what_mode_cannot(intent: Intent, host: HostFacts, mode: Mode) -> None
     """Raise Unsupported, naming the flag and the mode."""
     if mode is Mode.AUTO:
         raise ValueError("a plan is made for a resolved mode")
+    if mode is Mode.EBPF:
+        _refuse_interfaces(intent)
     if mode is Mode.IPTABLES and intent.cgroup is not None and intent.inbound_explicit:
         raise Unsupported(
             "--include-inbound-ports with --cgroup is not possible in iptables mode: its cgroup match sees outbound "
@@ -19,6 +21,18 @@ def refuse_what_mode_cannot(intent: Intent, host: HostFacts, mode: Mode) -> None
     lacking = host.ipv6_missing or ip6tables_missing(host, mode)
     if intent.ipv6 is Ipv6.REQUIRED and lacking is not None:
         raise Unsupported(f"--ipv6 required cannot be met in {mode} mode: {lacking}")
+
+
+def _refuse_interfaces(intent: Intent) -> None:
+    for flag, names in (
+        ("--exclude-interfaces", intent.exclude_interfaces),
+        ("--virtual-interfaces", intent.virtual_interfaces),
+    ):
+        if names:
+            raise Unsupported(
+                f"{flag} is not possible in ebpf mode: at connect() no interface has been chosen yet, and forwarded "
+                "packets pass no socket. Use --mode nftables or iptables"
+            )
 
 
 def ip6tables_missing(host: HostFacts, mode: Mode) -> str | None:

@@ -20,7 +20,7 @@ from intercept.backends.contract import Held, InForce
 from intercept.backends.ebpf_errors import require_capabilities, translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.backends.ebpf_places import Places, netns_cookie, open_places
-from intercept.backends.ebpf_policy import captures_dns, image_of, refuse_what_ebpf_cannot
+from intercept.backends.ebpf_policy import captures_dns, image_of
 from intercept.backends.ebpf_render import render
 from intercept.backends.persistence import persistently
 from intercept.cgroups import folder_of
@@ -75,7 +75,6 @@ def _goal(plan: Plan, document: str, places: Places) -> _Goal:
 
 
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
-    refuse_what_ebpf_cannot(plan.intent)
     require_capabilities()
     with translated(), open_places(plan.intent.cgroup) as places, _our_folder(wait_s) as ours:
         _sweep(ours)
@@ -93,7 +92,6 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
 
 def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:  # noqa: ARG001 # a backend's signature
     """Nothing is pinned: links and maps are this process' descriptors, and the kernel removes them with it."""
-    refuse_what_ebpf_cannot(plan.intent)
     require_capabilities()
     instance = Instance(None)
     try:

@@ -9,27 +9,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from bpf.layout import ONE, Flag, Image, Kind, Policy, net_key, number_key, ports_between, prefixes
-from intercept.errors import Unsupported
 from intercept.host import LOOPBACK
-from intercept.intent import Dns, IdRange, Intent, Ipv6, Network, PortRange, SelfCalls, UserPortExclusion, WhenDown
+from intercept.intent import Dns, IdRange, Ipv6, Network, PortRange, SelfCalls, UserPortExclusion, WhenDown
 from intercept.parsing import network
 from intercept.rules import Plan, Refuse
 
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _ALL_PORTS = ports_between(1, 65535)
-
-
-def refuse_what_ebpf_cannot(intent: Intent) -> None:
-    """Raise Unsupported, naming the flag and the mode. A hook at connect() runs before there is an interface."""
-    for flag, names in (
-        ("--exclude-interfaces", intent.exclude_interfaces),
-        ("--virtual-interfaces", intent.virtual_interfaces),
-    ):
-        if names:
-            raise Unsupported(
-                f"{flag} is not possible in ebpf mode: at connect() no interface has been chosen yet, and forwarded "
-                "packets pass no socket. Use --mode nftables or iptables"
-            )
 
 
 def captures_dns(plan: Plan) -> bool:

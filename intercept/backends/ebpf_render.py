@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from bpf import hooks
 from bpf.hooks import Where
-from intercept.backends.ebpf_policy import captures_dns, refuse_what_ebpf_cannot
+from intercept.backends.ebpf_policy import captures_dns
 from intercept.intent import IdRange, Intent, Network, PortRange
 from intercept.rules import Plan
 
@@ -13,8 +13,6 @@ _Value = TypeVar("_Value")
 
 
 def render(plan: Plan) -> str:
-    """Raises Unsupported where ebpf mode can't do what is asked."""
-    refuse_what_ebpf_cannot(plan.intent)
     return "\n".join([*_hooks(plan), "", *_maps(plan)]) + "\n"
 
 

@@ -144,6 +144,15 @@ def test_auto_takes_the_best_and_says_which_and_why(lab: Lab) -> None:
 
 
 @pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("flag", ["--exclude-interfaces", "--virtual-interfaces"])
+def test_auto_passes_over_a_mode_that_cannot_do_what_is_asked(lab: Lab, flag: str) -> None:
+    ran = lab.tidegate("init", flag, "eth9", "--json").ok()
+    assert ran.json["mode"] == "nftables"
+    assert f"ebpf: {flag} is not possible in ebpf mode" in ran.json["why"]
+    assert lab.tidegate("status", "--json").ok().json["mode"] == "nftables"
+
+
+@pytest.mark.usefixtures("clean")
 def test_netns_flag_works_from_outside(lab: Lab, backend: str) -> None:
     from tests.lab.lab import zygote
 

@@ -171,6 +171,10 @@ def test_what_a_mode_cannot_do_is_named() -> None:
     left = plan(Mode.IPTABLES, cgroup="/a")
     assert any("inbound" in text for text in left.not_captured)
     assert inbound(left, 80)[0] == "direct"
+    for flag in ("exclude_interfaces", "virtual_interfaces"):
+        with pytest.raises(Unsupported, match=rf"--{flag.replace('_', '-')} .* ebpf mode"):
+            plan(Mode.EBPF, **{flag: "eth0"})
+        assert plan(Mode.IPTABLES, **{flag: "eth0"})
     missing = HostFacts(ipv6_missing="IPv6 is disabled here")
     with pytest.raises(Unsupported, match="IPv6 is disabled here"):
         plan(host=missing, ipv6="required")
