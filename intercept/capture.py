@@ -1,12 +1,12 @@
 """The face of capture: what the front door calls. Everything works on the network namespace that the caller is in."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from intercept import passthrough_address, runs, traces
 from intercept.backends import MODULES, backend
-from intercept.backends.contract import ALIVE_S, Backend
+from intercept.backends.contract import ALIVE_S, EVERY_LISTENER, Backend, Sign
 from intercept.backends.persistence import persistently
 from intercept.choosing import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError, Unsupported
@@ -137,15 +137,15 @@ def remove(*, name: str | None = None, wait_s: float = 5.0) -> list[str]:
     return removed
 
 
-def refresh_alive(name: str = runs.PLAIN) -> None:
-    """For `--when-down open`: whoever watches the proxy calls this each 0.3 s while the proxy lives.
+def refresh_alive(name: str = runs.PLAIN, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
+    """For `--when-down open`: whoever watches the proxy calls this each 0.3 s, with the listeners that are up.
 
     Needs CAP_NET_ADMIN. Raises CaptureError when nothing is in force under that name.
     """
     for mode in _REMOVAL_ORDER:
         there = _built(mode)
         if there is not None and name in there.names():
-            there.refresh_alive(name)
+            there.refresh_alive(name, listening)
             return
     raise CaptureError(f"nothing is in force under the name {name}")
 

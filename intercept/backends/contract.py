@@ -1,10 +1,22 @@
 """What every backend module offers. The face (`intercept.capture`) knows no more of a backend than this."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from intercept.rules import Plan
+
+
+class Sign(NamedTuple):
+    """That one of the proxy's listeners is up in one address family."""
+
+    listener: str
+    """One of LISTENERS."""
+    family: int
+
+
+LISTENERS = ("outbound", "inbound", "dns")
+EVERY_LISTENER = tuple(Sign(listener, family) for listener in LISTENERS for family in (4, 6))
 
 
 class InForce(NamedTuple):
@@ -26,7 +38,7 @@ class Held(NamedTuple):
     """Capture whose life hangs on the calling process.
 
     kernel_held: the kernel itself removes it when this process dies; otherwise somebody must call `remove`.
-    close: removes it now (idempotent). refresh: says that the proxy is alive, for `--when-down open`.
+    close: removes it now (idempotent). refresh: says that all listeners are up, for `--when-down open`.
     """
 
     kernel_held: bool
@@ -56,8 +68,8 @@ class Backend(Protocol):
     def remove(self, name: str, *, wait_s: float) -> list[str]:
         """Remove all that `name` has; what was removed, in words. Nothing there: empty list."""
 
-    def refresh_alive(self, name: str) -> None:
-        """`--when-down open`: capture new connections for ALIVE_S seconds from now."""
+    def refresh_alive(self, name: str, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
+        """`--when-down open`: capture what is steered to these listeners for ALIVE_S seconds from now."""
 
     def render(self, plan: Plan) -> str:
         """The plan in the backend's own notation. Pure: no privilege, no tool, no kernel."""

@@ -5,7 +5,7 @@ sockets have to be known, and `refresh_addresses`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from bpf.hooks import Hook
 from bpf.layout import Image
 from cext import libbpf
 from intercept.backends import ebpf_instance, ebpf_listeners
-from intercept.backends.contract import Held, InForce
+from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.ebpf_errors import require_capabilities, translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.backends.ebpf_places import Places, netns_cookie, open_places
@@ -149,7 +149,7 @@ def remove(name: str, *, wait_s: float) -> list[str]:
     return [f"ebpf {one.removesuffix('s')} {two}" for one, _, two in (each.partition("/") for each in removed)]
 
 
-def refresh_alive(name: str) -> None:
+def refresh_alive(name: str, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
     """Nothing to do: the programs look at each connection whether the proxy listens."""
 
 

@@ -7,15 +7,16 @@ nothing any more. Whenever this process is killed, exactly one generation (or no
 `cleanup` finds what is left by name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_network
 
 from intercept import privilege
 from intercept.backends import iptables_peek, iptc_import, xt_tables
-from intercept.backends.contract import Held, InForce
+from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.ipset_netlink import Ipset
 from intercept.backends.persistence import persistently
+from intercept.backends.xt_build import ALIVE
 from intercept.backends.xt_generation import GATE, SPARE, Generation, Installed, laid_out, names_here, survey, tag_of
 from intercept.backends.xt_text import render
 from intercept.backends.xtables_lock import locked
@@ -107,10 +108,10 @@ def _move(ipset: Ipset, tag: str, wanted: Generation, plan: Plan) -> None:
         # The caller wants to see what went wrong first; what is left over is inert, and cleanup finds it.
         with suppress(CaptureError):
             _clear(ipset, tag, wanted.letter)
-            new_sets = [GATE, "UP4", "UP6"] if made_gate else []
+            new_sets = [GATE, *ALIVE.values()] if made_gate else []
             _destroy(ipset, [f"{tag}_{one}" for one in (SPARE, *new_sets)])
         raise
-    unused = [] if plan.intent.when_down is WhenDown.OPEN else [f"{tag}_UP4", f"{tag}_UP6"]
+    unused = [] if plan.intent.when_down is WhenDown.OPEN else [f"{tag}_{one}" for one in ALIVE.values()]
     with suppress(CaptureError):  # what is left of the old generation does nothing; the next init or cleanup removes it
         persistently(lambda: _clear(ipset, tag, "A" if wanted.letter == "B" else "B"))
         persistently(lambda: _destroy(ipset, [f"{tag}_{SPARE}", *unused]))
@@ -134,8 +135,8 @@ def _make_sets(ipset: Ipset, tag: str, wanted: Generation, plan: Plan, there: In
         ipset.create_networks(name, networks[0].version, networks)
     if plan.intent.when_down is WhenDown.OPEN:
         # Both generations share them, so that replacing doesn't forget that the proxy is alive.
-        for family in (4, 6):
-            name = f"{tag}_UP{family}"
+        for (_, family), short in ALIVE.items():
+            name = f"{tag}_{short}"
             if name not in there.sets:
                 ipset.create_networks(name, family, [], timeout_s=ALIVE_S)
 
@@ -209,12 +210,12 @@ def _take_everything_away(ipset: Ipset, tag: str) -> None:
     _destroy(ipset, [one for one in ipset.names() if one.startswith(f"{tag}_")])
 
 
-def refresh_alive(name: str) -> None:
+def refresh_alive(name: str, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
     tag = tag_of(name)
     with Ipset() as ipset:
         try:
-            for family, halves in _HALVES.items():
-                ipset.renew(f"{tag}_UP{family}", halves, ALIVE_S)
+            for sign in listening:
+                ipset.renew(f"{tag}_{ALIVE[sign]}", _HALVES[sign.family], ALIVE_S)
         except PrivilegeMissing:
             raise
         except CaptureError as error:

@@ -50,8 +50,8 @@ def read_listing(text: str) -> Listing:
             sets.append(name)
         if name in (STORE, SEAL):
             continue
-        # What stands in `alive` comes and goes with the proxy.
-        content = [line for line in lines if not line.startswith("elements")] if name == ALIVE else lines
+        # What stands in these comes and goes with the proxy.
+        content = [one for one in lines if not one.startswith("elements")] if name.startswith(ALIVE) else lines
         judged += [f"{kind} {name}", *content]
     stored = "".join(comment[5:] for comment in sorted(chains.get(STORE, [])))
     whole = "\n".join([*judged, stored]).encode()

@@ -9,14 +9,16 @@ comes after the last rule it can carry is left out.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from intercept.backends.contract import LISTENERS
 from intercept.backends.nft_match import Statement, Table, comment, in_cgroup, lines_of
-from intercept.backends.projection import prefix
+from intercept.backends.projection import listener_named, prefix
 from intercept.intent import WhenDown
 from intercept.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule, Steer
 
 DNS_ZONE = 15053
 """Captured DNS over UDP lives in a conntrack zone of its own: the proxy may ask the same server from the same port."""
-ALIVE = "alive"
+ALIVE = "alive_"
+"""Prefix of the sets, one a listener, in which the families stand that it listens on."""
 STORE = "intent"
 SEAL = "seal"
 _CHUNK = 120
@@ -39,7 +41,7 @@ def build(plan: Plan, *, salt: str = "") -> Table:
     """
     table = Table(salt)
     if plan.intent.when_down is WhenDown.OPEN:
-        table.sets[ALIVE] = "type nf_proto; flags timeout"
+        table.sets |= dict.fromkeys((ALIVE + listener for listener in LISTENERS), "type nf_proto; flags timeout")
     raw = _raw(plan)
     hooks = (
         (raw, "output", -300),
@@ -111,15 +113,17 @@ def _statements(rule: Rule, plan: Plan, projection: Projection) -> list[Statemen
 
 def _passes(rule: Rule, plan: Plan, projection: Projection) -> list[Statement]:
     if isinstance(rule.verdict, Capture) and plan.intent.when_down is WhenDown.OPEN and projection is not _GUARD:
-        return [(_alive(plan), "accept")]
+        return [(_alive(rule, plan), "accept")]
     if projection is _MANGLE and rule.name == "begun":
         # What follows the handshake belongs to a transparent socket of the proxy: same mark, same route.
         return [("socket transparent 1", f"meta mark set {plan.intent.tproxy_mark:#x} accept"), ("", "accept")]
     return [("", "accept")]
 
 
-def _alive(plan: Plan) -> str:
-    return f"meta nfproto @{ALIVE}" if plan.intent.when_down is WhenDown.OPEN else ""
+def _alive(rule: Rule, plan: Plan) -> str:
+    if plan.intent.when_down is not WhenDown.OPEN:
+        return ""
+    return f"meta nfproto @{ALIVE}{listener_named(plan, _listener(rule))}"
 
 
 def _listener(rule: Rule) -> int:
@@ -129,7 +133,7 @@ def _listener(rule: Rule) -> int:
 
 
 def _redirect(rule: Rule, plan: Plan) -> list[Statement]:
-    return [(_alive(plan), f"redirect to :{_listener(rule)}")]
+    return [(_alive(rule, plan), f"redirect to :{_listener(rule)}")]
 
 
 def _tproxy(rule: Rule, plan: Plan) -> list[Statement]:
@@ -137,10 +141,10 @@ def _tproxy(rule: Rule, plan: Plan) -> list[Statement]:
     # letting the connection through to the application.
     return [
         (
-            f"{_alive(plan)} tproxy to :{_listener(rule)}".strip(),
+            f"{_alive(rule, plan)} tproxy to :{_listener(rule)}".strip(),
             f"meta mark set {plan.intent.tproxy_mark:#x} accept",
         ),
-        (_alive(plan), "reject with tcp reset"),
+        (_alive(rule, plan), "reject with tcp reset"),
     ]
 
 
@@ -151,8 +155,8 @@ def _guard(rule: Rule, _plan: Plan) -> list[Statement]:
     return [("", "reject with tcp reset" if tcp else "reject with icmpx type port-unreachable")]
 
 
-def _zone(_rule: Rule, plan: Plan) -> list[Statement]:
-    return [(f"{_alive(plan)} meta l4proto udp".strip(), f"ct zone set {DNS_ZONE} accept")]
+def _zone(rule: Rule, plan: Plan) -> list[Statement]:
+    return [(f"{_alive(rule, plan)} meta l4proto udp".strip(), f"ct zone set {DNS_ZONE} accept")]
 
 
 def _is_capture(steer: Steer) -> Callable[[Rule], bool]:

@@ -1,11 +1,11 @@
 """One `inet` table of ours, put in force, replaced and removed in one transaction each, by libnftables in process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from intercept import runs
 from intercept.backends import nft_render
-from intercept.backends.contract import ALIVE_S, Held, InForce
+from intercept.backends.contract import ALIVE_S, EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.nft_elements import add_ids
 from intercept.backends.nft_listing import Listing, read_listing
 from intercept.backends.nft_match import Table
@@ -72,7 +72,7 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:
         raise
 
     def refresh() -> None:
-        _refresh(session, name)
+        _refresh(session, name, EVERY_LISTENER)
 
     return Held(True, session.close, refresh)
 
@@ -141,8 +141,8 @@ def _clearing(name: str, table: Table, old: Listing | None) -> str:
 
 
 def _kept_sets(table: Table) -> set[str]:
-    """`alive` keeps what it knows of the proxy; sets of ids are named by their content."""
-    return {nft_render.ALIVE, *table.ids} & set(table.sets)
+    """Those of listeners keep what they know of the proxy; sets of ids are named by their content."""
+    return {one for one in table.sets if one in table.ids or one.startswith(nft_render.ALIVE)}
 
 
 class _Found:
@@ -255,20 +255,22 @@ def remove(name: str, *, wait_s: float) -> list[str]:  # noqa: ARG001 - nftables
     return [f"nftables table inet {name}"]
 
 
-def refresh_alive(name: str) -> None:
-    """Raw form: `delete element`, `add element` of set `alive` (nf_proto, timeout) in one transaction."""
+def refresh_alive(name: str, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
+    """Raw form: `delete element`, `add element` of the sets `alive_…` (nf_proto, timeout) in one transaction."""
     with Session() as session:
-        _refresh(session, name)
+        _refresh(session, name, listening)
 
 
-def _refresh(session: Session, name: str) -> None:
-    # Kernels before 6.12 don't renew the timeout of an element that is there: delete it and add it again. `add` before
-    # `delete` makes deleting possible also when it has expired.
+def _refresh(session: Session, name: str, listening: Iterable[Sign]) -> None:
     life = f"timeout {int(ALIVE_S * 1000)}ms"
-    target = f"element inet {name} {nft_render.ALIVE}"
-    plain = "{ ipv4, ipv6 }"
-    timed = f"{{ ipv4 {life}, ipv6 {life} }}"
-    session.run(f"add {target} {timed}\ndelete {target} {plain}\nadd {target} {timed}\n", "say that the proxy is alive")
+    lines = []
+    for listener, family in listening:
+        target = f"element inet {name} {nft_render.ALIVE}{listener}"
+        # Kernels before 6.12 don't renew the timeout of an element that is there: delete it and add it again. `add`
+        # before `delete` makes deleting possible also when it has expired.
+        add = f"add {target} {{ ipv{family} {life} }}\n"
+        lines.append(f"{add}delete {target} {{ ipv{family} }}\n{add}")
+    session.run("".join(lines), "say that the proxy is alive")
 
 
 def render(plan: Plan) -> str:

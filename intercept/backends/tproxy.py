@@ -3,12 +3,12 @@
 Routing comes into force before the rules that mark packets for it and goes after them: without rules it does nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from intercept import runs
 from intercept.backends import nftables, policy_routing
-from intercept.backends.contract import Held, InForce
+from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError
 from intercept.host import read_host
@@ -87,8 +87,8 @@ def remove(name: str, *, wait_s: float) -> list[str]:
     return [*removed, *persistently(_withdraw_unused)]
 
 
-def refresh_alive(name: str) -> None:
-    nftables.refresh_alive(name)
+def refresh_alive(name: str, listening: Iterable[Sign] = EVERY_LISTENER) -> None:
+    nftables.refresh_alive(name, listening)
 
 
 def render(plan: Plan) -> str:

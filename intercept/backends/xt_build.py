@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from intercept.backends import xt_parts as xt
-from intercept.backends.projection import Test, prefix
+from intercept.backends.contract import EVERY_LISTENER, Sign
+from intercept.backends.projection import Test, listener_named, prefix
 from intercept.backends.xt_match import Sets, alternatives
 from intercept.backends.xt_rule import Header, XtRule
 from intercept.intent import WhenDown
 from intercept.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule
 
 DNS_ZONE = 15053
-ALIVE = {4: "UP4", 6: "UP6"}
+ALIVE = {sign: f"UP_{sign.listener[0].upper()}{sign.family}" for sign in EVERY_LISTENER}
+"""Sets that hold everything while that listener is up."""
 
 
 class Hook(NamedTuple):
@@ -114,7 +116,8 @@ class _Writer:
         """One rule for each way in which its conditions can hold together."""
         alive: tuple[xt.Match, ...] = ()
         if isinstance(rule.verdict, Capture) and self._plan.intent.when_down is WhenDown.OPEN:
-            alive = (xt.in_set(self._name(ALIVE[self._family]), negated=False),)
+            sign = Sign(listener_named(self._plan, rule.verdict.port), self._family)
+            alive = (xt.in_set(self._name(ALIVE[sign]), negated=False),)
         return [
             XtRule(way.header, (*way.matches, *alive, xt.comment(rule.name)), target)
             for way in alternatives(rule, self._family, self._side, self._sets)

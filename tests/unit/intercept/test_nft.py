@@ -63,7 +63,7 @@ LISTING = """table inet tidegate {
 \t\telements = { 1337 }
 \t}
 
-\tset alive {
+\tset alive_outbound {
 \t\ttype nf_proto
 \t\tflags timeout
 \t\telements = { ipv4 timeout 900ms expires 5ms }
@@ -100,7 +100,7 @@ def test_the_digest_sees_rules_and_sets_but_not_signs_of_life_or_left_overs() ->
     plain = read_listing(LISTING).digest
     assert read_listing(LISTING.replace("expires 5ms", "expires 1ms")).digest == plain
     assert read_listing(LISTING.replace("12345678-90", "0-0")).digest == plain
-    unused = LISTING.replace("\tset alive", "\tset gids_00000002 {\n\t\ttype gid\n\t}\n\n\tset alive")
+    unused = LISTING.replace("\tset alive_outbound", "\tset gids_00000002 {\n\t\ttype gid\n\t}\n\n\tset alive_outbound")
     assert read_listing(unused).digest == plain
     for changed in (
         LISTING.replace(":15001", ":15002"),
