@@ -15,11 +15,13 @@ def cleanup(netns: str | None, wait: str, as_json: bool) -> None:
 
     from intercept import capture
     from intercept.from_flags import seconds
+    from tidegate import keeper
     from tidegate.netns import enter
 
     wait_s = seconds("--wait", wait)
     enter(netns)
     removed = capture.remove(wait_s=wait_s)
+    keeper.dismiss()
     if as_json:
         click.echo(json.dumps({"removed": removed}))
     elif removed:

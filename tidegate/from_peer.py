@@ -130,10 +130,12 @@ def _check(netns: str | None, as_json: bool) -> int:
 
 def _apply(intent: "Intent", wait_s: float, as_json: bool, also: dict[str, object], *, checked: bool) -> int:
     from intercept import capture
+    from tidegate import keeper
 
     if not checked:
         applied = capture.apply(intent, wait_s=wait_s)
         warn(applied.warnings)
+        warn(keeper.suit(applied.plan, wait_s=wait_s))
         show_applied(applied, as_json, **also)
         return 0
     from intercept.check import check
@@ -142,6 +144,7 @@ def _apply(intent: "Intent", wait_s: float, as_json: bool, also: dict[str, objec
     before = capture.plan_in_force(read_host())
     applied = capture.apply(intent, wait_s=wait_s)
     warn(applied.warnings)
+    warn(keeper.suit(applied.plan, wait_s=wait_s))
     try:
         probes = check()
         failed = [f"{probe.name}: {probe.detail}" for probe in probes if not probe.ok]
@@ -162,8 +165,10 @@ def _apply(intent: "Intent", wait_s: float, as_json: bool, also: dict[str, objec
 
 def _restore(before: "Intent | None", wait_s: float) -> None:
     from intercept import capture, runs
+    from tidegate import keeper
 
     if before is None:
         capture.remove(name=runs.PLAIN, wait_s=wait_s)
+        keeper.dismiss()
     else:
-        capture.apply(before, wait_s=wait_s)
+        keeper.suit(capture.apply(before, wait_s=wait_s).plan, wait_s=wait_s)

@@ -71,6 +71,9 @@ def init(
         return 0
     applied = capture.apply(intent, wait_s=wait_s)
     warn(applied.warnings)
+    from tidegate import keeper
+
+    warn(keeper.suit(applied.plan, wait_s=wait_s))
     if not close_existing:
         show_applied(applied, as_json)
         return 0

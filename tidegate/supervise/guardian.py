@@ -79,20 +79,8 @@ def _guard(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.chdir("/")
-    _keep_only(supervisor, tell)
+    linux.keep_only_descriptors(supervisor, tell)
     os.write(tell, str(os.getpid()).encode())
     os.close(tell)
     select.select([supervisor], [], [])
     undo()
-
-
-def _keep_only(*kept: int) -> None:
-    """Close every other descriptor: a pipe held open here would make the caller's reader wait for us."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    keep = {0, 1, 2, *kept}
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            with contextlib.suppress(OSError):
-                os.close(int(name))

@@ -1,5 +1,6 @@
 """The few Linux calls that Python 3.11 has no name for."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -44,6 +45,19 @@ def signalfd(numbers: set[signal.Signals]) -> int:
 def read_signal(fd: int) -> Received:
     number, _errno, code, _pid = SIGNALFD_SIGINFO.unpack_from(os.read(fd, SIGNALFD_SIZE))
     return Received(number, code == SI_KERNEL)
+
+
+def keep_only_descriptors(*kept: int) -> None:
+    """Close every other one, the standard three onto /dev/null: a pipe that a process which stays behind holds open
+    would make the caller's reader wait for it."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    keep = {0, 1, 2, *kept}
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _checked(result: int, call: str) -> int:

@@ -1,0 +1,55 @@
+"""Giving up what a helper process that stays root doesn't need. Call before any thread exists."""
+
+import ctypes
+import os
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAPBSET_DROP = 24
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
+_LAST_CAPABILITY = 63
+
+NUMBERS = {
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_PERFMON": 38,
+    "CAP_BPF": 39,
+}
+"""Those that a helper of ours may keep."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def reduce_to(names: frozenset[str]) -> None:
+    """Keep of our capabilities only these, for good: nothing that we execute gets any of the others back.
+
+    One that we don't have is not added. Raises OSError when the kernel refuses.
+    """
+    _call(_libc.prctl, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    kept = {NUMBERS[name] for name in names}
+    for number in range(_LAST_CAPABILITY + 1):
+        # Refused past this kernel's last one, and without CAP_SETPCAP: then no_new_privs has to do, and does.
+        if number not in kept:
+            _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+    _call(_libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _call(_libc.capget, header, data)
+    for word in range(2):
+        wanted = sum(1 << (number - 32 * word) for number in kept if number // 32 == word)
+        data[3 * word] = data[3 * word + 1] = data[3 * word + 1] & wanted
+        data[3 * word + 2] = 0
+    _call(_libc.capset, header, data)
+
+
+def _call(function: "ctypes._NamedFuncPointer", *arguments: object) -> None:
+    if function(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot give up capabilities: {os.strerror(code)}")
