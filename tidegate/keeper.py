@@ -29,6 +29,12 @@ END = b"end"
 _NAME = "tidegate-keeper/"
 _ANSWER_S = 2.0
 _START_S = 5.0
+_CAPABILITIES = {
+    Mode.NFTABLES: frozenset({"CAP_NET_ADMIN"}),
+    Mode.TPROXY: frozenset({"CAP_NET_ADMIN"}),
+    # To see whether the rules are still there; the sets alone would do without.
+    Mode.IPTABLES: frozenset({"CAP_NET_ADMIN", "CAP_NET_RAW"}),
+}
 _CREDENTIALS = struct.Struct("=iII")
 
 
@@ -151,7 +157,7 @@ def _keep(plan: Plan, door: socket.socket, tell: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     linux.keep_only_descriptors(door.fileno(), tell)
-    reduce_to(frozenset({"CAP_NET_ADMIN"}))
+    reduce_to(_CAPABILITIES[plan.mode])
     with contextlib.suppress(CaptureError):  # the rules have gone, and so may we
         _watch(plan, door, tell)
 

@@ -170,6 +170,16 @@ def test_one_keeper_as_long_as_it_is_needed(lab: Lab, mode: str) -> None:
 
 
 @pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_a_keeper_stays_while_it_is_needed(lab: Lab, mode: str) -> None:
+    """Longer than it waits before it looks whether it still is."""
+    lab.tidegate("init", "--mode", mode, "--when-down", "open").ok()
+    there = keepers(lab)
+    time.sleep(6)
+    assert keepers(lab) == there
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_keeper_can_do_nothing_else_and_nobody_else_ends_it(lab: Lab) -> None:
     lab.tidegate("init", "--mode", "nftables", "--when-down", "open").ok()
     (pid,) = keepers(lab)
