@@ -20,6 +20,8 @@ mount --bind "/run/host$checkout/build" "$checkout/build"
 
 mkdir -p /run/netns /run/lock
 ip link set lo up
+# Rules load it otherwise, and its sysctls would seem to be something that cleanup has left behind.
+modprobe -q nf_conntrack || true
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 cd "$checkout"
 # Compiled before by the host: an emulated CPU compiles our sources in 20 s, at every start.

@@ -31,6 +31,6 @@ def steps() -> tuple[Step, ...]:
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
         Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 90),
-        Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 120),
+        Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 300),
         Step("bpf", ("tests/unit/bpf",), 60),
     )

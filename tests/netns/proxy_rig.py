@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.lab import Lab
 from tests.lab.namespaces import Namespace
+from tests.lab.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER_V4, PEER_V6 = "10.0.0.1", "fd00::1"
@@ -42,7 +43,7 @@ table inet proxy_rig {
 
 def until(condition: Callable[[], Any], what: str, timeout: float = 10) -> Any:
     """Poll until condition() is true and return what it gave; AssertionError names what was awaited."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patient(timeout)
     while True:
         found = condition()
         if found:
@@ -97,7 +98,7 @@ class ProxyProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(1)
+                self.process.wait(patient(1))
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
@@ -192,7 +193,7 @@ def dial(
 ) -> socket.socket:
     with namespace.entered():
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    sock.settimeout(timeout)
+    sock.settimeout(patient(timeout))
     try:
         if source is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
