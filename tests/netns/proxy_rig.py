@@ -149,7 +149,7 @@ class ProxyProcess:
     def request(
         self, path: str, method: str = "GET", *, port: int = 15000, headers: dict[str, str] | None = None
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(5))
         with self._namespace.entered():
             connection.connect()
         with contextlib.closing(connection):
@@ -178,7 +178,7 @@ class ProxyProcess:
         with self._namespace.entered():
             sock = socket.socket(socket.AF_UNIX)
             sock.connect("\0tidegate/15001")
-        sock.settimeout(5)
+        sock.settimeout(patient(5))
         with sock, sock.makefile("rw") as lines:
             answers = []
             for one in requests:
