@@ -4,8 +4,10 @@ Reading a table that isn't loaded would load it; the kernel's list of loaded tab
 """
 
 import ctypes
+import os
 import struct
 from _socket import AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, SOCK_RAW, socket
+from contextlib import suppress
 from functools import cache
 
 PREFIX = "TIDEGATE"
@@ -15,6 +17,7 @@ _IP_SET_OPTION, _IP_SET_VERSION, _IP_SET_BY_NAME, _IP_SET_PROTOCOL, _IP_SET_NONE
 _FAMILIES = {4: (AF_INET, IPPROTO_IP, "ip_tables_names"), 6: (AF_INET6, IPPROTO_IPV6, "ip6_tables_names")}
 _HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _TRIES = 5
+_MODPROBE_S = 5
 
 
 def anything_of_ours(sets: tuple[str, ...] = ()) -> bool:
@@ -55,8 +58,9 @@ def entries(family: int, table: str) -> tuple[dict[str, int], bytes] | None:
 
 def lacks_table(family: int, table: str) -> str | None:
     """Why the kernel can't have that table, or None. Loads the table where it can be had."""
-    address_family, level, _ = _FAMILIES[family]
+    address_family, level, names = _FAMILIES[family]
     name = table.encode().ljust(_NAME_SIZE, b"\0")
+    _load_modules(names)
     if not _may_look():
         return None
     if _ask(address_family, level, _GET_INFO, name.ljust(_INFO_SIZE, b"\0")) is not None:
@@ -76,6 +80,32 @@ def lacks_part(family: int, kind: str, name: str, revision: int) -> bool:
 def _may_look() -> bool:
     """Reading tables takes CAP_NET_RAW for the socket and CAP_NET_ADMIN for the question."""
     return has_ipset() or _ask(AF_INET, IPPROTO_IP, _GET_INFO, b"filter".ljust(_INFO_SIZE, b"\0")) is not None
+
+
+@cache
+def _load_modules(names: str) -> None:
+    """The kernel loads tables and matches by itself when they are asked for, but not what answers the question. So
+    the first to ask has to load that, as iptables(8) does, by the program that the kernel itself would use."""
+    if os.path.exists(f"/proc/thread-self/net/{names}"):
+        return
+    try:
+        with open("/proc/sys/kernel/modprobe", encoding="utf-8") as file:
+            modprobe = file.read().strip()
+    except OSError:
+        return  # a kernel without modules
+    if not modprobe:
+        return
+    import subprocess
+
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [modprobe, "-q", names.removesuffix("_names")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_MODPROBE_S,
+            check=False,
+        )
 
 
 def _names_us(family: int) -> bool:

@@ -169,6 +169,13 @@ def rig() -> Iterator[Rig]:
 FLAGS = ("--exclude-outbound-ports", "8081", "--dns", "all")
 
 
+def test_iptables_where_nobody_has_used_it(rig: Rig) -> None:
+    """First of all here: after a boot, and where iptables is a module of the kernel, none of it is loaded yet."""
+    applied = rig.tidegate("init", "--mode", "iptables", "--json").ok().json
+    rig.tidegate("cleanup").ok()
+    assert not [left for left in applied["not_captured"] if left.startswith("IPv6")]
+
+
 def test_capture_from_end_to_end(rig: Rig, backend: str) -> None:
     """One story a backend, not one test a fact: each command takes a guest seconds."""
     since, what = OLDEST.get(backend, ((0, 0), ""))
