@@ -18,6 +18,8 @@ from scripts.kernels import guest, packages, page, suites
 
 CACHE = guest.ROOT / "build/kernels"
 PAGE = guest.ROOT / "docs/kernels.md"
+README = guest.ROOT / "README.md"
+TABLE = ("<!-- kernels: `make kernels` writes what stands here -->\n", "<!-- end of kernels -->\n")
 HOSTS = guest.HERE / "hosts.md"
 _BUILT = ("cext/*.so", "bpf/objects/*", "*.egg-info/*")
 _GUEST_LIMIT_S = 590
@@ -26,17 +28,18 @@ _GUEST_LIMIT_S = 590
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when every kernel booted and no test failed in it; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kernels", nargs="?", default=",".join(suites.SUITES), help="comma separated, as 5.10,6.1")
+    parser.add_argument("kernels", nargs="?", default=",".join(suites.BOOTS), help="comma separated, as 5.10,6.1")
     parser.add_argument("--steps", default="", help="only the steps whose name begins with one of these")
     parser.add_argument("--limit", type=int, default=_GUEST_LIMIT_S, metavar="S", help="time for each guest")
     parser.add_argument("--page", type=Path, default=PAGE, help="where to write the table")
     options = parser.parse_args(argv)
+    if options.steps and options.page == PAGE:
+        parser.error("--steps needs --page: docs/kernels.md tells of all steps")
     wanted = [each.strip() for each in options.kernels.split(",") if each.strip()]
     for each in wanted:
-        if each not in suites.SUITES:
-            parser.error(f"{each!r} is not a kernel here: allowed are {', '.join(suites.SUITES)}")
+        if each not in suites.BOOTS:
+            parser.error(f"{each!r} is not a kernel here: allowed are {', '.join(suites.BOOTS)}")
     prefixes = tuple(each for each in options.steps.split(",") if each)
-    steps = [step._asdict() for step in suites.steps() if not prefixes or step.name.startswith(prefixes)]
     CACHE.mkdir(parents=True, exist_ok=True)
     lock = (CACHE / "lock").open("w")  # the kernel frees it with this process
     try:
@@ -51,22 +54,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     _copy_checkout()
     results = []
     for each in wanted:
-        results.append(_one(each, steps, virtme_run, options.limit))
-        _remember(results[-1])
-        options.page.write_text(page.page(_remembered(), HOSTS.read_text()))
+        steps = suites.steps(suites.BOOTS[each])
+        asked = [step._asdict() for step in steps if not prefixes or step.name.startswith(prefixes)]
+        results.append(_one(each, asked, virtme_run, options.limit))
+        if prefixes:
+            # A part of the steps says less than is known already.
+            options.page.write_text(page.page(results))
+        else:
+            _remember(results[-1])
+            options.page.write_text(page.page(_remembered(), HOSTS.read_text()))
+            _show_in_readme(page.overview(_remembered()))
         _say(f"kernels: {options.page} is written")
     return 0 if all(_sound(one) for one in results) else 1
 
 
 def _one(kernel: str, steps: list[dict[str, Any]], virtme_run: Path, limit_s: int) -> dict[str, Any]:
     _say(f"kernels: {kernel}: fetching")
-    unpacked = packages.fetch(suites.SUITES[kernel], CACHE, time.time())
+    boot_of = suites.BOOTS[kernel]
+    unpacked = packages.fetch(boot_of.suite, CACHE, time.time())
     folder = CACHE / "results" / kernel
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _say(f"kernels: {kernel}: booting {unpacked.package}")
     (folder / "steps.json").write_text(json.dumps(steps))
-    argv = guest.command(virtme_run, unpacked.image, folder, ())
+    argv = guest.command(virtme_run, unpacked.image, folder, boot_of.arguments)
     lines = folder / "results.jsonl"
     ended = guest.boot(argv, folder / "console.log", lines, limit_s)
     told = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
@@ -74,6 +85,7 @@ def _one(kernel: str, steps: list[dict[str, Any]], virtme_run: Path, limit_s: in
     doctor = next((line.get("doctor") for line in told if line["step"] == "doctor"), None)
     result: dict[str, Any] = {
         "kernel": kernel,
+        "arguments": list(boot_of.arguments),
         "release": boot["release"] if boot else unpacked.release,
         "package": unpacked.package,
         "booted": boot is not None,
@@ -91,6 +103,14 @@ def _one(kernel: str, steps: list[dict[str, Any]], virtme_run: Path, limit_s: in
     return result
 
 
+def _show_in_readme(table: str) -> None:
+    text = README.read_text()
+    begin, end = TABLE
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    README.write_text(f"{before}{begin}{table}{end}{after}")
+
+
 def _sound(result: dict[str, Any]) -> bool:
     return bool(result["booted"]) and all(step.get("failed", 1) == 0 for step in result["steps"])
 
@@ -101,7 +121,7 @@ def _remember(result: dict[str, Any]) -> None:
 
 def _remembered() -> list[dict[str, Any]]:
     """What is known of every kernel, also from earlier runs, oldest kernel first."""
-    files = [CACHE / "results" / f"{kernel}.json" for kernel in suites.SUITES]
+    files = [CACHE / "results" / f"{kernel}.json" for kernel in suites.BOOTS]
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 

@@ -19,8 +19,36 @@ def page(results: Sequence[Mapping[str, Any]], hosts: str = "") -> str:
 
     `hosts`: what is told of hosts whose kernel is not the matter, as it stands at the end.
     """
-    parts = [_HEAD, _backends(results), _lanes(results), _hooks(results), _tests(results), _reasons(results), hosts]
+    plain = _plain(results)
+    restricted = [one for one in results if one not in plain]
+    parts = [_HEAD, _backends(plain), _lanes(plain), _hooks(plain), _tests(plain), _reasons(plain)]
+    parts += [_restricted(restricted), hosts]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
+
+
+def overview(results: Sequence[Mapping[str, Any]]) -> str:
+    """The README's table: backends and lanes of each kernel."""
+    rows = [
+        [_title(one), *(_backend(one, name) for name in _BACKENDS), _whole(_step(one, "splice")), _auto(one)]
+        for one in _plain(results)
+    ]
+    return _table(["kernel", *_BACKENDS, "proxy (splice lane)", "`auto` takes"], rows)
+
+
+def _plain(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for one in results if not one.get("arguments")]
+
+
+def _restricted(results: Sequence[Mapping[str, Any]]) -> str:
+    if not results:
+        return ""
+    rows = []
+    for one in results:
+        modes = (one.get("doctor") or {}).get("modes", ())
+        works = ", ".join(each["mode"] for each in modes if each["works"]) or "none"
+        rows.append([" ".join(one["arguments"]), _title(one), works, _auto(one), _counted(_step(one, "restricted"))])
+    head = ["booted with", "kernel", "modes that work", "`auto` takes", "tests (tests/vm): passed, failed, skipped"]
+    return "## Restricted by boot parameters\n\n" + _table(head, rows) + _reasons(results).replace("## Why not\n", "")
 
 
 def _backends(results: Sequence[Mapping[str, Any]]) -> str:

@@ -2,8 +2,23 @@
 
 from typing import NamedTuple
 
-SUITES = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "newest": "sid"}
-"""Kernel series -> the Debian suite whose linux-image metapackage leads to it."""
+
+class Boot(NamedTuple):
+    """suite: the Debian suite whose linux-image metapackage leads to the kernel. arguments: of its command line."""
+
+    suite: str
+    arguments: tuple[str, ...] = ()
+
+
+BOOTS = {
+    "5.10": Boot("bullseye"),
+    "6.1": Boot("bookworm"),
+    "6.12": Boot("trixie"),
+    "newest": Boot("sid"),
+    "6.1-no-ipv6": Boot("bookworm", ("ipv6.disable=1",)),
+    "6.1-lockdown": Boot("bookworm", ("lockdown=confidentiality",)),
+}
+"""By name: kernel series, and one of them as a host's administrator may have restricted it."""
 
 
 class Step(NamedTuple):
@@ -24,8 +39,10 @@ _TIMED = "not within and not budget and not second and not ten_thousand"
 BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 
 
-def steps() -> tuple[Step, ...]:
+def steps(boot: Boot) -> tuple[Step, ...]:
     """In order of worth: when a guest's time is up, what comes last is what is missing."""
+    if boot.arguments:
+        return (Step("restricted", ("tests/vm",), 300), Step("doctor", limit_s=200))
     return (
         Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 480),
         # After capture, which has made the kernel load its modules.

@@ -46,9 +46,10 @@ def test_the_guests_command_line_leaves_the_kernel_room() -> None:
 
 
 def test_every_step_has_a_name_of_its_own_and_files_that_exist() -> None:
-    steps = suites.steps()
-    assert len({step.name for step in steps}) == len(steps)
-    for step in steps:
+    for boot in suites.BOOTS.values():
+        steps = suites.steps(boot)
+        assert len({step.name for step in steps}) == len(steps)
+    for step in (step for boot in suites.BOOTS.values() for step in suites.steps(boot)):
         for argument in step.tests:
             assert not argument.startswith("tests/") or (guest.ROOT / argument).exists(), argument
 
@@ -112,3 +113,13 @@ def test_no_reason_breaks_a_table(modes: dict[str, str | None]) -> None:
     for line in page.page([result("6.1", "6.1.0", **modes)]).splitlines():
         if line.startswith("|"):
             assert line.endswith(" |")
+
+
+def test_restricted_kernels_stand_apart() -> None:
+    plain = result("6.1", "6.1.0-50-amd64", ebpf=None)
+    restricted = {**result("6.1-no-ipv6", "6.1.0-50-amd64", ebpf=None), "arguments": ["ipv6.disable=1"]}
+    told = page.page([plain, restricted])
+    before, _, after = told.partition("## Restricted by boot parameters")
+    assert "ipv6.disable=1" not in before
+    assert "| ipv6.disable=1 | 6.1 | ebpf |" in after
+    assert page.overview([plain, restricted]).count("\n") == 3
