@@ -33,7 +33,7 @@ def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
 
 
 def _facts_for(mode: Mode, host: HostFacts) -> HostFacts:
-    if mode is not Mode.IPTABLES or host.ipv6_missing is not None:
+    if mode is not Mode.IPTABLES:
         return host
     from intercept.backends.iptables_peek import lacks_table
 

@@ -147,11 +147,11 @@ def _present(ip: Any, *, ours_only: bool) -> list[Piece]:
 
 
 def _dump(read: Callable[..., Any], family: int) -> list[Any]:
-    """Empty where the kernel has no such family."""
+    """Empty where the kernel has no such family: it refuses to tell, or tells of all families instead."""
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        return list(read(family=family))
+        return [one for one in read(family=family) if one["family"] == family]
     except NetlinkError as error:
         if error.code in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
             return []

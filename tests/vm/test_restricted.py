@@ -45,6 +45,7 @@ def captured(pod: Namespace) -> bool:
     with pod.entered():
         listener, client = socket.socket(), socket.socket()
     with listener, client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 15001))
         listener.listen(1)
         for each in (listener, client):
