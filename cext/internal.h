@@ -62,7 +62,7 @@ struct tg_relay {
     uint64_t retry_ms;  /* a resource was missing: when to try again; 0: none was */
     uint64_t wakeup_ms; /* what the timer is armed for */
     uint32_t keepalive_s;
-    int unsent; /* after a failure: what the surviving side's kernel buffer had not sent at the last look */
+    int unacked; /* after a failure: what the surviving side had not acknowledged at the last look */
     int reason;
     int error;
     bool begun;  /* out of the mailbox */

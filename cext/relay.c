@@ -15,7 +15,7 @@
 
 enum {
     GRACE_MS = 1000, /* without progress, for delivering what a failed side had sent */
-    LOOK_MS = 32,    /* between looks at the unsent bytes of the survivor: no event tells */
+    LOOK_MS = 32,    /* between looks at what the survivor has not acknowledged: no event tells */
     RETRY_MS = 64    /* after a shortage of memory */
 };
 
@@ -138,7 +138,7 @@ void relay_side_failed(struct tg_worker *worker, struct tg_relay *relay, int sid
         relay->reason = side == DOWNSTREAM ? TG_DOWNSTREAM_RESET : TG_UPSTREAM_RESET;
         relay->error = error;
         relay->grace_ms = worker->now_us / 1000 + GRACE_MS;
-        relay->unsent = -1;
+        relay->unacked = -1;
     }
     relay->side[side].error = error;
     relay->side[side].readable = true; /* until recv says that nothing is left */
@@ -171,24 +171,26 @@ void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uin
 }
 
 /* One side has failed. True when the other may be reset: it has got every byte, or it doesn't take them.
- * Closing by RST drops what the survivor's kernel buffer has not sent yet, so those bytes are waited for, too. */
+ * Closing by RST drops what the survivor's kernel buffer still holds, and what was sent may yet have to be sent again
+ * (recent kernels drop what exceeds a small receive buffer even on loopback): so bytes count as delivered only when
+ * they have been acknowledged. */
 static bool reset_is_due(struct tg_worker *worker, struct tg_relay *relay)
 {
     const uint64_t now_ms = worker->now_us / 1000;
     const int failed = relay->side[DOWNSTREAM].error != 0 ? DOWNSTREAM : UPSTREAM;
     const struct tg_direction *owed = &relay->direction[failed];
-    int unsent = 0;
+    int unacked = 0;
 
     if (relay->side[1 - failed].error != 0 || owed->closed)
         return true;
     if (counter_read(&relay->active_ms) + GRACE_MS > relay->grace_ms)
         relay->grace_ms = counter_read(&relay->active_ms) + GRACE_MS;
     if (owed->ended && !transfer_pending(owed)) {
-        if (ioctl(relay->side[1 - failed].fd, SIOCOUTQNSD, &unsent) < 0 || unsent == 0)
+        if (ioctl(relay->side[1 - failed].fd, SIOCOUTQ, &unacked) < 0 || unacked == 0)
             return true;
-        if (relay->unsent >= 0 && unsent < relay->unsent)
+        if (relay->unacked >= 0 && unacked < relay->unacked)
             relay->grace_ms = now_ms + GRACE_MS;
-        relay->unsent = unsent;
+        relay->unacked = unacked;
     }
     return now_ms >= relay->grace_ms;
 }
