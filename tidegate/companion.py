@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate import companion_privileges
 from tidegate.supervise import linux
 
 BEAT_S = 0.3
@@ -54,6 +55,7 @@ def start(outbound_port: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if os.getppid() == proxy:
+            companion_privileges.reduce_to(companion_privileges.COMPANION)
             _watch(outbound_port)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the proxy has ended

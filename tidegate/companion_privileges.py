@@ -17,12 +17,18 @@ NUMBERS = {
     "CAP_SETUID": 7,
     "CAP_NET_ADMIN": 12,
     "CAP_NET_RAW": 13,
+    "CAP_SYS_CHROOT": 18,
     "CAP_SYS_PTRACE": 19,
     "CAP_SYS_ADMIN": 21,
     "CAP_PERFMON": 38,
     "CAP_BPF": 39,
 }
 """Those that a helper of ours may keep."""
+
+COMPANION = frozenset(NUMBERS)
+"""Reading and mending rules: NET_ADMIN, NET_RAW (iptables), BPF, PERFMON, SYS_ADMIN (ebpf, cgroups); nft's view of
+cgroups: SYS_ADMIN, SYS_CHROOT; the proxy's listener: SYS_PTRACE; probes as another user, in another user's cgroup:
+SETUID, SETGID, KILL, DAC_OVERRIDE."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
