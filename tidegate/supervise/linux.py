@@ -42,6 +42,21 @@ def signalfd(numbers: set[signal.Signals]) -> int:
     return _checked(_libc.signalfd(-1, mask, SFD_CLOEXEC), "signalfd")
 
 
+def reap_orphans(own: set[int]) -> None:
+    """As a container's first process we inherit what loses its parent, and nobody else takes it from the process table.
+
+    `own`: children of our making, whose status somebody else waits for.
+    """
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            children = set(map(int, file.read().split()))
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return
+    for pid in children - own:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
 def read_signal(fd: int) -> Received:
     number, _errno, code, _pid = SIGNALFD_SIGINFO.unpack_from(os.read(fd, SIGNALFD_SIZE))
     return Received(number, code == SI_KERNEL)

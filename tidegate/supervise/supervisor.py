@@ -61,10 +61,11 @@ class Supervisor:
 
         Whatever happens, nothing of the run is left in the kernel when this returns or raises.
         """
-        own_mask = signal.pthread_sigmask(signal.SIG_BLOCK, command.FORWARDED)
+        heard = command.FORWARDED | {signal.SIGCHLD}
+        own_mask = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
         with ExitStack() as undo:
             undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, own_mask)
-            self._signals = linux.signalfd(command.FORWARDED)
+            self._signals = linux.signalfd(heard)
             undo.callback(os.close, self._signals)
             self._sweep()
             self._scope = scope.create()
@@ -132,7 +133,7 @@ class Supervisor:
         """Serve the command until it ends: pass signals on, take records in, replace helpers that were killed."""
         refreshing = self._intent.when_down is WhenDown.OPEN
         with selectors.DefaultSelector() as selector:
-            watch(selector, self._signals, lambda: child.send(linux.read_signal(self._signals)))
+            watch(selector, self._signals, lambda: self._hear_signal(child))
             watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
             watch(selector, self._guardian.pidfd, lambda: self._replace_guardian(selector))
             selector.register(child.pidfd, selectors.EVENT_READ, None)
@@ -144,6 +145,13 @@ class Supervisor:
                     if key.data is None:
                         return child.wait()
                     key.data()
+
+    def _hear_signal(self, child: command.Command) -> None:
+        received = linux.read_signal(self._signals)
+        if received.number == signal.SIGCHLD:
+            linux.reap_orphans({child.pid, self._sidecar.pid})
+        else:
+            child.send(received)
 
     def _hear_sidecar(self, selector: selectors.BaseSelector) -> None:
         dead = self._sidecar
