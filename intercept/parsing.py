@@ -218,7 +218,8 @@ def cgroup(flag: str, text: str, mount: str | None) -> str | None:
     path = text.strip(" \t")
     if not path or len(path.encode("utf-8", "surrogateescape")) > _LONGEST_CGROUP_PATH:
         raise BadInput(flag, text, allowed)
-    if any(ord(c) < 32 or c in '"*\x7f' or "\udc80" <= c <= "\udcff" for c in path):
+    # Not printable are also the separators that some readers of a listing take for a line's end.
+    if any(not c.isprintable() or c in '"*' for c in path):
         raise BadInput(flag, text, allowed)
     root = (mount or "").rstrip("/")
     if root and (path == root or path.startswith(root + "/")):
