@@ -11,7 +11,7 @@ def adopt(pid_text: str) -> list[str]:
 
     Raises BadInput when there is no such process, CaptureError when nothing is in force or it has no such listener.
     """
-    pid = _process(pid_text)
+    pid = process_id(pid_text)
     plan = capture.plan_in_force(read_host())
     if plan is None:
         raise CaptureError("adopt: no capture is in force in this network namespace; run init first")
@@ -25,7 +25,7 @@ def adopt(pid_text: str) -> list[str]:
     return [f"adopted: {listener}" for listener in adopted]
 
 
-def _process(text: str) -> int:
+def process_id(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) > 0:
         try:
             with open(f"/proc/{int(text)}/stat", "rb"):

@@ -17,6 +17,7 @@ COMMANDS = {
     "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
     "adopt": ("tidegate.adopt_cmd", "Register a third-party proxy's listeners with the capture in force."),
     "doctor": ("tidegate.doctor_cmd", "Tell what this host offers, tried for real, and which mode to take."),
+    "discover": ("tidegate.discover_cmd", "Watch who calls whom here, to know what there is to capture."),
     "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
     "config": ("tidegate.config_cmd", "Check configuration documents."),
