@@ -182,6 +182,17 @@ def test_what_a_mode_cannot_do_is_named() -> None:
     assert plan(ipv6="off").families == (4,)
 
 
+def test_without_ip6tables_only_iptables_mode_does_without_ipv6() -> None:
+    missing = HostFacts(ip6tables_missing="the kernel lacks the ip6tables nat table")
+    made = plan(Mode.IPTABLES, missing)
+    assert made.families == (4,)
+    assert any("ip6tables nat table" in text for text in made.not_captured)
+    with pytest.raises(Unsupported, match=r"--ipv6 required .* iptables mode: the kernel lacks the ip6tables"):
+        plan(Mode.IPTABLES, missing, ipv6="required")
+    assert plan(Mode.IPTABLES, missing, ipv6="off").families == (4,)
+    assert plan(Mode.NFTABLES, missing).families == (4, 6)
+
+
 def test_excluding_everything_is_refused_by_name() -> None:
     with pytest.raises(BadInput, match="--exclude-outbound-cidrs"):
         plan(exclude_outbound_cidrs="*")
