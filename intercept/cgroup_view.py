@@ -18,7 +18,7 @@ _MS_REC_PRIVATE = 0x4000 | (1 << 18)
 
 @contextmanager
 def seen_by_nft() -> Iterator[None]:
-    """Within, /sys/fs/cgroup is cgroup v2. Working folder and mount namespace are afterwards what they were.
+    """Within, /sys/fs/cgroup is cgroup v2. Root, working folder and mount namespace are afterwards what they were.
 
     Raises Unsupported without cgroup v2, PrivilegeMissing without CAP_SYS_ADMIN where a view has to be made.
     """
@@ -29,6 +29,7 @@ def seen_by_nft() -> Iterator[None]:
     libc = ctypes.CDLL(None, use_errno=True)
     here = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _check(libc.unshare(_CLONE_NEWNS), "make a private mount namespace")
         try:
@@ -37,10 +38,13 @@ def seen_by_nft() -> Iterator[None]:
             yield
         finally:
             _check(libc.setns(here, _CLONE_NEWNS), "return to the own mount namespace")
+            # Entering a mount namespace also leads to its root, out of a chroot that we were in.
+            os.fchdir(root)
+            os.chroot(".")
             os.fchdir(folder)
     finally:
-        os.close(folder)
-        os.close(here)
+        for fd in (root, folder, here):
+            os.close(fd)
 
 
 def _check(result: int, what: str) -> None:

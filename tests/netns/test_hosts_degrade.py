@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.lab.command_line import BINARY
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 
+ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_CGROUPS = "umount -l /sys/fs/cgroup/unified 2>/dev/null || umount -l /sys/fs/cgroup"
 V2_ONLY = "umount -lR /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
 PYTHON_NFTABLES = "/usr/lib/python3/dist-packages/nftables/__init__.py"
@@ -146,6 +149,27 @@ def test_bpffs_not_mounted(lab: Lab) -> None:
     check = ok(lab, script, namespaces=("--mount", "--pid", "--fork", "--mount-proc"))
     assert json.loads(check)["ok"]
     assert not captured(lab)
+
+
+LOOKS = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from intercept.cgroup_view import seen_by_nft
+with seen_by_nft():
+    assert os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+print(os.listdir("/media"), os.getcwd())
+"""
+
+
+def test_a_chroot_is_not_left(lab: Lab, tmp_path: Path) -> None:
+    """nft is shown cgroup v2 in another mount namespace: the way back must not lead out of the root that we had."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "looks.py").write_text(LOOKS)
+    script = (
+        f"cd {tmp_path}; mount --rbind / root; mount -t tmpfs none root/media; mkdir root/media/inside; "
+        f"chroot root /usr/bin/env -C /media {sys.executable} -P {tmp_path}/looks.py {ROOT}"
+    )
+    assert ok(lab, script) == "['inside'] /media\n"
 
 
 @pytest.mark.usefixtures("clean")
