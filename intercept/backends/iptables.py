@@ -17,7 +17,17 @@ from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.ipset_netlink import Ipset
 from intercept.backends.persistence import persistently
 from intercept.backends.xt_build import ALIVE
-from intercept.backends.xt_generation import GATE, SPARE, Generation, Installed, laid_out, names_here, survey, tag_of
+from intercept.backends.xt_generation import (
+    GATE,
+    OTHER,
+    SPARE,
+    Generation,
+    Installed,
+    laid_out,
+    names_here,
+    survey,
+    tag_of,
+)
 from intercept.backends.xt_text import render
 from intercept.backends.xtables_lock import locked
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
@@ -102,7 +112,7 @@ def _move(ipset: Ipset, tag: str, wanted: Generation, plan: Plan) -> None:
         _clear(ipset, tag, wanted.letter)
         made_gate = _prepare_gate(ipset, tag, there, wanted.letter)
         _make_sets(ipset, tag, wanted, plan, there)
-        wanted.install(ipset)
+        wanted.install(ipset, survey(ipset, tag).generations.get(OTHER[wanted.letter]))
         ipset.swap(f"{tag}_{GATE}", f"{tag}_{SPARE}")
     except BaseException:
         # The caller wants to see what went wrong first; what is left over is inert, and cleanup finds it.
@@ -144,10 +154,11 @@ def _make_sets(ipset: Ipset, tag: str, wanted: Generation, plan: Plan, there: In
 def _clear(ipset: Ipset, tag: str, letter: str) -> bool:
     """Remove a generation that is inert: rules first, then the sets that they named. Whether there was anything."""
     # Looked up anew: every jump that is put in or taken out moves the others.
-    generation = survey(ipset, tag).generations.get(letter)
+    generations = survey(ipset, tag).generations
+    generation = generations.get(letter)
     if generation is None:
         return False
-    generation.uninstall()
+    generation.uninstall(generations.get(OTHER[letter]))
     _destroy(ipset, generation.own_sets)
     return True
 

@@ -20,7 +20,7 @@ TABLES = ("raw", "mangle", "nat", "filter")
 _DOCUMENT_TABLE = "nat"
 _CHUNK = 240
 _NAME = re.compile(r"(TIDEGATE(?:-[0-9a-f]{8})?)_([AB])_(\w+)")
-_OTHER = {"A": "B", "B": "A"}
+OTHER = {"A": "B", "B": "A"}
 
 
 def tag_of(name: str) -> str:
@@ -34,6 +34,16 @@ class Table:
     def __init__(self) -> None:
         self.chains: dict[str, list[xt_blob.Entry]] = {}
         self.jumps: list[tuple[str, int, xt_blob.Entry]] = []
+
+    def repeated(self) -> list[tuple[str, int]]:
+        """Where jumps stand that stood in the same chain before, in the order of positions."""
+        first: set[str] = set()
+        again = []
+        for chain, position, _ in self.jumps:
+            if chain in first:
+                again.append((chain, position))
+            first.add(chain)
+        return again
 
 
 class Generation:
@@ -66,11 +76,15 @@ class Generation:
                         needed.add(("target", rule.target.name, rule.target.revision))
         return needed
 
-    def install(self, ipset: Ipset) -> None:
-        """Lay it beside what is there, inert. The sets exist. When it raises, some tables are done."""
+    def install(self, ipset: Ipset, other: "Generation | None") -> None:
+        """Lay it beside what is there, inert. The sets exist. When it raises, some tables are done.
+
+        Around the jumps of the other generation, not only before them: a packet that is being judged while the gate
+        changes has passed the first jump as closed, and finds the other one's closed now.
+        """
         sets = _Indices()
         changes = {
-            (family, table): self._change(family, chains, sets)
+            (family, table): self._change(family, chains, sets, other.found.get((family, table)) if other else None)
             for family, tables in self.built.items()
             for table, chains in tables.items()
         }
@@ -82,14 +96,17 @@ class Generation:
     def _set_names(self) -> list[str]:
         return sorted({*self.sets.ports, *self.sets.networks})
 
-    def _change(self, family: int, chains: Mapping[str, xt_build.Chain], sets: "_Indices") -> xt_tables.Change:
+    def _change(
+        self, family: int, chains: Mapping[str, xt_build.Chain], sets: "_Indices", beside: "Table | None"
+    ) -> xt_tables.Change:
         create = {
             self.full(suffix): [rule.entry(family, sets) for rule in chain.rules] for suffix, chain in chains.items()
         }
         jumps = {
             chain.built_in: self._jump(suffix).entry(family, sets) for suffix, chain in chains.items() if chain.built_in
         }
-        return xt_tables.Change(create=create, jumps=jumps)
+        last = {chain: position for chain, position, _ in beside.jumps} if beside else {}
+        return xt_tables.Change(create=create, jumps=jumps, jumps_after={c: p for c, p in last.items() if c in jumps})
 
     def _jump(self, suffix: str) -> XtRule:
         gate = xt.in_set(f"{self.tag}_{GATE}", negated=self.letter == "B")
@@ -114,10 +131,12 @@ class Generation:
         entries = [rule.entry(4, _Indices()) for rule in rules]
         changes[where] = change._replace(create={**change.create, self.full("DOC"): entries})
 
-    def uninstall(self) -> None:
-        """Take out of every table what was found there. It has to be inert."""
+    def uninstall(self, other: "Generation | None") -> None:
+        """Take out of every table what was found there, and what stands of the other one twice. It has to be inert."""
         for (family, table), found in self.found.items():
             jumps = [(chain, position) for chain, position, _ in found.jumps]
+            if other is not None and (family, table) in other.found:
+                jumps += other.found[family, table].repeated()
             xt_tables.commit(family, table, xt_tables.Change(remove=list(found.chains), jumps_away=jumps))
 
     def drift(self, ipset: Ipset) -> list[str]:

@@ -15,13 +15,15 @@ class Change(NamedTuple):
     """What one commit does, in this order: jumps away, chains emptied and removed, chains made and filled, jumps.
 
     remove: our chains. jumps_away: (built-in chain, position from 1). create: chain -> entries, those
-    that are led to first. jumps: built-in chain -> entry, put at its head.
+    that are led to first. jumps: built-in chain -> entry, put at its head. jumps_after: built-in chain -> position
+    (from 1, as the chain was before this change) behind which the same entry is put once more.
     """
 
     remove: Sequence[str] = ()
     jumps_away: Sequence[tuple[str, int]] = ()
     create: Mapping[str, list[bytes]] = MappingProxyType({})
     jumps: Mapping[str, bytes] = MappingProxyType({})
+    jumps_after: Mapping[str, int] = MappingProxyType({})
 
 
 def commit(family: int, table: str, change: Change) -> None:
@@ -57,6 +59,8 @@ def _enact(handle: Any, change: Change) -> None:
     for chain, entries in change.create.items():
         for entry in entries:
             handle.append_entry(chain, _pointer(entry))
+    for chain, position in change.jumps_after.items():
+        handle.insert_entry(chain, _pointer(change.jumps[chain]), position)
     for chain, entry in change.jumps.items():
         handle.insert_entry(chain, _pointer(entry), 0)
 
