@@ -44,6 +44,8 @@ class ProxySettings:
     proxy_mark: int | None = None
     """SO_MARK of our upstream sockets; None: not marked."""
     lane: LaneChoice = LaneChoice.AUTO
+    workers: int = 1
+    """The engine's threads."""
     connect_timeout_s: float = 10.0
     idle_timeout_s: float = 3600.0
     """0: no idle timeout."""

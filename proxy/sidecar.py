@@ -75,7 +75,7 @@ class Sidecar:
             self._reloader = Reloader(loop, configured.source, first, put_in_force, self._metrics.reloaded)
         self._connections = Connections(
             loop,
-            Engine(capacity=started.connection_limit + ENGINE_SPARE),
+            Engine(threads=settings.workers, capacity=started.connection_limit + ENGINE_SPARE),
             self._intake,
             probes,
             ConnectionEvents(

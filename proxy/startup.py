@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
 from proxy.io import privileges
 from proxy.io.bind import BoundListener, bind_control, bind_listener, bind_service
@@ -111,7 +112,15 @@ def inherited_socket(fd: int) -> socket.socket:
     return sock
 
 
+_WITHOUT_LANE = {
+    LaneChoice.DIRECT: "--lane direct: this version has no direct lane, so connections are spliced",
+    LaneChoice.PARSED: "--lane parsed: HTTP is not parsed in this version, so connections are spliced",
+}
+
+
 def _warnings(settings: ProxySettings, started: Started, *, became: bool) -> Iterator[str]:
+    if settings.lane in _WITHOUT_LANE:
+        yield f"{_WITHOUT_LANE[settings.lane]}; /connections has the reason of each"
     if not became:
         yield (
             f"running as uid {os.geteuid()}, not as --proxy-uid {settings.proxy_uid}: capture that exempts only the"

@@ -4,7 +4,8 @@ from typing import Any, NoReturn
 
 import click
 
-_AUTO_OR_SPLICE = "auto or splice; the lanes direct and parsed arrive with a later version"
+MAX_WORKERS = 64
+"""As many as the engine has room for (cext/engine.h)."""
 
 
 def _refuse(flag: str, token: object, allowed: str) -> NoReturn:
@@ -45,18 +46,6 @@ def _one_of(*allowed: str) -> Any:
         return text
 
     return parse
-
-
-def _lane(_ctx: click.Context, parameter: click.Parameter, text: str) -> str:
-    if text not in ("auto", "splice"):
-        _refuse(parameter.opts[0], text, _AUTO_OR_SPLICE)
-    return text
-
-
-def _workers(_ctx: click.Context, parameter: click.Parameter, text: str) -> int:
-    if text != "1":
-        _refuse(parameter.opts[0], text, "1: this version has one worker")
-    return 1
 
 
 _PORT = _number(0, 65535, "a port (0: any free one)")
@@ -114,8 +103,22 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     callback=_number(1, 0xFFFFFFFF, "a packet mark"),
     help="SO_MARK of our upstream connections; needs CAP_NET_ADMIN.",
 )
-@click.option("--lane", default="auto", show_default=True, metavar="auto|splice", callback=_lane)
-@click.option("--workers", default="1", show_default=True, metavar="N", callback=_workers)
+@click.option(
+    "--lane",
+    default="auto",
+    show_default=True,
+    metavar="auto|direct|splice|parsed",
+    callback=_one_of("auto", "direct", "splice", "parsed"),
+    help="For every destination that the lane can carry; what it can't is said.",
+)
+@click.option(
+    "--workers",
+    default="1",
+    show_default=True,
+    metavar="N",
+    callback=_number(1, MAX_WORKERS, "a number of threads"),
+    help="Threads that move bytes; decisions are made by one.",
+)
 @click.option("--connect-timeout", default="10", show_default=True, metavar="S", callback=_seconds(0.05))
 @click.option("--idle-timeout", default="3600", show_default=True, metavar="S", callback=_seconds(0), help="0: none.")
 @click.option("--drain-timeout", default="20", show_default=True, metavar="S", callback=_seconds(0))
@@ -169,6 +172,7 @@ def proxy(**flags: Any) -> int:
             proxy_gid=flags["proxy_gid"],
             proxy_mark=flags["proxy_mark"],
             lane=LaneChoice(flags["lane"]),
+            workers=flags["workers"],
             connect_timeout_s=flags["connect_timeout"],
             idle_timeout_s=flags["idle_timeout"],
             drain_timeout_s=flags["drain_timeout"],

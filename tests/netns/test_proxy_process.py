@@ -358,3 +358,34 @@ def test_ready_in_time_and_small(lab: Lab) -> None:
         if best < 0.4:
             break
     assert best < 0.4
+
+
+@pytest.mark.usefixtures("captured")
+def test_as_many_threads_move_bytes_as_are_asked_for(lab: Lab) -> None:
+    def threads(proxy: ProxyProcess) -> int:
+        return len(os.listdir(f"/proc/{proxy.pid}/task"))
+
+    with ProxyProcess(lab) as one:
+        alone = threads(one)
+    with ProxyProcess(lab, "--workers", "4", "--log-format", "json") as proxy, Server(lab.peer, PEER_V4, PORT, echo):
+        assert threads(proxy) == alone + 3
+        clients = [dial(lab.app, PEER_V4, PORT) for _ in range(16)]
+        for number, client in enumerate(clients):
+            client.sendall(b"%d" % number)
+        for number, client in enumerate(clients):
+            assert client.recv(100) == b"%d" % number
+            client.close()
+        assert {record["close_reason"] for record in proxy.wait_logged(16)} == {"finished"}
+
+
+@pytest.mark.usefixtures("captured")
+@pytest.mark.parametrize("lane", ["direct", "parsed"])
+def test_a_lane_that_cannot_be_had_is_said_and_the_next_best_taken(lab: Lab, lane: str) -> None:
+    with ProxyProcess(lab, "--lane", lane, "--log-format", "json") as proxy, Server(lab.peer, PEER_V4, PORT, echo):
+        assert f"--lane {lane}" in proxy.stderr()
+        with dial(lab.app, PEER_V4, PORT) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        (record,) = proxy.wait_logged(1)
+        assert record["lane"] == "splice"
+        assert f"--lane {lane} can't be had" in record["lane_reason"]

@@ -51,7 +51,7 @@ def test_the_defaults_are_the_contracts(served: Captured) -> None:
 def test_every_flag_reaches_the_settings(served: Captured) -> None:
     flags = (
         "--outbound-port 1 --inbound-port 0 --admin [::1]:2 --telemetry off --proxy-uid 0 --proxy-gid 3 --proxy-mark 4"
-        " --lane splice --workers 1 --connect-timeout 0.5 --idle-timeout 0 --drain-timeout 6 --max-connections 7"
+        " --lane splice --workers 3 --connect-timeout 0.5 --idle-timeout 0 --drain-timeout 6 --max-connections 7"
         " --inbound-original-dst sockname --inbound-source 127.0.0.6,::6, --log-format json --log-level debug"
         " --dns-port 53"
     )
@@ -59,8 +59,8 @@ def test_every_flag_reaches_the_settings(served: Captured) -> None:
     assert served == [
         ProxySettings(
             outbound_port=1, inbound_port=0, admin=Address("::1", 2), telemetry=None, proxy_uid=0, proxy_gid=3,
-            proxy_mark=4, lane=LaneChoice.SPLICE, connect_timeout_s=0.5, idle_timeout_s=0.0, drain_timeout_s=6.0,
-            max_connections=7, dns_port=53,
+            proxy_mark=4, lane=LaneChoice.SPLICE, workers=3, connect_timeout_s=0.5, idle_timeout_s=0.0,
+            drain_timeout_s=6.0, max_connections=7, dns_port=53,
             inbound_original_dst=InboundOriginalDst.SOCKNAME, inbound_sources=("127.0.0.6", "::6"),
             log_format=LogFormat.JSON, log_level="debug",
         )
@@ -75,7 +75,7 @@ def test_every_flag_reaches_the_settings(served: Captured) -> None:
         ("--admin", "0.0.0.0:15000"), ("--admin", "[::]:15000"), ("--admin", "10.0.0.1:1"), ("--admin", "localhost:1"),
         ("--admin", "15000"), ("--telemetry", "1.2.3.4"), ("--telemetry", "a:b"), ("--proxy-uid", "istio-proxy"),
         ("--proxy-uid", "4294967295"), ("--proxy-gid", "-1"), ("--proxy-mark", "0"), ("--proxy-mark", "4294967296"),
-        ("--lane", "direct"), ("--lane", "parsed"), ("--lane", "fast"), ("--workers", "2"), ("--workers", "0"),
+        ("--lane", "fast"), ("--workers", "65"), ("--workers", "0"), ("--workers", "auto"),
         ("--connect-timeout", "0"), ("--connect-timeout", "nan"), ("--idle-timeout", "-1"), ("--drain-timeout", "inf"),
         ("--drain-timeout", "soon"), ("--max-connections", "0"), ("--inbound-original-dst", "guess"),
         ("--inbound-source", "lo"), ("--inbound-source", "127.0.0.6,127.0.0.7"), ("--log-format", "xml"),
@@ -110,3 +110,10 @@ def test_the_command_line_does_not_import_the_proxy() -> None:
     code = "import sys, tidegate.proxy_cmd; print({m.split('.')[0] for m in sys.modules} & {'proxy', 'uvloop', 'cext'})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_as_many_workers_as_the_engine_has_room_for() -> None:
+    from cext._engine import lib
+    from tidegate.proxy_cmd import MAX_WORKERS
+
+    assert lib.TG_MAX_WORKERS == MAX_WORKERS
