@@ -36,7 +36,7 @@ bench-smoke: $(STAMP)
 	$(PYTHON) -m bench --smoke
 
 # Other kernels under QEMU, on this machine's files: docs/kernels.md. KERNELS=5.10,6.1 for some of them.
-KERNELS ?= 5.10,6.1,6.12,newest
+KERNELS ?= 5.10,6.1,6.12,newest,6.1-no-ipv6,6.1-lockdown
 kernels: $(STAMP)
 	scripts/kernels-packages scripts/packages-kernels.apt
 	nice $(PYTHON) -m scripts.kernels $(KERNELS)
