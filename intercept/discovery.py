@@ -17,7 +17,7 @@ from intercept.intent import Intent
 from intercept.parsing import cgroup
 from intercept.rules import Plan
 
-_PROTOCOLS = {6: "tcp", 17: "udp"}
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp", 136: "udplite", 262: "mptcp"}
 
 
 class Found(NamedTuple):
