@@ -23,7 +23,8 @@ static __always_inline const struct tg_service *service_asked_for(const struct d
 }
 
 /* Takes a ticket, and a token where there is a limit. A limit is kept by one number, the time when the next connection
- * would be due: it moves on by an interval each, and may be ahead of now by a burst's worth. False: it is further. */
+ * would be due: it moves on by an interval each, and may be ahead of now by a burst's worth. False: it is further. What
+ * another limit has left is void. */
 static __always_inline bool admit(const struct tg_service *service, struct tg_service_state *state, __u64 *ticket)
 {
     __u64 now = bpf_ktime_get_ns();
@@ -31,7 +32,8 @@ static __always_inline bool admit(const struct tg_service *service, struct tg_se
     bool admitted = true;
 
     bpf_spin_lock(&state->lock);
-    __u64 due = state->due > now ? state->due : now;
+    __u64 due = state->due > now && state->interval_ns == interval ? state->due : now;
+    state->interval_ns = interval;
     if (due - now > credit)
         admitted = false;
     else

@@ -26,10 +26,11 @@ struct {
 } tg_services SEC(".maps");
 
 struct tg_service_state {
-    struct bpf_spin_lock lock; /* of `due` and `ticket`; one CPU's connect() would else spend another's token */
+    struct bpf_spin_lock lock; /* of the next three; one CPU's connect() would else spend another's token */
     __u32 unused;
-    __u64 due;    /* rate limit: when the next connection is due, were they evenly spaced */
-    __u64 ticket; /* round robin: of the next connection */
+    __u64 interval_ns; /* the rate limit that `due` was reckoned with */
+    __u64 due;         /* when the next connection is due, were they evenly spaced */
+    __u64 ticket;      /* round robin: of the next connection */
     __u64 denied;
     __u64 limited;
     __u64 unserved; /* refused because the service has no endpoint */

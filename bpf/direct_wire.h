@@ -27,7 +27,7 @@ struct tg_hop {
 
 struct tg_service {
     __u64 interval_ns; /* of the rate limit: between two connections */
-    __u64 credit_ns;   /* how far ahead of that a burst may run */
+    __u64 credit_ns;   /* how far ahead of that a burst may run; all ones: without limit */
     __u64 affinity_ns; /* how long a client that makes no connection keeps its endpoint */
     __u32 id;
     __u32 flags;
