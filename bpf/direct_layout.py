@@ -1,4 +1,4 @@
-"""Keys and values of the direct lane's maps, as `direct_wire.h` declares them. Pure; tests/unit/bpf compares the two."""
+"""Keys and values of the direct lane's maps, as `direct_wire.h` declares them. Pure; tests/unit/bpf compares them."""
 
 import socket
 import struct

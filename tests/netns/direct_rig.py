@@ -16,7 +16,7 @@ from tests.netns.proxy_rig import Server, until
 
 VIRTUAL = {socket.AF_INET: "10.96.0.1", socket.AF_INET6: "fd96::1"}
 """No route leads there but the default one, and nobody answers."""
-PORT = 80
+PORT = 20000
 FIRST = 20001
 
 

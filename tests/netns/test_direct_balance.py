@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import math
+import platform
 import socket
 import time
 from collections import Counter
@@ -22,7 +25,7 @@ FAMILIES = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], 
 
 @pytest.fixture(autouse=True)
 def captured(lab: Lab) -> Iterator[None]:
-    lab.tidegate("init", "--mode", "ebpf", "--exclude-outbound-for", "tcp:80:54321").ok()
+    lab.tidegate("init", "--mode", "ebpf", "--exclude-outbound-for", "tcp:20000:54321").ok()
     try:
         yield
     finally:
@@ -53,12 +56,10 @@ def test_a_v4_mapped_socket(lab: Lab) -> None:
 @pytest.mark.parametrize("weights", [(1, 1, 1), (1, 2, 7), (5,), (300, 100)], ids=str)
 def test_round_robin_keeps_the_weights_exactly(lab: Lab, weights: tuple[int, ...]) -> None:
     push(lab, service(weights=weights))
-    one_round = {FIRST + i: weight for i, weight in enumerate(weights)}
-    smallest = {port: weight * len(weights) // len(weights) for port, weight in one_round.items()}
-    rounds = {port: weight // min(weights) for port, weight in smallest.items()}
+    one_round = {FIRST + i: weight // math.gcd(*weights) for i, weight in enumerate(weights)}
     with servers(lab, len(weights)):
         for _ in range(2):
-            assert calls(lab, sum(rounds.values())) == rounds
+            assert calls(lab, sum(one_round.values())) == one_round
 
 
 @FAMILIES
@@ -119,6 +120,7 @@ def test_a_socket_may_be_used_for_one_after_the_other(lab: Lab) -> None:
     """A failed connect() to a service leaves nothing on the socket that its next one would be taken for."""
     push(lab, service())
     with made_in(lab.app, socket.AF_INET) as client:
+        client.settimeout(None)  # after a connect() that did not block, Linux lets the next one fail
         assert client.connect_ex((VIRTUAL[socket.AF_INET], PORT)) == errno.ECONNREFUSED
         with listening(lab.app, socket.AF_INET, 15001) as proxy:
             client.connect((PEER[socket.AF_INET], FIRST))
@@ -136,9 +138,8 @@ def test_an_endpoint_in_this_namespace_is_told_no_original_destination(lab: Lab)
     with listening(lab.app, socket.AF_INET, FIRST) as listener, made_in(lab.app, socket.AF_INET) as client:
         client.connect((VIRTUAL[socket.AF_INET], PORT))
         accepted, _ = listener.accept()
-        with accepted, pytest.raises(OSError) as caught:
+        with accepted, pytest.raises(OSError, match="No such file|not available"):
             original(accepted, socket.AF_INET)
-        assert caught.value.errno in (errno.ENOENT, errno.ENOPROTOOPT)
 
 
 def test_a_denied_service_refuses_at_once(lab: Lab) -> None:
@@ -214,7 +215,7 @@ def test_excluded_users_are_not_balanced(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    [("--exclude-outbound-ports", "80"), ("--exclude-outbound-cidrs", "10.0.0.0/8"), ("--proxy-uid", "0")],
+    [("--exclude-outbound-ports", "20000"), ("--exclude-outbound-cidrs", "10.0.0.0/8"), ("--proxy-uid", "0")],
     ids=["port", "cidr", "uid"],
 )
 def test_excludes_win_and_a_replacement_keeps_the_services(lab: Lab, flags: tuple[str, ...]) -> None:
@@ -241,7 +242,7 @@ def test_udp_is_untouched(lab: Lab) -> None:
 
 
 class _as_user:
-    """This thread's effective user, for the length of a `with` block."""
+    """This thread's real user, which is the one that the programs see, for the length of a `with` block."""
 
     def __init__(self, uid: int) -> None:
         self._uid = uid
@@ -253,8 +254,7 @@ class _as_user:
         _setresuid(0)
 
 
-def _setresuid(effective: int) -> None:
+def _setresuid(real: int) -> None:
     # The system call: it concerns this thread, where libc's function tells them all.
-    import ctypes
-
-    assert ctypes.CDLL(None).syscall(117, -1, effective, -1) == 0
+    number = {"x86_64": 117, "aarch64": 147}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(number, real, -1, -1) == 0
