@@ -7,65 +7,22 @@ one write; a capture that is replaced keeps it. Needs what ebpf mode needs.
 import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Literal, NamedTuple
 
 from bpf import bpffs, direct_layout, layout
-from bpf.direct_layout import ServiceFlag
 from cext import libbpf
 from cext.libbpf import BpfError, MapType
 from intercept.backends import ebpf
+from intercept.backends.ebpf_direct_values import DirectCounters, DirectEndpoint, DirectService, packed
 from intercept.backends.ebpf_errors import translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.errors import CaptureError
 
-Balance = Literal["random", "round-robin"]
+__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "push", "telemetry"]
 
-_NANOSECONDS = 1_000_000_000
 _LOCK_WAIT_S = 5.0
 _MAPS = ("tg_services", "tg_service_states", "tg_members")
-
-
-class DirectEndpoint(NamedTuple):
-    ip: str
-    port: int
-    weight: int = 1
-
-
-class DirectService(NamedTuple):
-    """id: the caller's own, unique. affinity_s: how long a client keeps its endpoint, 0 for not at all; a client is a
-    source address that sockets are bound to, and all that are not bound are one. denied: refused at connect().
-    rate_per_s: of new connections, 0 for no limit; what is more is refused. Without endpoints all are refused."""
-
-    id: int
-    ip: str
-    port: int
-    balance: Balance
-    endpoints: tuple[DirectEndpoint, ...]
-    affinity_s: int = 0
-    denied: bool = False
-    rate_per_s: float = 0
-    burst: int = 1
-
-
-class DirectCounters(NamedTuple):
-    """Of one endpoint of one service; with ip "" and port 0 what was counted of the service before an endpoint was
-    chosen, where `failed` are those for which it had none. Bytes are the payload's, as of the last that was
-    acknowledged; srtt_us 0: not measured."""
-
-    service: int
-    ip: str
-    port: int
-    opened: int = 0
-    closed: int = 0
-    failed: int = 0
-    denied: int = 0
-    limited: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    retransmits: int = 0
-    srtt_us: int = 0
 
 
 def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
@@ -74,17 +31,16 @@ def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
     Connections that exist go on as they are. Raises CaptureError, and then nothing has changed: no ebpf capture of that
     name is in force here, or a service is not one that connect() can balance (the message names it).
     """
-    hops = [_checked_hop(service) for service in services]
-    packed = [(hop, _packed(service, hop)) for hop, service in zip(hops, services, strict=True)]
-    _refuse_twice(services, packed)
+    bank = packed(services)
     with _in_force(name) as maps:
-        before = _bank(maps)
-        known = {key for value in before for key in direct_layout.members(value)}
+        before = set(_bank(maps))
         # What they are counted in is there before they can be chosen.
-        _make(maps["tg_members"], {key for _, value in packed for key in direct_layout.members(value)} - known, _ZEROS)
-        states = {direct_layout.service_id(value) for _, value in packed}
-        _make(maps["tg_service_states"], states - set(map(direct_layout.service_id, before)), _NO_STATE)
-        _replace_bank(maps["tg_services"], packed)
+        new = set(bank.values()) - before
+        gone = before - set(bank.values())
+        members, states = _members(new) - _members(gone), _states(new) - _states(gone)
+        _make(maps["tg_members"], members, _ZEROS)
+        _make(maps["tg_service_states"], states, _NO_STATE)
+        _replace_bank(maps["tg_services"], bank)
 
 
 def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
@@ -92,72 +48,11 @@ def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
     told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
     with _in_force(name) as maps:
         bank = _bank(maps)
-        current = {key for value in bank for key in direct_layout.members(value)}
-        services = set(map(direct_layout.service_id, bank))
-        return [*_of_services(maps["tg_service_states"], services), *_of_members(maps["tg_members"], current)]
+        counted = _of_services(maps["tg_service_states"], _states(bank))
+        return [*counted, *_of_members(maps["tg_members"], _members(bank))]
 
 
-# ---- what a push is made of
-
-
-def _checked_hop(service: DirectService) -> bytes:
-    try:
-        return direct_layout.hop(service.ip, service.port)
-    except (OSError, struct.error) as error:
-        raise CaptureError(f"service {service.id}: {service.ip}:{service.port} is not an address and port") from error
-
-
-def _packed(service: DirectService, asked: bytes) -> bytes:
-    what = f"service {service.id} ({service.ip}:{service.port})"
-    if len(service.endpoints) > direct_layout.ENDPOINTS:
-        most = direct_layout.ENDPOINTS
-        raise CaptureError(f"{what}: {len(service.endpoints)} endpoints; the direct lane takes at most {most}")
-    hops = []
-    for one in service.endpoints:
-        try:
-            hops.append(direct_layout.hop(one.ip, one.port))
-        except (OSError, struct.error) as error:
-            raise CaptureError(f"{what}: {one.ip}:{one.port} is not an address and port") from error
-    for one, key in zip(service.endpoints, hops, strict=True):
-        if direct_layout.hop_is_v4(key) is not direct_layout.hop_is_v4(asked):
-            raise CaptureError(f"{what}: endpoint {one.ip} is of the other address family")
-        if one.weight < 1:
-            raise CaptureError(f"{what}: endpoint {one.ip}:{one.port} has weight {one.weight}; at least 1")
-    weights = direct_layout.reduced([one.weight for one in service.endpoints])
-    if sum(weights) > direct_layout.TOTAL_WEIGHT:
-        raise CaptureError(f"{what}: the weights' sum exceeds {direct_layout.TOTAL_WEIGHT}")
-    limited = service.rate_per_s > 0
-    interval = max(1, round(_NANOSECONDS / service.rate_per_s)) if limited else 0
-    flags = (
-        (service.denied and ServiceFlag.DENIED)
-        | (service.balance == "round-robin" and ServiceFlag.ROUND_ROBIN)
-        | (limited and ServiceFlag.LIMITED)
-        | (service.affinity_s > 0 and ServiceFlag.AFFINE)
-    )
-    return direct_layout.pack_service(
-        direct_layout.Service(
-            id=service.id,
-            flags=flags,
-            interval_ns=interval,
-            credit_ns=interval * max(0, service.burst - 1) if limited else direct_layout.NO_LIMIT,
-            affinity_ns=service.affinity_s * _NANOSECONDS,
-            hops=hops,
-            weights=weights,
-        )
-    )
-
-
-def _refuse_twice(services: Sequence[DirectService], packed: Sequence[tuple[bytes, bytes]]) -> None:
-    ids: set[int] = set()
-    hops: dict[bytes, int] = {}
-    for service, (hop, _) in zip(services, packed, strict=True):
-        if service.id in ids:
-            raise CaptureError(f"service id {service.id} is given twice")
-        if hop in hops:
-            raise CaptureError(f"services {hops[hop]} and {service.id} are both {service.ip}:{service.port}")
-        ids.add(service.id)
-        hops[hop] = service.id
-
+# ---- what is written
 
 _ZEROS = bytes(direct_layout.COUNTS_SIZE)
 _NO_STATE = bytes(direct_layout.STATE_SIZE)
@@ -175,18 +70,26 @@ def _make(fd: int, keys: set[bytes], value: bytes) -> None:
                 raise
 
 
-def _replace_bank(outer: int, packed: Sequence[tuple[bytes, bytes]]) -> None:
-    bank = libbpf.map_create(
+def _members(bank: Iterable[bytes]) -> set[bytes]:
+    return {key for value in bank for key in direct_layout.members(value)}
+
+
+def _states(bank: Iterable[bytes]) -> set[bytes]:
+    return set(map(direct_layout.service_id, bank))
+
+
+def _replace_bank(outer: int, services: dict[bytes, bytes]) -> None:
+    fd = libbpf.map_create(
         MapType.HASH,
         "tg_service_bank",
         sizes=(direct_layout.HOP_SIZE, direct_layout.SERVICE_SIZE),
-        max_entries=max(1, len(packed)),
+        max_entries=max(1, len(services)),
     )
     try:
-        libbpf.map_update_many(bank, list(packed))
-        libbpf.map_update(outer, layout.ZERO, struct.pack("=I", bank))
+        libbpf.map_update_many(fd, list(services.items()))
+        libbpf.map_update(outer, layout.ZERO, struct.pack("=I", fd))
     finally:
-        os.close(bank)
+        os.close(fd)
 
 
 # ---- what is read

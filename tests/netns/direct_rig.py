@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from intercept.backends import ebpf_direct
-from intercept.backends.ebpf_direct import Balance, DirectCounters, DirectEndpoint, DirectService
+from intercept.backends.ebpf_direct import DirectCounters, DirectEndpoint, DirectService
+from intercept.backends.ebpf_direct_values import Balance
 from tests.lab import Lab
 from tests.netns.ebpf_support import PEER, made_in
 from tests.netns.proxy_rig import Server, until

@@ -138,7 +138,7 @@ def test_an_endpoint_in_this_namespace_is_told_no_original_destination(lab: Lab)
     with listening(lab.app, socket.AF_INET, FIRST) as listener, made_in(lab.app, socket.AF_INET) as client:
         client.connect((VIRTUAL[socket.AF_INET], PORT))
         accepted, _ = listener.accept()
-        with accepted, pytest.raises(OSError, match="No such file|not available"):
+        with accepted, pytest.raises(OSError, match=r"No such file|not available"):
             original(accepted, socket.AF_INET)
 
 
