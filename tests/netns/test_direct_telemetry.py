@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import socket
 import struct
@@ -19,6 +20,7 @@ from intercept.backends import ebpf_direct
 from intercept.backends.ebpf_direct import DirectCounters, DirectEndpoint
 from intercept.errors import CaptureError
 from tests.lab import Lab
+from tests.lab.patience import patient
 from tests.netns.direct_rig import FIRST, PORT, VIRTUAL, calls, push, reset, servers, service, settled, told
 from tests.netns.ebpf_support import PEER, folder, listening, made_in
 from tests.netns.proxy_rig import until
@@ -294,13 +296,18 @@ def test_a_thousand_services_are_pushed_in_a_tenth_of_a_second(lab: Lab) -> None
         for n in range(1000)
     ]
     took = []
-    for change in range(5):
-        begun = time.monotonic()
-        push(lab, *everything[change:], service(number=5000))
-        took.append(time.monotonic() - begun)
+    gc.collect()
+    gc.freeze()  # else it is this test session's heap that is measured
+    try:
+        for change in range(5):
+            begun = time.monotonic()
+            push(lab, *everything[change:], service(number=5000))
+            took.append(time.monotonic() - begun)
+    finally:
+        gc.unfreeze()
     with servers(lab, 1):
-        calls(lab, 1)
-    assert min(took) < 0.1
+        assert calls(lab, 2) == {FIRST: 2}
+    assert min(took) < patient(0.1)
 
 
 def test_without_a_capture_there_is_nothing_to_push_to(lab: Lab) -> None:
