@@ -23,6 +23,8 @@ class ServiceFlag:
 
 
 HOP_SIZE = 20
+INBOUND_SERVICE = 0xFFFFFFFF
+"""In the service's place: what arrives for the workload itself, at a port (and no address)."""
 MEMBER_SIZE = 4 + HOP_SIZE
 STATE_SIZE = 56
 NO_LIMIT = 2**64 - 1
@@ -143,6 +145,14 @@ def member(key: bytes) -> tuple[int, str, int]:
     """(service id, address, port) of struct tg_member."""
     (number,) = struct.unpack_from("=I", key)
     return number, *hop_address(key[4:])
+
+
+def inbound_member(port: int) -> bytes:
+    return struct.pack("=I16xHH", INBOUND_SERVICE, port, 0)
+
+
+def is_inbound(key: bytes) -> bool:
+    return key.startswith(b"\xff\xff\xff\xff")
 
 
 def counts(value: bytes) -> Counts:

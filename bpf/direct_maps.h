@@ -56,6 +56,14 @@ struct {
     __type(value, struct tg_member_counts);
 } tg_members SEC(".maps");
 
+/* Written by a push; read in sk_lookup and sockops. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct tg_straight);
+} tg_straight_ports SEC(".maps");
+
 struct tg_client {
     __u32 service;
     __u32 address[4]; /* the source that the socket is bound to; all zero: none */
@@ -86,8 +94,8 @@ struct tg_balanced {
     bool peer_finished;
 };
 
-/* On a socket whose connection is the direct lane's: written by connect(), then by sockops; gone with the socket, or at
- * its next connect(). */
+/* On a socket whose connection is the direct lane's: written by connect() or where it was accepted, then by sockops;
+ * gone with the socket, or at its next connect(). */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);

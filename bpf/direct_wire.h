@@ -40,10 +40,18 @@ struct tg_service {
     struct tg_hop endpoints[TG_ENDPOINTS];
 };
 
+/* In the service's place: what arrives for the workload itself, at a port (and no address). */
+#define TG_INBOUND_SERVICE 0xffffffff
+
 /* What was and is counted for: an endpoint within a service. */
 struct tg_member {
     __u32 service;
     struct tg_hop endpoint;
+};
+
+/* Inbound ports of the direct lane, a bit each. */
+struct tg_straight {
+    __u64 ports[TG_PORT_WORDS];
 };
 
 struct tg_member_counts {

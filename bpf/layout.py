@@ -139,7 +139,7 @@ class Policy(NamedTuple):
             0,
         )
         sets = (self.out_exclude, self.out_include, self.in_include, self.in_exclude)
-        return header + b"".join(_port_words(ports) for ports in sets)
+        return header + b"".join(port_words(ports) for ports in sets)
 
 
 POLICY_SIZE = 32 + 4 * 8 * PORT_WORDS
@@ -151,9 +151,16 @@ ONE = struct.pack("=I", 1)
 ZERO = struct.pack("=I", 0)
 
 
-def _port_words(ports: int) -> bytes:
+def port_words(ports: int) -> bytes:
+    """A set of ports, whose bit N stands for port N, as the programs hold it."""
     words = struct.unpack(f"<{PORT_WORDS}Q", ports.to_bytes(8 * PORT_WORDS, "little"))
     return struct.pack(f"={PORT_WORDS}Q", *words)
+
+
+def ports_in(words: bytes) -> list[int]:
+    """The other way round."""
+    held = ((64 * index, word) for index, word in enumerate(struct.unpack(f"={PORT_WORDS}Q", words)) if word)
+    return [first + bit for first, word in held for bit in range(64) if word >> bit & 1]
 
 
 def ports_between(first: int, last: int) -> int:

@@ -79,6 +79,22 @@ static __always_inline void on_balanced_connect(struct bpf_sock_ops *ctx, struct
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
+/* Accepted by the workload itself. */
+static __always_inline void on_straight_accept(struct bpf_sock_ops *ctx, struct bpf_sock *sk, __u16 port)
+{
+    struct tg_balanced b = {
+        .member = {.service = TG_INBOUND_SERVICE, .endpoint = {.port = port}},
+        .begun = true,
+        .established = true,
+    };
+    struct tg_member_counts *counts = counts_of(&b);
+    if (!counts || !bpf_sk_storage_get(&tg_balanced_as, sk, &b, BPF_SK_STORAGE_GET_F_CREATE))
+        return;
+    __sync_fetch_and_add(&counts->begun, 1);
+    __sync_fetch_and_add(&counts->opened, 1);
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
 static __always_inline void on_balanced_established(struct tg_balanced *b)
 {
     struct tg_member_counts *counts = counts_of(b);

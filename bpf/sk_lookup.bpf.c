@@ -3,8 +3,8 @@
  * untouched. Asked only where no established socket matches. */
 #include "address.h"
 #include "features.h"
+#include "inbound.h"
 #include "listeners.h"
-#include "policy.h"
 
 #define LO_IFINDEX 1
 
@@ -90,17 +90,12 @@ int inbound(struct bpf_sk_lookup *ctx)
         return decided(TG_RULE_IN_LOCAL, SK_PASS);
     if (flagged(&s, TG_IN_SCOPED) && !in_scope(local, port))
         return decided(TG_RULE_IN_SCOPE, SK_PASS);
-    if (port_in(&s, TG_PORTS_IN_EXCLUDE, port))
-        return decided(TG_RULE_IN_EXCLUDE_PORT, SK_PASS);
-    if (flagged(&s, TG_IN_EXCLUDES) && net_has(&s, TG_IN_EXCLUDE, remote))
-        return decided(TG_RULE_IN_EXCLUDE_CIDR, SK_PASS);
+    enum tg_rule rule = inbound_decide(&s, remote, port);
     /* Dialled straight to a listener: refused, for it would be asked to call itself. */
-    if (is_listener(&s, port))
-        return decided(TG_RULE_IN_LISTENER, flagged(&s, TG_UNGUARDED) ? SK_PASS : SK_DROP);
-    if (port == s.policy->telemetry_port)
-        return decided(TG_RULE_IN_TELEMETRY, SK_PASS);
-    if (!port_in(&s, TG_PORTS_IN_INCLUDE, port))
-        return decided(TG_RULE_IN_DEFAULT, SK_PASS);
+    if (rule == TG_RULE_IN_LISTENER)
+        return decided(rule, flagged(&s, TG_UNGUARDED) ? SK_PASS : SK_DROP);
+    if (rule != TG_RULE_IN_INCLUDE_PORT || goes_straight(port))
+        return decided(rule, SK_PASS);
     if ((ctx->family == AF_INET && give_to(ctx, 0, s.policy->inbound_port)) ||
         give_to(ctx, TG_SLOTS, s.policy->inbound_port))
         return decided(TG_RULE_IN_INCLUDE_PORT, SK_PASS);

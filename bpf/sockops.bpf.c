@@ -3,9 +3,9 @@
  * as they begin to listen, and measures the direct lane's connections. */
 #include "address.h"
 #include "features.h"
+#include "inbound.h"
 #include "listeners.h"
 #include "measure.h"
-#include "policy.h"
 #include "state.h"
 
 static __always_inline void read_flow(struct bpf_sock_ops *ctx, bool is_client, struct tg_flow *flow)
@@ -61,11 +61,27 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx, struct bpf_sock *
     bpf_map_delete_elem(&tg_pending, &flow);
 }
 
+/* What the inbound hook has left to the workload because the direct lane has that port. Not before 5.15: it could be
+ * another namespace's. */
+static __always_inline void on_arrival(struct bpf_sock_ops *ctx, struct bpf_sock *sk, const struct tg_flow *flow)
+{
+    struct selected s = {};
+    if (!has(TG_FEATURE_SOCKOPS_NETNS) || !goes_straight(flow->listener_port) || !select_policy(&s))
+        return;
+    if (bpf_get_netns_cookie(ctx) != s.policy->netns_cookie || is_own(&s, flow->client))
+        return;
+    if (flagged(&s, TG_NO_IPV6) && !address_is_v4(flow->client))
+        return;
+    if (inbound_decide(&s, flow->client, flow->listener_port) == TG_RULE_IN_INCLUDE_PORT)
+        on_straight_accept(ctx, sk, flow->listener_port);
+}
+
 /* The listener's side exists. It is locked by the softirq that made it, so accept() cannot overtake this. */
 static __always_inline void on_accept(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
     struct tg_flow flow = {};
     read_flow(ctx, false, &flow);
+    on_arrival(ctx, sk, &flow);
     struct tg_endpoint *found = bpf_map_lookup_elem(&tg_pending, &flow);
     if (!found)
         return;

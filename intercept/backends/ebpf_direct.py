@@ -7,22 +7,32 @@ one write; a capture that is replaced keeps it. Needs what ebpf mode needs.
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 
 from bpf import bpffs, direct_layout, layout
+from bpf.direct_layout import Counts
 from cext import libbpf
 from cext.libbpf import BpfError, MapType
 from intercept.backends import ebpf
-from intercept.backends.ebpf_direct_values import DirectCounters, DirectEndpoint, DirectService, packed
+from intercept.backends.ebpf_direct_values import DirectCounters, DirectEndpoint, DirectService, InboundCounters, packed
 from intercept.backends.ebpf_errors import translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.errors import CaptureError
 
-__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "push", "telemetry"]
+__all__ = [
+    "DirectCounters",
+    "DirectEndpoint",
+    "DirectService",
+    "InboundCounters",
+    "push",
+    "push_inbound",
+    "telemetry",
+    "telemetry_inbound",
+]
 
 _LOCK_WAIT_S = 5.0
-_MAPS = ("tg_services", "tg_service_states", "tg_members")
+_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_straight_ports")
 
 
 def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
@@ -48,13 +58,59 @@ def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
     told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
     with _in_force(name) as maps:
         bank = _bank(maps)
-        counted = _of_services(maps["tg_service_states"], _states(bank))
-        return [*counted, *_of_members(maps["tg_members"], _members(bank))]
+        found = list(_of_services(maps["tg_service_states"], _states(bank)))
+        for key, counts in _of_members(maps["tg_members"], _members(bank), inbound=False):
+            found.append(
+                DirectCounters(
+                    *direct_layout.member(key),
+                    opened=counts.opened,
+                    closed=counts.closed,
+                    failed=counts.failed,
+                    bytes_sent=counts.sent,
+                    bytes_received=counts.received,
+                    retransmits=counts.retransmits,
+                    srtt_us=counts.srtt_us,
+                )
+            )
+        return found
+
+
+def push_inbound(ports: Set[int], *, name: str = "tidegate") -> None:
+    """Makes exactly these the captured ports whose connections go straight to the workload, with no proxy.
+
+    Connections that exist go on as they are. What the capture excludes stays excluded. Raises CaptureError.
+    """
+    for port in ports:
+        if not 0 < port < 1 << 16:
+            raise CaptureError(f"direct lane: {port} is not a port")
+    with _in_force(name) as maps:
+        _make(maps["tg_members"], set(map(direct_layout.inbound_member, ports)), _ZEROS)
+        libbpf.map_update(maps["tg_straight_ports"], layout.ZERO, layout.port_words(sum(1 << port for port in ports)))
+
+
+def telemetry_inbound(*, name: str = "tidegate") -> list[InboundCounters]:
+    """As `telemetry`, of the ports that go straight to the workload. Before Linux 5.15 nothing is counted."""
+    with _in_force(name) as maps:
+        now = libbpf.map_lookup(maps["tg_straight_ports"], layout.ZERO, _PORTS_SIZE) or bytes(_PORTS_SIZE)
+        current = {direct_layout.inbound_member(port) for port in layout.ports_in(now)}
+        return [
+            InboundCounters(
+                direct_layout.member(key)[2],
+                counts.opened,
+                counts.closed,
+                counts.sent,
+                counts.received,
+                counts.retransmits,
+                counts.srtt_us,
+            )
+            for key, counts in _of_members(maps["tg_members"], current, inbound=True)
+        ]
 
 
 # ---- what is written
 
 _ZEROS = bytes(direct_layout.COUNTS_SIZE)
+_PORTS_SIZE = 8 * layout.PORT_WORDS
 _NO_STATE = bytes(direct_layout.STATE_SIZE)
 
 
@@ -140,21 +196,15 @@ def _of_services(fd: int, current: set[bytes]) -> Iterator[DirectCounters]:
             libbpf.map_delete(fd, key)
 
 
-def _of_members(fd: int, current: set[bytes]) -> Iterator[DirectCounters]:
+def _of_members(fd: int, current: set[bytes], *, inbound: bool) -> Iterator[tuple[bytes, Counts]]:
+    """Each once more when it is in no service and has no connection, and then it is forgotten."""
     for key in libbpf.map_keys(fd, direct_layout.MEMBER_SIZE):
+        if direct_layout.is_inbound(key) is not inbound:
+            continue
         value = libbpf.map_lookup(fd, key, direct_layout.COUNTS_SIZE)
         if value is None:
             continue
         counts = direct_layout.counts(value)
-        yield DirectCounters(
-            *direct_layout.member(key),
-            opened=counts.opened,
-            closed=counts.closed,
-            failed=counts.failed,
-            bytes_sent=counts.sent,
-            bytes_received=counts.received,
-            retransmits=counts.retransmits,
-            srtt_us=counts.srtt_us,
-        )
+        yield key, counts
         if key not in current and counts.begun == counts.closed + counts.failed:
             libbpf.map_delete(fd, key)

@@ -55,6 +55,18 @@ class DirectCounters(NamedTuple):
     srtt_us: int = 0
 
 
+class InboundCounters(NamedTuple):
+    """Of one port. Bytes are the payload's, sent by the workload and received by it."""
+
+    port: int
+    opened: int
+    closed: int
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int
+    srtt_us: int
+
+
 def packed(services: Sequence[DirectService]) -> dict[bytes, bytes]:
     """What a bank holds. Raises CaptureError for what connect() cannot balance; it names the service."""
     found: dict[bytes, bytes] = {}
@@ -64,6 +76,8 @@ def packed(services: Sequence[DirectService]) -> dict[bytes, bytes]:
         asked = _hop(what, service)
         if asked in found:
             raise CaptureError(f"{what}: another service has that address and port")
+        if service.id == direct_layout.INBOUND_SERVICE:
+            raise CaptureError(f"{what}: this id is taken")
         if ids.setdefault(service.id, service) is not service:
             raise CaptureError(f"{what}: another service has that id")
         found[asked] = _packed(service, what, asked)

@@ -84,6 +84,7 @@ def test_a_port_is_in_the_set_that_the_programs_look_in(excluded: set[int], incl
         (word,) = struct.unpack_from("=Q", packed, 32 + 8 * (which * layout.PORT_WORDS + (port >> 6)))
         return bool(word >> (port & 63) & 1)
 
+    assert layout.ports_in(packed[32 : 32 + 8 * layout.PORT_WORDS]) == sorted(excluded)
     for port in excluded | included | {1, 64, 65535}:
         assert is_in(0, port) == (port in excluded)
         assert is_in(2, port) == (port in included)
