@@ -64,6 +64,16 @@ struct {
     __type(value, struct tg_straight);
 } tg_straight_ports SEC(".maps");
 
+/* By socket cookie. Written and removed by sockops as connections begin and end; read by user space, which removes what
+ * has no socket: nobody sees a connection end while sockops is not attached. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1 << 18);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, __u64);
+    __type(value, struct tg_live);
+} tg_live_connections SEC(".maps");
+
 struct tg_client {
     __u32 service;
     __u32 address[4]; /* the source that the socket is bound to; all zero: none */

@@ -54,6 +54,15 @@ struct tg_straight {
     __u64 ports[TG_PORT_WORDS];
 };
 
+/* A connection of the direct lane that has not ended. */
+struct tg_live {
+    struct tg_member member;
+    struct tg_hop local;
+    struct tg_hop remote; /* the endpoint; inbound, the client */
+    __u32 established;    /* 0: not yet */
+    __u64 begun_ns;       /* bpf_ktime_get_ns, which is CLOCK_MONOTONIC */
+};
+
 struct tg_member_counts {
     __u64 begun; /* SYNs: those that are neither closed nor failed are open */
     __u64 opened;

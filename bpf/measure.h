@@ -6,6 +6,7 @@
 #ifndef TIDEGATE_MEASURE_H
 #define TIDEGATE_MEASURE_H
 
+#include "address.h"
 #include "direct_maps.h"
 
 enum tcp_state {
@@ -68,6 +69,29 @@ static __always_inline void measure(struct bpf_sock_ops *ctx, struct tg_balanced
         counts->srtt_us = smoothed ? smoothed - (smoothed >> 3) + (srtt_us >> 3) : srtt_us;
 }
 
+static __always_inline void begin(struct bpf_sock_ops *ctx, const struct tg_balanced *b)
+{
+    __u64 cookie = bpf_get_socket_cookie(ctx);
+    struct tg_live live = {
+        .member = b->member,
+        .local.port = ctx->local_port,
+        .remote.port = bpf_ntohl(ctx->remote_port),
+        .established = b->established,
+        .begun_ns = bpf_ktime_get_ns(),
+    };
+    bool v4 = ctx->family == AF_INET;
+    address_from_ctx(live.local.address, v4, ctx->local_ip4, ctx->local_ip6);
+    address_from_ctx(live.remote.address, v4, ctx->remote_ip4, ctx->remote_ip6);
+    bpf_map_update_elem(&tg_live_connections, &cookie, &live, BPF_ANY);
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
+static __always_inline void end(struct bpf_sock_ops *ctx)
+{
+    __u64 cookie = bpf_get_socket_cookie(ctx);
+    bpf_map_delete_elem(&tg_live_connections, &cookie);
+}
+
 /* The SYN is about to leave. */
 static __always_inline void on_balanced_connect(struct bpf_sock_ops *ctx, struct tg_balanced *b)
 {
@@ -76,7 +100,7 @@ static __always_inline void on_balanced_connect(struct bpf_sock_ops *ctx, struct
         return;
     __sync_fetch_and_add(&counts->begun, 1);
     b->begun = true;
-    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
+    begin(ctx, b);
 }
 
 /* Accepted by the workload itself. */
@@ -92,16 +116,20 @@ static __always_inline void on_straight_accept(struct bpf_sock_ops *ctx, struct 
         return;
     __sync_fetch_and_add(&counts->begun, 1);
     __sync_fetch_and_add(&counts->opened, 1);
-    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
+    begin(ctx, &b);
 }
 
-static __always_inline void on_balanced_established(struct tg_balanced *b)
+static __always_inline void on_balanced_established(struct bpf_sock_ops *ctx, struct tg_balanced *b)
 {
+    __u64 cookie = bpf_get_socket_cookie(ctx);
     struct tg_member_counts *counts = counts_of(b);
     if (!counts || !b->begun)
         return;
     __sync_fetch_and_add(&counts->opened, 1);
     b->established = true;
+    struct tg_live *live = bpf_map_lookup_elem(&tg_live_connections, &cookie);
+    if (live)
+        live->established = true;
 }
 
 /* A round-trip time was taken: each time some of what we sent is acknowledged. Only while no FIN is under way, whose
@@ -131,6 +159,7 @@ static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct t
         measure(ctx, b, counts, after == TCP_CLOSE ? before : after);
     if (after != TCP_CLOSE)
         return;
+    end(ctx);
     if (!b->established && ctx->total_retrans)
         __sync_fetch_and_add(&counts->retransmits, (__u64)ctx->total_retrans);
     __sync_fetch_and_add(b->established ? &counts->closed : &counts->failed, 1);

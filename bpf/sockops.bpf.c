@@ -122,7 +122,7 @@ static __always_inline void on_balanced(struct bpf_sock_ops *ctx, struct bpf_soc
     if (!balanced)
         return;
     if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-        on_balanced_established(balanced);
+        on_balanced_established(ctx, balanced);
     else if (ctx->op == BPF_SOCK_OPS_RTT_CB)
         on_rtt(ctx, balanced);
     else

@@ -38,6 +38,7 @@ MAPS = (
     "tg_affinity",
     "tg_balanced_as",
     "tg_straight_ports",
+    "tg_live_connections",
 )
 _DOCUMENT = "document-{}"
 _LENGTH = struct.Struct("=I")
