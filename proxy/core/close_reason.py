@@ -67,6 +67,14 @@ _FLAGS = {
 }
 
 
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+def of_shortage(error: int) -> CloseReason | None:
+    """The reason where a connection was not made for want of something of our own; None: it was something else."""
+    return CloseReason.OUT_OF_DESCRIPTORS if error in _SHORTAGES else None
+
+
 def of_connect_error(error: int) -> CloseReason:
     """The reason for a failed upstream connect; error is a positive errno."""
     return _BY_CONNECT_ERRNO.get(error, CloseReason.UPSTREAM_FAILED)
