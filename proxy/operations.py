@@ -16,7 +16,7 @@ from proxy.core.verdict import PASSTHROUGH
 from proxy.io.connections import Connections
 from proxy.io.control import ControlError, Operation
 from proxy.io.drain import SERVING, Drain
-from proxy.io.lane import Lane
+from proxy.io.lane import SpliceLane
 from proxy.io.reload import Reloader
 from proxy.io.verdicts import Verdicts
 from proxy.settings import LOG_LEVELS, ProxySettings
@@ -80,7 +80,7 @@ def control_operations(
     }
 
 
-def live_records(connections: Connections, lane: Lane) -> Iterator[ConnectionRecord]:
+def live_records(connections: Connections, lane: SpliceLane) -> Iterator[ConnectionRecord]:
     """Every open connection, whoever decided on it."""
     yield from lane.live()
     yield from (connection.record() for connection in connections.live())
@@ -90,7 +90,7 @@ def connection_list(records: Iterable[ConnectionRecord]) -> list[Any]:
     return [record.as_report() for record in records]
 
 
-def listener_list(lane: Lane) -> list[Any]:
+def listener_list(lane: SpliceLane) -> list[Any]:
     return [
         {
             "direction": str(one.direction),
@@ -104,7 +104,7 @@ def listener_list(lane: Lane) -> list[Any]:
     ]
 
 
-def cluster_list(connections: Connections, lane: Lane, verdicts: Verdicts) -> list[Any]:
+def cluster_list(connections: Connections, lane: SpliceLane, verdicts: Verdicts) -> list[Any]:
     """Clusters with what is open in each: the two pass-through ones, and those of the policy in force."""
     active = dict.fromkeys(PASSTHROUGH.values(), 0)
     for connection in connections.live():

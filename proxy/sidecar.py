@@ -14,7 +14,8 @@ from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
-from proxy.core.lanes import Direction
+from proxy.core.direct import direct_services
+from proxy.core.lanes import Direction, Lane
 from proxy.core.policy import NO_POLICY, Policy
 from proxy.core.policy_decide import Lanes
 from proxy.core.probes import ProbeRegistry
@@ -24,9 +25,10 @@ from proxy.io.bind import BoundListener
 from proxy.io.connection import Connection
 from proxy.io.connections import ConnectionEvents, Connections
 from proxy.io.control import ControlConnection, Operation, ToolConnection
+from proxy.io.direct_lane import DirectLane
 from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
-from proxy.io.lane import Lane, LaneEvents, LaneListener
+from proxy.io.lane import LaneEvents, LaneListener, SpliceLane
 from proxy.io.reload import Reloader
 from proxy.io.upstream import UpstreamOptions
 from proxy.io.verdict_table import Defaults
@@ -81,8 +83,8 @@ class Sidecar:
         """Destinations whose connections are punted because they may be probes."""
         self._pauses = (0, 0)
         self._tick: asyncio.TimerHandle | None = None
-        self._lanes = Lanes(forced=settings.lane)
-        self._verdicts = Verdicts(self._lanes, NO_POLICY if configured is None else configured.policy)
+        self._direct = DirectLane(self._compile, self._observer.seen)
+        self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
         self._reloader: Reloader | None = None
         if configured is not None:
             first = (configured.policy, configured.warnings)
@@ -104,13 +106,13 @@ class Sidecar:
             upstream_options=_upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
-        self._lane = Lane(
+        self._lane = SpliceLane(
             self._engine,
             _listeners(settings, started),
             Defaults(settings.connect_timeout_s, settings.idle_timeout_s),
             LaneEvents(self._connections.punted, self._observer.kept, self._observer.refused, self._metrics.recaptured),
         )
-        self._lane.put_in_force(rulings(self._verdicts.policy, self._lanes))
+        self._compile()
         self.drain = Drain(loop, self._lane, self._connections, self._tell_drained, self._stop)
         self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
         self._health = operations.CaptureHealth()
@@ -127,9 +129,7 @@ class Sidecar:
         for name, sock in (("admin", self._started.admin), ("telemetry", self._started.telemetry)):
             if sock is not None:
                 await self._serve_http(sock, answerer(routes[name], local_only=name == "admin"))
-        control = await self._loop.create_unix_server(
-            lambda: ToolConnection(self._operations, lambda: None), sock=self._started.control
-        )
+        control = await self._loop.create_unix_server(self._tool, sock=self._started.control)
         self._servers.append(control)
         if self._started.supervisor is not None:
             await self._greet_supervisor(self._started.supervisor, self._operations)
@@ -184,7 +184,20 @@ class Sidecar:
     def _put_in_force(self, policy: Policy) -> None:
         """For new connections; those that are open keep the verdict that they have."""
         self._verdicts.put_in_force(policy)
-        self._lane.put_in_force(rulings(policy, self._lanes))
+        self._compile()
+
+    def _compile(self) -> None:
+        """Policy down to the lanes, the cheapest first: what it takes never comes to the next one."""
+        policy = self._verdicts.policy
+        available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
+        lanes = self._verdicts.lanes = Lanes(self._settings.lane, available)
+        self._direct.publish(direct_services(policy, lanes))
+        self._lane.put_in_force(rulings(policy, lanes))
+
+    def _tool(self) -> ToolConnection:
+        connection = ToolConnection(self._operations, lambda: self._direct.lost(connection))
+        connection.operations |= self._direct.operations(connection)
+        return connection
 
     def _expect_probe(self, destination: OriginalDestination, token: str, lifetime_s: float) -> None:
         self._probes.expect(destination, token, time.monotonic(), lifetime_s)
@@ -242,6 +255,7 @@ class Sidecar:
 
     async def _greet_supervisor(self, sock: socket.socket, known: Mapping[str, Operation]) -> None:
         self._supervisor = supervisor = ControlConnection(known, self._on_supervisor_gone)
+        supervisor.operations |= self._direct.operations(supervisor)
         await self._loop.connect_accepted_socket(lambda: supervisor, sock)
 
     async def _serve_http(self, sock: socket.socket, answer: Answer) -> None:

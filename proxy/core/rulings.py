@@ -13,7 +13,7 @@ from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
 from proxy.core.lanes import Direction
 from proxy.core.policy import Balancing, Cluster, Destination, Policy, Protocol, Target
 from proxy.core.policy_decide import Lanes
-from proxy.core.policy_lane import choose_lane
+from proxy.core.policy_lane import choose_lane, on_arrival
 from proxy.core.verdict import NOWHERE, Verdict
 from proxy.core.verdict import decide as pass_through
 
@@ -54,7 +54,7 @@ def rulings(policy: Policy, lanes: Lanes) -> Mapping[Site, Ruling | None]:
         nobody = OriginalDestination(Address("", 0))
         found[Site(direction)] = Ruling(pass_through(direction, nobody, lanes.forced))
         for (ip, port), destination in claims.items():
-            found[Site(direction, ip, port)] = _ruling(destination, lanes)
+            found[Site(direction, ip, port)] = _ruling(destination, lanes.of(direction))
     return found
 
 
@@ -89,12 +89,12 @@ def _obstacle_of_targets(weighted: list[Target]) -> str | None:
         return "LEAST_REQUEST"
     if len({cluster.timeouts for cluster in clusters}) > 1:
         return "backends with timeouts of their own"
-    if not passing and sum(_weights(weighted)) > MAX_WEIGHT:
+    if not passing and sum(weights(weighted)) > MAX_WEIGHT:
         return "weights that are too fine"
     return None
 
 
-def _weights(weighted: list[Target]) -> list[int]:
+def weights(weighted: list[Target]) -> list[int]:
     """Of every endpoint of every target in order, as small as whole numbers can be."""
     counts = [len(target.cluster.endpoints) for target in weighted if target.cluster is not None]
     common = lcm(*counts)
@@ -106,7 +106,7 @@ def _weights(weighted: list[Target]) -> list[int]:
 def _ruling(destination: Destination, lanes: Lanes) -> Ruling | None:
     if obstacle(destination) is not None:
         return None
-    lane, reason = choose_lane(destination, lanes.forced, lanes.available)
+    lane, reason = on_arrival(*choose_lane(destination, lanes.forced, lanes.available))
     weighted = [target for target in destination.targets if target.weight]
     clusters = [target.cluster for target in weighted if target.cluster is not None]
 
@@ -125,6 +125,6 @@ def _ruling(destination: Destination, lanes: Lanes) -> Ruling | None:
     if clusters[0].balancing is Balancing.PASSTHROUGH:
         return Ruling(general)
     members = [(cluster, endpoint) for cluster in clusters for endpoint in cluster.endpoints]
-    shares = (Share(weight, verdict(*one)) for weight, one in zip(_weights(weighted), members, strict=True))
+    shares = (Share(weight, verdict(*one)) for weight, one in zip(weights(weighted), members, strict=True))
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
     return Ruling(general, tuple(shares), in_turn)

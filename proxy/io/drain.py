@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from proxy.io.connections import Connections
-from proxy.io.lane import Lane
+from proxy.io.lane import SpliceLane
 
 GRACE_S = 1.0
 """How long aborted connections may take to be reported by the engine."""
@@ -23,7 +23,7 @@ class Drain:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        lane: Lane,
+        lane: SpliceLane,
         connections: Connections,
         on_drained: Callable[[], None],
         on_exit: Callable[[], None],

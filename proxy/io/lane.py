@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cext import splice_lane as engine_lane
 from cext.engine import Engine
-from cext.splice_lane import Counters, Ending, Original, Place, Punt, Record, SpliceLane
+from cext.splice_lane import Counters, Ending, Original, Place, Punt, Record
 from proxy.core.addresses import ClientAddress, OriginalDestination
 from proxy.core.admission import Refusal
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
@@ -65,7 +66,7 @@ class LaneEvents:
     hop: Callable[[Direction], None]
 
 
-class Lane:
+class SpliceLane:
     """Belongs to the event loop. Owns the listening sockets from `open` to `close`."""
 
     def __init__(
@@ -73,7 +74,7 @@ class Lane:
     ) -> None:
         self.listeners = tuple(listeners)
         self._engine = engine
-        self._lane = SpliceLane(engine)
+        self._lane = engine_lane.SpliceLane(engine)
         self._table = VerdictTable(self._lane, defaults)
         self._events = events
         self._numbers: dict[int, list[int]] = {}

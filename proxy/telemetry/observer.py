@@ -44,6 +44,11 @@ class Observer:
         self._access_log.closed(record)
         self._tell_supervisor(record)
 
+    def seen(self, record: ConnectionRecord) -> None:
+        """A connection of the direct lane has ended. The kernel counts these; only they themselves are told here."""
+        self._access_log.closed(record)
+        self._tell_supervisor(record)
+
     def refused(
         self, direction: Direction, peer: ClientAddress, destination: OriginalDestination | None, reason: Refusal
     ) -> None:
