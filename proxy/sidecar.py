@@ -8,47 +8,41 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from cext.engine import Engine
-from cext.splice_lane import Original
-from proxy import operations
+from proxy import counting, operations
 from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
 from proxy.core.direct import direct_services
-from proxy.core.lanes import Direction, Lane
+from proxy.core.lanes import Lane
 from proxy.core.policy import NO_POLICY, Policy
 from proxy.core.policy_decide import Lanes
 from proxy.core.probes import ProbeRegistry
 from proxy.core.record import ConnectionRecord
 from proxy.core.rulings import rulings
-from proxy.io.bind import BoundListener
 from proxy.io.connection import Connection
 from proxy.io.connections import ConnectionEvents, Connections
 from proxy.io.control import ControlConnection, Operation, ToolConnection
 from proxy.io.direct_lane import DirectLane
 from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
-from proxy.io.lane import LaneEvents, LaneListener, SpliceLane
+from proxy.io.lane import LaneEvents, SpliceLane
 from proxy.io.reload import Reloader
-from proxy.io.upstream import UpstreamOptions
 from proxy.io.verdict_table import Defaults
 from proxy.io.verdicts import Verdicts
+from proxy.listening import lane_listeners, upstream_options
 from proxy.policy_source import Configured
-from proxy.settings import InboundOriginalDst, LogFormat, ProxySettings
+from proxy.settings import LogFormat, ProxySettings
 from proxy.startup import Started
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import PAUSES, Kept, Metrics, MetricSources
+from proxy.telemetry.endpoints import EndpointMetrics, EndpointSources
+from proxy.telemetry.metrics import PAUSES, Metrics, MetricSources
 from proxy.telemetry.observer import Observer
 
 ORPHAN_DRAIN_S = 1.0
 """The drain's time when the supervisor has gone: nothing may outlive it for long."""
 FLUSH_S = 0.5
 TICK_S = 1.0
-_ORIGINAL = {
-    InboundOriginalDst.AUTO: Original.AUTO,
-    InboundOriginalDst.SOCKOPT: Original.SOCKOPT,
-    InboundOriginalDst.SOCKNAME: Original.SOCKNAME,
-}
 
 
 class Sidecar:
@@ -73,7 +67,7 @@ class Sidecar:
                 dropped_log_lines=lambda: dropped_log_lines() + self._access_log.dropped,
                 draining=lambda: self.drain.state != "serving",
                 connection_limit=started.connection_limit,
-                kept=self._kept,
+                kept=lambda: counting.kept(self._lane, self._direct),
                 pauses=lambda: self._lane.pauses(),  # noqa: PLW0108
             )
         )
@@ -84,6 +78,13 @@ class Sidecar:
         self._pauses = (0, 0)
         self._tick: asyncio.TimerHandle | None = None
         self._direct = DirectLane(self._compile, self._observer.seen)
+        self._metrics.add(
+            EndpointMetrics(
+                EndpointSources(
+                    lambda: counting.kept_by_endpoint(self._lane), lambda: counting.direct_by_endpoint(self._direct)
+                )
+            )
+        )
         self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
         self._reloader: Reloader | None = None
         if configured is not None:
@@ -103,12 +104,12 @@ class Sidecar:
                 self._forgotten,
             ),
             verdicts=self._verdicts,
-            upstream_options=_upstream_options(settings),
+            upstream_options=upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
         self._lane = SpliceLane(
             self._engine,
-            _listeners(settings, started),
+            lane_listeners(settings, started),
             Defaults(settings.connect_timeout_s, settings.idle_timeout_s),
             LaneEvents(self._connections.punted, self._observer.kept, self._observer.refused, self._metrics.recaptured),
         )
@@ -214,19 +215,6 @@ class Sidecar:
             if now > earlier:
                 self._observer.paused(reason)
 
-    def _kept(self) -> Iterator[Kept]:
-        for group, one in self._lane.counters():
-            yield Kept(
-                one.group,
-                group.direction,
-                group.verdict,
-                opened=one.opened,
-                closed=one.closed,
-                failures=one.connect_failures,
-                to_upstream=one.bytes_sent,
-                to_downstream=one.bytes_received,
-            )
-
     def _live_records(self) -> Iterator[ConnectionRecord]:
         return operations.live_records(self._connections, self._lane)
 
@@ -287,38 +275,3 @@ class Sidecar:
             quit=lambda: self.drain.begin_soon(0.0, then_exit=True),
         )
         return {"admin": admin_routes(sources, actions), "telemetry": telemetry_routes(sources)}
-
-
-def _upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions]:
-    """Only connections to the workload have a source address of their own."""
-    sources = {int(socket.AF_INET6 if ":" in ip else socket.AF_INET): ip for ip in settings.inbound_sources}
-    return {
-        direction: UpstreamOptions(
-            connect_timeout_s=settings.connect_timeout_s,
-            keepalive_s=settings.keepalive_s,
-            mark=settings.proxy_mark,
-            sources=sources if direction is Direction.INBOUND else {},
-        )
-        for direction in Direction
-    }
-
-
-def _listeners(settings: ProxySettings, started: Started) -> list[LaneListener]:
-    def listener(direction: Direction, bound: BoundListener, original: Original) -> LaneListener:
-        return LaneListener(
-            direction,
-            bound,
-            original,
-            mark=settings.proxy_mark or 0,
-            keepalive_s=settings.keepalive_s,
-            sources=settings.inbound_sources if direction is Direction.INBOUND else (),
-        )
-
-    found = [
-        listener(Direction.OUTBOUND, started.outbound, Original.SOCKOPT),
-        listener(Direction.INBOUND, started.inbound, _ORIGINAL[settings.inbound_original_dst]),
-    ]
-    if started.dns is not None:
-        # Over TCP a question is a connection like any other, and its original destination is known.
-        found.append(listener(Direction.OUTBOUND, started.dns, Original.SOCKOPT))
-    return found

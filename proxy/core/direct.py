@@ -110,6 +110,10 @@ class EndpointCounts:
             raise ValueError(f"{wrong[0]!r} is no count: {values[wrong[0]]!r}")
         return cls(**values)
 
+    def is_behind(self, other: "EndpointCounts") -> bool:
+        """Whether some count is lower than that of `other`, and so counted from another beginning."""
+        return any(getattr(self, name) < getattr(other, name) for name in self.__slots__ if name != "srtt_us")
+
     def __add__(self, other: "EndpointCounts") -> "EndpointCounts":
         total = {name: getattr(self, name) + getattr(other, name) for name in self.__slots__}
         return replace(EndpointCounts(**total), srtt_us=other.srtt_us or self.srtt_us)

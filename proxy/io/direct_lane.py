@@ -32,7 +32,7 @@ class DirectLane:
         self._asked: dict[int, OriginalDestination] = {}
         self._counts: dict[Key, EndpointCounts] = {}
         self._before: dict[Key, EndpointCounts] = {}
-        """Of earlier captures: each begins to count at 0."""
+        """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
 
     def publish(self, services: tuple[DirectService, ...]) -> None:
         """What is to be in the kernel. What was there is remembered: its connections live on."""
@@ -53,8 +53,6 @@ class DirectLane:
                 raise ControlError("'available' is true or false")
             newcomer = self._follower is not connection
             self._follower = connection
-            if newcomer:
-                self._before, self._counts = dict(self._all()), {}
             if available != self.available:
                 self.available = available
                 _log.info("the direct lane is %s", "available" if available else "not available any more")
@@ -97,7 +95,11 @@ class DirectLane:
             number, endpoint = row.get("service"), _address(row, "endpoint")
             if type(number) is not int:
                 raise ControlError("'service' is a number")
-            self._counts[number, UpstreamAddress(endpoint)] = _counts(row)
+            key, now = (number, UpstreamAddress(endpoint)), _counts(row)
+            last = self._counts.get(key, EndpointCounts())
+            if now.is_behind(last):
+                self._before[key] = self._before.get(key, EndpointCounts()) + last
+            self._counts[key] = now
 
     def _take_record(self, row: Mapping[str, Any]) -> None:
         endpoint = UpstreamAddress(_address(row, "endpoint"))

@@ -1,6 +1,6 @@
 """Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from proxy.core.close_reason import CloseReason, response_flags
 from proxy.core.istio_labels import LABELS, tcp_labels
@@ -34,9 +35,12 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Connections that the engine kept from end to end, all that are told about alike. They never go back."""
+    """Connections that somebody else saw through from end to end, all that are told about alike. They never go back.
 
-    id: int
+    reported: each of them is told of by `Metrics.kept` when it has ended; else these counts are all there is."""
+
+    id: Hashable
+    reported: bool
     direction: Direction
     verdict: Verdict
     opened: int
@@ -57,13 +61,14 @@ class MetricSources:
     draining: Callable[[], bool]
     connection_limit: int
     kept: Callable[[], Iterable[Kept]]
-    """The engine's counters as of now."""
+    """The engine's and the kernel's counters as of now."""
     pauses: Callable[[], tuple[int, int]]
     """How often accepting has paused: at the limit of connections, for lack of descriptors or memory."""
 
 
 class _Counted(NamedTuple):
     opened: int = 0
+    closed: int = 0
     failures: int = 0
     sent: int = 0
     received: int = 0
@@ -113,10 +118,14 @@ class Metrics:
             "tidegate_upstream_connect_failures", "Connects that failed.", ("direction", "cluster")
         )
         self._reloads = counter("tidegate_config_reloads", "Readings of configuration while serving.", ("result",))
-        self._counted: dict[int, _Counted] = {}
-        """Of the engine's counters, what ours have been told already."""
+        self._counted: dict[Hashable, _Counted] = {}
+        """Of others' counters, what ours have been told already."""
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
         self._limit.set(sources.connection_limit)
+
+    def add(self, collector: Collector) -> None:
+        """Another collector, whose metrics are exposed with these."""
+        self._registry.register(collector)
 
     def dns_question(self, outcome: str) -> None:
         """answered, failed (no server did), dropped (too many at once) or malformed."""
@@ -206,8 +215,14 @@ class Metrics:
         series.received.inc(kept.to_upstream - before.received)
         series.sent.inc(kept.to_downstream - before.sent)
         self._lanes.labels(kept.direction, kept.verdict.lane).inc(kept.opened - before.opened)
-        self._failures.labels(kept.direction, kept.verdict.cluster).inc(kept.failures - before.failures)
-        self._counted[kept.id] = _Counted(kept.opened, kept.failures, kept.to_downstream, kept.to_upstream)
+        failures = kept.failures - before.failures
+        self._failures.labels(kept.direction, kept.verdict.cluster).inc(failures)
+        if not kept.reported:
+            series.closed.inc(kept.closed - before.closed)
+            series.opened.inc(failures)
+            self._by(kept.direction, kept.verdict, _NOT_CONNECTED).closed.inc(failures)
+            self._lanes.labels(kept.direction, kept.verdict.lane).inc(failures)
+        self._counted[kept.id] = _Counted(kept.opened, kept.closed, kept.failures, kept.to_downstream, kept.to_upstream)
 
     def _of(self, connection: Measured, flags: str) -> _Series:
         return self._by(connection.direction, connection.verdict, flags)
