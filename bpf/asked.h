@@ -6,7 +6,8 @@
 #include "sockaddr.h"
 #include "state.h"
 
-/* The original destination, if `address` and the context's port are the listener that this socket was steered to. */
+/* The original destination, if `address` and the context's port are where this socket was sent instead: a
+ * listener of ours, or the endpoint of a service. */
 static __always_inline const struct tg_endpoint *asked_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4])
 {
     if (!ctx->sk)

@@ -6,6 +6,7 @@
 #ifndef TIDEGATE_DIAL_H
 #define TIDEGATE_DIAL_H
 
+#include "balance.h"
 #include "features.h"
 #include "outbound.h"
 #include "sockaddr.h"
@@ -41,8 +42,8 @@ static __always_inline void read_source(struct bpf_sock *sk, __u32 out[4])
     address_from_ctx(out, sk->family == AF_INET, sk->src_ip4, sk->src_ip6);
 }
 
-/* Remembers on the socket what it asked for. False: out of memory. */
-static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, __u16 listener)
+/* Remembers on the socket what it asked for, and where it goes instead. False: out of memory. */
+static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, const struct tg_hop *to)
 {
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!asked)
@@ -52,8 +53,8 @@ static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, 
     asked->wanted.port = d->port;
     asked->wanted.family = address_family(d->address);
     /* Until the SYN leaves, only these two are known; a peer that is another is none of ours. */
-    address_loopback(asked->flow.listener, address_is_v4(d->address));
-    asked->flow.listener_port = listener;
+    __builtin_memcpy(asked->flow.listener, to->address, sizeof(asked->flow.listener));
+    asked->flow.listener_port = to->port;
     return true;
 }
 
@@ -66,18 +67,26 @@ static __always_inline bool steered_just_now(struct bpf_sock *sk, const struct d
            address_equal(asked->flow.listener, d->address);
 }
 
+/* To the listener on the loopback address of the family that was asked for. */
+static __always_inline void hop_to(const struct dial *d, __u16 listener, struct tg_hop *to)
+{
+    address_loopback(to->address, address_is_v4(d->address));
+    to->port = listener;
+}
+
 /*
- * TG_STEER: send it to `listener` on the loopback address of `address`'s family instead; what was asked is remembered
+ * TG_STEER: send it `to` there instead, a listener of ours or the endpoint of a service; what was asked is remembered
  * on the socket. Otherwise leave it alone, or refuse it. sets_peer: a connect(), after which an earlier answer to
  * "where did this socket want to go" is void.
  */
 static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 address[4], bool sets_peer,
-                                        __u16 *listener)
+                                        struct tg_hop *to)
 {
     struct selected s = {};
     struct dial d = {};
     struct bpf_sock *sk = ctx->sk;
     enum course course = TG_DIRECT;
+    enum balance balanced = TG_NO_SERVICE;
 
     if (!sk)
         return TG_DIRECT;
@@ -92,21 +101,28 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
         __builtin_memcpy(d.address, address, sizeof(d.address));
         read_source(sk, d.source);
 
+        if (steered_just_now(sk, &d))
+            return TG_DIRECT;
         verdict_t v = outbound_forget(&s, outbound_decide(&s, &d));
-        if (course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&
+        if (sets_peer && d.tcp && course_of(v) == TG_STEER && listener_of(v) == s.policy->outbound_port)
+            balanced = balance(sk, &d, to);
+        if (balanced == TG_TURNED_AWAY)
+            v = outbound(TG_REFUSE, v & 0xff, 0);
+        if (balanced == TG_NO_SERVICE)
+            hop_to(&d, listener_of(v), to);
+        if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&
             !listening(ctx, address_is_v4(address), listener_of(v), d.tcp))
             v = outbound(TG_DIRECT, TG_RULE_OUT_DOWN, 0);
         /* A listener that can't be told the destination would have to refuse: better at once. */
-        if (course_of(v) == TG_STEER && !remember(sk, &d, listener_of(v)))
+        if (course_of(v) == TG_STEER && !remember(sk, &d, to))
             v = outbound(TG_REFUSE, TG_RULE_LOST_DESTINATION, 0);
-        if (course_of(v) == TG_REFUSE && steered_just_now(sk, &d))
-            return TG_DIRECT;
         count(v & 0xff);
         course = course_of(v);
-        *listener = listener_of(v);
     }
     if (course != TG_STEER && sets_peer)
         bpf_sk_storage_delete(&tg_asked_by, sk);
+    if (balanced != TG_CHOSEN && sets_peer)
+        bpf_sk_storage_delete(&tg_balanced_as, sk);
     return course;
 }
 

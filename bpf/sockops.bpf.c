@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* sockops: carries the original destination from the client's socket to the accepted one, and registers inbound
- * listeners as they begin to listen. */
+/* sockops: carries the original destination from the client's socket to the accepted one, registers inbound listeners
+ * as they begin to listen, and measures the direct lane's connections. */
 #include "address.h"
 #include "features.h"
 #include "listeners.h"
+#include "measure.h"
 #include "policy.h"
 #include "state.h"
-
-#define TCP_CLOSE 7
 
 static __always_inline void read_flow(struct bpf_sock_ops *ctx, bool is_client, struct tg_flow *flow)
 {
@@ -23,7 +22,8 @@ static __always_inline void read_flow(struct bpf_sock_ops *ctx, bool is_client, 
     flow->listener_port = is_client ? remote_port : local_port;
 }
 
-/* The SYN is about to leave: source address and port are known now. */
+/* The SYN is about to leave: source address and port are known now. An endpoint of the direct lane is told nothing:
+ * what it sees is a connection to itself. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
@@ -34,6 +34,11 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock
     if (flow.listener_port != asked->flow.listener_port)
         return;
     asked->flow = flow;
+    struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0);
+    if (balanced) {
+        on_balanced_connect(ctx, balanced);
+        return;
+    }
     if (bpf_map_update_elem(&tg_pending, &flow, &asked->wanted, BPF_ANY))
         count(TG_RULE_LOST_DESTINATION);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
@@ -42,6 +47,11 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock
 /* The client's socket closes. Where the listener never got so far (refused, timed out), this is the only chance. */
 static __always_inline void on_state(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
+    struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0);
+    if (balanced) {
+        on_balanced_state(ctx, balanced);
+        return;
+    }
     if (ctx->args[1] != TCP_CLOSE)
         return;
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
@@ -90,6 +100,19 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx, struct bpf_sock 
     }
 }
 
+static __always_inline void on_balanced(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
+{
+    struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0);
+    if (!balanced)
+        return;
+    if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+        on_balanced_established(balanced);
+    else if (ctx->op == BPF_SOCK_OPS_RTT_CB)
+        on_rtt(ctx, balanced);
+    else
+        on_header(ctx, balanced);
+}
+
 SEC("sockops")
 int connection(struct bpf_sock_ops *ctx)
 {
@@ -108,6 +131,11 @@ int connection(struct bpf_sock_ops *ctx)
         break;
     case BPF_SOCK_OPS_TCP_LISTEN_CB:
         on_listen(ctx, sk);
+        break;
+    case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+    case BPF_SOCK_OPS_RTT_CB:
+    case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
+        on_balanced(ctx, sk);
         break;
     }
     return 1;

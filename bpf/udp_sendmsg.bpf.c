@@ -6,28 +6,24 @@
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
-    __u32 address[4], loopback[4];
-    __u16 listener = 0;
+    __u32 address[4];
+    struct tg_hop to = {};
     read_v4(ctx, address);
-    enum course course = dial(ctx, address, false, &listener);
-    if (course == TG_STEER) {
-        address_loopback(loopback, true);
-        write_v4(ctx, loopback, listener);
-    }
+    enum course course = dial(ctx, address, false, &to);
+    if (course == TG_STEER)
+        write_v4(ctx, to.address, to.port);
     return course == TG_REFUSE ? refuse() : 1;
 }
 
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *ctx)
 {
-    __u32 address[4], loopback[4];
-    __u16 listener = 0;
+    __u32 address[4];
+    struct tg_hop to = {};
     read_v6(ctx, address);
-    enum course course = dial(ctx, address, false, &listener);
-    if (course == TG_STEER) {
-        address_loopback(loopback, false);
-        write_v6(ctx, loopback, listener);
-    }
+    enum course course = dial(ctx, address, false, &to);
+    if (course == TG_STEER)
+        write_v6(ctx, to.address, to.port);
     return course == TG_REFUSE ? refuse() : 1;
 }
 

@@ -36,8 +36,10 @@ __all__ = [
     "apply",
     "available",
     "bind",
+    "existing_folder",
     "inspect",
     "names",
+    "opened",
     "refresh_addresses",
     "refresh_alive",
     "register_listener",
@@ -83,7 +85,7 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
         if not folder.exists():
             _begin(folder, goal, places)
             return True
-        with _opened(folder) as instance:
+        with opened(folder) as instance:
             if _is_so_already(instance, goal, places):
                 return False
             _replace(instance, goal, places)
@@ -112,15 +114,15 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:  # noq
 
 
 def names() -> list[str]:
-    folder = _existing_folder()
+    folder = existing_folder()
     return sorted(path.name for path in folder.iterdir()) if folder is not None else []
 
 
 def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None:
-    folder = _existing_folder()
+    folder = existing_folder()
     if folder is None or not (folder / name).is_dir():
         return None
-    with translated(), _opened(folder / name) as instance:
+    with translated(), opened(folder / name) as instance:
         record = instance.record()
         if record is None:
             told = "its policy is not in force: it was begun and never finished, or was damaged"
@@ -133,13 +135,13 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
 
 
 def remove(name: str, *, wait_s: float) -> list[str]:
-    folder = _existing_folder()
+    folder = existing_folder()
     if folder is None or not (folder / name).is_dir():
         return []
     with translated(), bpffs.locked(folder, wait_s):
         if not (folder / name).is_dir():
             return []
-        with _opened(folder / name) as instance:
+        with opened(folder / name) as instance:
             ebpf_instance.disarm(instance)
             # From here on there is no way back: what fails is tried again.
             _persistently(partial(ebpf_instance.dismantle, instance))
@@ -158,10 +160,10 @@ def register_listener(listener: "socket.socket", *, name: str = "tidegate") -> b
 
     Only needed before Linux 5.15; later kernels do it at listen(). Needs CAP_BPF and CAP_NET_ADMIN.
     """
-    folder = _existing_folder()
+    folder = existing_folder()
     if folder is None or not (folder / name).is_dir():
         return False
-    with translated(), _opened(folder / name) as instance:
+    with translated(), opened(folder / name) as instance:
         port = _inbound_port(instance)
         return port is not None and ebpf_listeners.register(instance.maps, listener, port)
 
@@ -171,10 +173,10 @@ def adopt(pid: int, *, name: str = "tidegate") -> list[str]:
 
     Raises CaptureError where ebpf capture of that name is not in force.
     """
-    folder = _existing_folder()
+    folder = existing_folder()
     if folder is None or not (folder / name).is_dir():
         raise CaptureError("adopt: ebpf capture is not in force in this network namespace")
-    with translated(), _opened(folder / name) as instance:
+    with translated(), opened(folder / name) as instance:
         port = _inbound_port(instance)
         if port is None:
             raise CaptureError("adopt: ebpf capture is not in force in this network namespace")
@@ -183,10 +185,10 @@ def adopt(pid: int, *, name: str = "tidegate") -> list[str]:
 
 def refresh_addresses(*, name: str = "tidegate") -> bool:
     """Tell the programs which addresses this namespace has now. False: they knew."""
-    folder = _existing_folder()
+    folder = existing_folder()
     if folder is None or not (folder / name).is_dir():
         return False
-    with translated(), _opened(folder / name) as instance:
+    with translated(), opened(folder / name) as instance:
         bank = instance.bank()
         image = loader.read_bank(instance.maps, bank) if bank else None
         if image is None:
@@ -317,14 +319,16 @@ def _our_folder(wait_s: float) -> Iterator[Path]:
         yield folder
 
 
-def _existing_folder() -> Path | None:
+def existing_folder() -> Path | None:
+    """This namespace's folder; None: nothing is in force here."""
     root = bpffs.find()
     folder = bpffs.folder_of(root, str(netns_cookie())) if root is not None else None
     return folder if folder is not None and folder.is_dir() else None
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Instance]:
+def opened(folder: Path) -> Iterator[Instance]:
+    """What is pinned in it, for the length of a `with` block."""
     instance = ebpf_instance.open_pinned(folder)
     try:
         yield instance
@@ -346,7 +350,7 @@ def _sweep(ours: Path) -> None:
     """Half-made folders of an init that was killed (we hold the lock, so nobody is at it), and dead namespaces'."""
     for path in ours.iterdir():
         if path.name.startswith(_PREPARING):
-            with _opened(path) as instance:
+            with opened(path) as instance:
                 ebpf_instance.dismantle(instance)
             bpffs.remove_tree(path)
     for other in bpffs.namespaces(ours.parent.parent):

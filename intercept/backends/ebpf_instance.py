@@ -32,6 +32,11 @@ MAPS = (
     "tg_pending",
     "tg_inbound",
     "tg_workload",
+    "tg_services",
+    "tg_service_states",
+    "tg_members",
+    "tg_affinity",
+    "tg_balanced_as",
 )
 _DOCUMENT = "document-{}"
 _LENGTH = struct.Struct("=I")

@@ -1,0 +1,153 @@
+"""Keys and values of the direct lane's maps, as `direct_wire.h` declares them. Pure; tests/unit/bpf compares them."""
+
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from math import gcd
+from typing import NamedTuple
+
+ENDPOINTS = 128
+TOTAL_WEIGHT = 2**32 - 1
+"""Of one service's endpoints, when their common divisor is taken out."""
+
+
+class ServiceFlag:
+    """enum tg_service_flag."""
+
+    DENIED = 1 << 0
+    ROUND_ROBIN = 1 << 1
+    LIMITED = 1 << 2
+    AFFINE = 1 << 3
+
+
+HOP_SIZE = 20
+MEMBER_SIZE = 4 + HOP_SIZE
+STATE_SIZE = 56
+NO_LIMIT = 2**64 - 1
+_FIXED = struct.Struct("=3Q6I")
+_ENDS_AT = _FIXED.size
+_HOPS_AT = _ENDS_AT + 4 * ENDPOINTS
+SERVICE_SIZE = _HOPS_AT + HOP_SIZE * ENDPOINTS
+_NONE = b"\xff\xff\xff\xff" * ENDPOINTS
+_MAPPED = bytes(10) + b"\xff\xff"
+_COUNTS = struct.Struct("=8Q")
+COUNTS_SIZE = _COUNTS.size
+_STATE = struct.Struct("=2I6Q")
+_GOLDEN = 0.618034
+
+
+class Service(NamedTuple):
+    """struct tg_service, without what follows from the weights."""
+
+    id: int
+    flags: int
+    interval_ns: int
+    credit_ns: int
+    affinity_ns: int
+    hops: Sequence[bytes]
+    weights: Sequence[int]
+
+
+class Counts(NamedTuple):
+    """struct tg_member_counts."""
+
+    begun: int
+    opened: int
+    closed: int
+    failed: int
+    sent: int
+    received: int
+    retransmits: int
+    srtt_us: int
+
+
+class State(NamedTuple):
+    """What struct tg_service_state counts."""
+
+    denied: int
+    limited: int
+    unserved: int
+
+
+@lru_cache(maxsize=1 << 15)
+def hop(ip: str, port: int) -> bytes:
+    """struct tg_hop. Raises OSError for what is no address."""
+    packed = socket.inet_pton(socket.AF_INET6, ip) if ":" in ip else _MAPPED + socket.inet_pton(socket.AF_INET, ip)
+    return packed + struct.pack("=HH", port, 0)
+
+
+def hop_address(key: bytes) -> tuple[str, int]:
+    (port,) = struct.unpack_from("=H", key, 16)
+    if key.startswith(_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, key[12:16]), port
+    return socket.inet_ntop(socket.AF_INET6, key[:16]), port
+
+
+def hop_is_v4(key: bytes) -> bool:
+    return key.startswith(_MAPPED)
+
+
+def stride(total: int) -> int:
+    """The golden section's next number with no divisor in common with `total`: steps of it visit all of 0..total-1
+    before any again, and those of one endpoint far apart."""
+    step = max(1, round(total * _GOLDEN))
+    while gcd(step, total) != 1:
+        step += 1
+    return step
+
+
+def reduced(weights: Iterable[int]) -> list[int]:
+    """The same proportions in the smallest numbers: a round of equals is one turn each."""
+    weights = list(weights)
+    divisor = gcd(*weights)
+    return [each // divisor for each in weights] if divisor > 1 else weights
+
+
+def pack_service(service: Service) -> bytes:
+    """weights: positive, together at most TOTAL_WEIGHT once they are reduced."""
+    count = len(service.hops)
+    ends = list(accumulate(reduced(service.weights)))
+    total = ends[-1] if ends else 0
+    fixed = _FIXED.pack(
+        service.interval_ns,
+        service.credit_ns,
+        service.affinity_ns,
+        service.id,
+        service.flags,
+        count,
+        total,
+        stride(total) if total else 0,
+        0,
+    )
+    return (fixed + struct.pack(f"={count}I", *ends) + _NONE[4 * count :] + b"".join(service.hops)).ljust(
+        SERVICE_SIZE, b"\0"
+    )
+
+
+def members(packed: bytes) -> Iterable[bytes]:
+    """The keys (struct tg_member) of a packed service's endpoints."""
+    number = packed[24:28]
+    (count,) = struct.unpack_from("=I", packed, 32)
+    for at in range(_HOPS_AT, _HOPS_AT + HOP_SIZE * count, HOP_SIZE):
+        yield number + packed[at : at + HOP_SIZE]
+
+
+def service_id(packed: bytes) -> bytes:
+    """The key of its state."""
+    return packed[24:28]
+
+
+def member(key: bytes) -> tuple[int, str, int]:
+    """(service id, address, port) of struct tg_member."""
+    (number,) = struct.unpack_from("=I", key)
+    return number, *hop_address(key[4:])
+
+
+def counts(value: bytes) -> Counts:
+    return Counts(*_COUNTS.unpack(value))
+
+
+def state(value: bytes) -> State:
+    return State(*_STATE.unpack(value)[5:])
