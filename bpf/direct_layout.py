@@ -38,6 +38,19 @@ _STATE = struct.Struct("=2I6Q")
 _GOLDEN = 0.618034
 
 
+class Ending:
+    """enum tg_direct_ending."""
+
+    FINISHED = 0
+    RESET = 1
+    FAILED = 2
+
+
+_END = struct.Struct("=4Q")
+_END_TAIL = struct.Struct("=16sHHIII")
+END_SIZE = _END.size + MEMBER_SIZE + _END_TAIL.size
+
+
 class Service(NamedTuple):
     """struct tg_service, without what follows from the weights."""
 
@@ -59,6 +72,21 @@ class Counts(NamedTuple):
     failed: int
     sent: int
     received: int
+    retransmits: int
+    srtt_us: int
+
+
+class End(NamedTuple):
+    """struct tg_direct_end."""
+
+    begun_ns: int
+    ended_ns: int
+    sent: int
+    received: int
+    service: int
+    endpoint: tuple[str, int]
+    client: tuple[str, int]
+    ending: int
     retransmits: int
     srtt_us: int
 
@@ -147,6 +175,16 @@ def member(key: bytes) -> tuple[int, str, int]:
 
 def counts(value: bytes) -> Counts:
     return Counts(*_COUNTS.unpack(value))
+
+
+def end(value: bytes) -> End:
+    begun_ns, ended_ns, sent, received = _END.unpack_from(value)
+    number, ip, port = member(value[_END.size : _END.size + MEMBER_SIZE])
+    client, client_port, ending, retransmits, srtt_us, _ = _END_TAIL.unpack_from(value, _END.size + MEMBER_SIZE)
+    address, _ = hop_address(client + bytes(4))
+    return End(
+        begun_ns, ended_ns, sent, received, number, (ip, port), (address, client_port), ending, retransmits, srtt_us
+    )
 
 
 def state(value: bytes) -> State:

@@ -75,6 +75,15 @@ struct {
     __type(value, struct tg_kept);
 } tg_affinity SEC(".maps");
 
+/* What has ended: pushed by sockops, taken out by whoever tells of connections one by one. A full queue loses its
+ * oldest: the counts above lose nothing. */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1 << 13);
+    __uint(key_size, 0);
+    __uint(value_size, sizeof(struct tg_direct_end));
+} tg_direct_ends SEC(".maps");
+
 struct tg_balanced {
     struct tg_member member;
     __u32 retransmits; /* this and the next two: what has been counted of this connection */
@@ -84,6 +93,7 @@ struct tg_balanced {
     bool begun;
     bool established;
     bool peer_finished;
+    __u64 begun_ns;
 };
 
 /* On a socket whose connection is the direct lane's: written by connect(), then by sockops; gone with the socket, or at

@@ -6,6 +6,7 @@
 #ifndef TIDEGATE_MEASURE_H
 #define TIDEGATE_MEASURE_H
 
+#include "address.h"
 #include "direct_maps.h"
 
 enum tcp_state {
@@ -76,6 +77,7 @@ static __always_inline void on_balanced_connect(struct bpf_sock_ops *ctx, struct
         return;
     __sync_fetch_and_add(&counts->begun, 1);
     b->begun = true;
+    b->begun_ns = bpf_ktime_get_ns();
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
@@ -100,6 +102,33 @@ static __always_inline void on_rtt(struct bpf_sock_ops *ctx, struct tg_balanced 
         measure(ctx, b, counts, state);
 }
 
+static __always_inline enum tg_direct_ending ending(const struct tg_balanced *b, __u32 before)
+{
+    if (!b->established)
+        return TG_ENDED_FAILED;
+    /* A clean end leads through states in which both FINs have been seen, at last. */
+    if (before == TCP_LAST_ACK || before == TCP_CLOSING || (before == TCP_FIN_WAIT2 && b->peer_finished))
+        return TG_ENDED_FINISHED;
+    return TG_ENDED_RESET;
+}
+
+static __always_inline void tell_end(struct bpf_sock_ops *ctx, const struct tg_balanced *b, __u32 before)
+{
+    struct tg_direct_end end = {
+        .begun_ns = b->begun_ns,
+        .ended_ns = bpf_ktime_get_ns(),
+        .sent = b->sent,
+        .received = b->received,
+        .member = b->member,
+        .client_port = ctx->local_port,
+        .ending = ending(b, before),
+        .retransmits = ctx->total_retrans,
+        .srtt_us = ctx->srtt_us >> 3,
+    };
+    address_from_ctx(end.client, ctx->family == AF_INET, ctx->local_ip4, ctx->local_ip6);
+    bpf_map_push_elem(&tg_direct_ends, &end, BPF_EXIST);
+}
+
 static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct tg_balanced *b)
 {
     __u32 before = ctx->args[0], after = ctx->args[1];
@@ -118,6 +147,7 @@ static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct t
     if (!b->established && ctx->total_retrans)
         __sync_fetch_and_add(&counts->retransmits, (__u64)ctx->total_retrans);
     __sync_fetch_and_add(b->established ? &counts->closed : &counts->failed, 1);
+    tell_end(ctx, b, before);
     b->begun = false;
 }
 

@@ -7,10 +7,11 @@ one write; a capture that is replaced keeps it. Needs what ebpf mode needs.
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from bpf import bpffs, direct_layout, layout
+from bpf.direct_layout import End
 from cext import libbpf
 from cext.libbpf import BpfError, MapType
 from intercept.backends import ebpf
@@ -19,10 +20,10 @@ from intercept.backends.ebpf_errors import translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.errors import CaptureError
 
-__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "push", "telemetry"]
+__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "End", "ended", "push", "telemetry"]
 
 _LOCK_WAIT_S = 5.0
-_MAPS = ("tg_services", "tg_service_states", "tg_members")
+_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends")
 
 
 def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
@@ -31,25 +32,47 @@ def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
     Connections that exist go on as they are. Raises CaptureError, and then nothing has changed: no ebpf capture of that
     name is in force here, or a service is not one that connect() can balance (the message names it).
     """
-    bank = packed(services)
     with _in_force(name) as maps:
-        before = set(_bank(maps))
-        # What they are counted in is there before they can be chosen.
-        new = set(bank.values()) - before
-        gone = before - set(bank.values())
-        members, states = _members(new) - _members(gone), _states(new) - _states(gone)
-        _make(maps["tg_members"], members, _ZEROS)
-        _make(maps["tg_service_states"], states, _NO_STATE)
-        _replace_bank(maps["tg_services"], bank)
+        push_into(maps, services)
 
 
 def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
     """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
     told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
     with _in_force(name) as maps:
-        bank = _bank(maps)
-        counted = _of_services(maps["tg_service_states"], _states(bank))
-        return [*counted, *_of_members(maps["tg_members"], _members(bank))]
+        return telemetry_of(maps)
+
+
+def ended(limit: int, *, name: str = "tidegate") -> list[End]:
+    """At most `limit` connections that have ended, each told once. Raises CaptureError."""
+    with _in_force(name) as maps:
+        return ended_of(maps, limit)
+
+
+# ---- the same with the maps of a capture that is held, not pinned
+
+
+def push_into(maps: Mapping[str, int], services: Sequence[DirectService]) -> None:
+    """The caller sees to it that nobody else does the same."""
+    bank = packed(services)
+    before = set(_bank(maps))
+    # What they are counted in is there before they can be chosen.
+    new = set(bank.values()) - before
+    gone = before - set(bank.values())
+    members, states = _members(new) - _members(gone), _states(new) - _states(gone)
+    _make(maps["tg_members"], members, _ZEROS)
+    _make(maps["tg_service_states"], states, _NO_STATE)
+    _replace_bank(maps["tg_services"], bank)
+
+
+def telemetry_of(maps: Mapping[str, int]) -> list[DirectCounters]:
+    bank = _bank(maps)
+    counted = _of_services(maps["tg_service_states"], _states(bank))
+    return [*counted, *_of_members(maps["tg_members"], _members(bank))]
+
+
+def ended_of(maps: Mapping[str, int], limit: int) -> list[End]:
+    return [direct_layout.end(value) for value in libbpf.map_pop(maps["tg_direct_ends"], direct_layout.END_SIZE, limit)]
 
 
 # ---- what is written
@@ -112,7 +135,7 @@ def _in_force(name: str) -> Iterator[dict[str, int]]:
         yield instance.maps
 
 
-def _bank(maps: dict[str, int]) -> list[bytes]:
+def _bank(maps: Mapping[str, int]) -> list[bytes]:
     """The services of the last push, packed."""
     number = libbpf.map_lookup(maps["tg_services"], layout.ZERO, 4)
     if number is None:

@@ -15,6 +15,8 @@ class CloseReason(StrEnum):
     UPSTREAM_NO_LOCAL_PORT = "upstream-no-local-port"
     UPSTREAM_LOOP = "upstream-loop"
     UPSTREAM_FAILED = "upstream-failed"
+    RESET = "reset"
+    """By either side: who saw it was not told by which."""
     IDLE_TIMEOUT = "idle-timeout"
     LIFETIME = "lifetime"
     DRAIN_DEADLINE = "drain-deadline"
@@ -54,6 +56,7 @@ _FLAGS = {
     CloseReason.UPSTREAM_NO_LOCAL_PORT: "UF,URX",
     CloseReason.UPSTREAM_LOOP: "UF,URX",
     CloseReason.UPSTREAM_FAILED: "UF,URX",
+    CloseReason.RESET: "UC",
     CloseReason.IDLE_TIMEOUT: "SI",
     CloseReason.LIFETIME: "DT",
     CloseReason.DRAIN_DEADLINE: "LR",

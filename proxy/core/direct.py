@@ -10,7 +10,7 @@ from proxy.core.policy import Balancing, Cluster, Destination, Policy
 from proxy.core.policy_decide import Lanes
 from proxy.core.policy_lane import choose_lane
 from proxy.core.rulings import weights
-from proxy.core.verdict import Verdict
+from proxy.core.verdict import NOWHERE, Verdict
 
 
 class DirectMember(NamedTuple):
@@ -29,6 +29,8 @@ class DirectService:
     port: int
     destination: Destination
     members: tuple[DirectMember, ...]
+    verdict: Verdict
+    """Of what never came to one of the members."""
     round_robin: bool
     affinity_s: float | None
 
@@ -83,7 +85,7 @@ def _service(ip: str, port: int, destination: Destination, reason: str) -> Direc
         )
     affinity = destination.affinity_s if destination.affinity_s is not None else clusters[0].affinity_s
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
-    return DirectService(ip, port, destination, members, in_turn, affinity)
+    return DirectService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from proxy.core.close_reason import CloseReason
 from proxy.core.direct import DirectMember, DirectService, EndpointCounts
 from proxy.core.lanes import Direction
 from proxy.core.record import ConnectionRecord
+from proxy.core.verdict import NOWHERE
 from proxy.io.control import ControlConnection, ControlError, Operation
 
 _log = logging.getLogger("tidegate.proxy")
@@ -40,7 +41,7 @@ class DirectLane:
         for one in services:
             number = self._numbers.setdefault((one.ip, one.port), len(self._numbers) + 1)
             self._asked[number] = OriginalDestination(Address(one.ip, one.port))
-            for member in one.members:
+            for member in (*one.members, DirectMember(NOWHERE, 0, one.verdict)):
                 self._members[number, member.endpoint] = member
         self._tell()
 
