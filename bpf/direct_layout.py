@@ -40,6 +40,23 @@ _STATE = struct.Struct("=2I6Q")
 _GOLDEN = 0.618034
 
 
+class Ending:
+    """enum tg_direct_ending."""
+
+    FINISHED = 0
+    RESET = 1
+    FAILED = 2
+
+
+_END = struct.Struct("=4Q")
+_END_TAIL = struct.Struct("=16sHHIII")
+END_SIZE = _END.size + MEMBER_SIZE + _END_TAIL.size
+
+
+_LIVE_TAIL = struct.Struct("=I4xQ")
+LIVE_SIZE = MEMBER_SIZE + 2 * HOP_SIZE + 16
+
+
 class Service(NamedTuple):
     """struct tg_service, without what follows from the weights."""
 
@@ -63,6 +80,33 @@ class Counts(NamedTuple):
     received: int
     retransmits: int
     srtt_us: int
+
+
+class End(NamedTuple):
+    """struct tg_direct_end."""
+
+    begun_ns: int
+    ended_ns: int
+    sent: int
+    received: int
+    service: int
+    endpoint: tuple[str, int]
+    client: tuple[str, int]
+    ending: int
+    retransmits: int
+    srtt_us: int
+
+
+class Live(NamedTuple):
+    """struct tg_live, by its socket's cookie."""
+
+    cookie: int
+    service: int
+    endpoint: tuple[str, int]
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    established: bool
+    begun_ns: int
 
 
 class State(NamedTuple):
@@ -157,6 +201,24 @@ def is_inbound(key: bytes) -> bool:
 
 def counts(value: bytes) -> Counts:
     return Counts(*_COUNTS.unpack(value))
+
+
+def end(value: bytes) -> End:
+    begun_ns, ended_ns, sent, received = _END.unpack_from(value)
+    number, ip, port = member(value[_END.size : _END.size + MEMBER_SIZE])
+    client, client_port, ending, retransmits, srtt_us, _ = _END_TAIL.unpack_from(value, _END.size + MEMBER_SIZE)
+    address, _ = hop_address(client + bytes(4))
+    return End(
+        begun_ns, ended_ns, sent, received, number, (ip, port), (address, client_port), ending, retransmits, srtt_us
+    )
+
+
+def live(key: bytes, value: bytes) -> Live:
+    number, ip, port = member(value)
+    local, remote = (hop_address(value[at : at + HOP_SIZE]) for at in (MEMBER_SIZE, MEMBER_SIZE + HOP_SIZE))
+    established, begun_ns = _LIVE_TAIL.unpack_from(value, MEMBER_SIZE + 2 * HOP_SIZE)
+    (cookie,) = struct.unpack("=Q", key)
+    return Live(cookie, number, (ip, port), local, remote, established != 0, begun_ns)
 
 
 def state(value: bytes) -> State:

@@ -64,8 +64,8 @@ struct {
     __type(value, struct tg_straight);
 } tg_straight_ports SEC(".maps");
 
-/* By socket cookie. Written and removed by sockops as connections begin and end; read by user space, which removes what
- * has no socket: nobody sees a connection end while sockops is not attached. */
+/* By socket cookie. Written and removed by sockops as connections begin and end; read by user space, which leaves out
+ * what has no socket: nobody sees a connection end while somebody has taken sockops away. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1 << 18);
@@ -93,6 +93,15 @@ struct {
     __type(value, struct tg_kept);
 } tg_affinity SEC(".maps");
 
+/* What has ended: pushed by sockops, taken out by whoever tells of connections one by one. A full queue loses its
+ * oldest: the counts above lose nothing. */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1 << 13);
+    __uint(key_size, 0);
+    __uint(value_size, sizeof(struct tg_direct_end));
+} tg_direct_ends SEC(".maps");
+
 struct tg_balanced {
     struct tg_member member;
     __u32 retransmits; /* this and the next two: what has been counted of this connection */
@@ -102,6 +111,7 @@ struct tg_balanced {
     bool begun;
     bool established;
     bool peer_finished;
+    __u64 begun_ns;
 };
 
 /* On a socket whose connection is the direct lane's: written by connect() or where it was accepted, then by sockops;

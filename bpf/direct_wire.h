@@ -74,4 +74,25 @@ struct tg_member_counts {
     __u64 srtt_us; /* not a sum: smoothed over the connections' own smoothed round-trip times */
 };
 
+enum tg_direct_ending {
+    TG_ENDED_FINISHED = 0,
+    TG_ENDED_RESET = 1,  /* by either side: sockops isn't told by which */
+    TG_ENDED_FAILED = 2, /* it was never established */
+};
+
+/* One connection that has ended. Times by bpf_ktime_get_ns. */
+struct tg_direct_end {
+    __u64 begun_ns;
+    __u64 ended_ns;
+    __u64 sent;
+    __u64 received;
+    struct tg_member member;
+    __u32 client[4];
+    __u16 client_port;
+    __u16 ending;
+    __u32 retransmits;
+    __u32 srtt_us;
+    __u32 unused;
+};
+
 #endif

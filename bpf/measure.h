@@ -69,15 +69,17 @@ static __always_inline void measure(struct bpf_sock_ops *ctx, struct tg_balanced
         counts->srtt_us = smoothed ? smoothed - (smoothed >> 3) + (srtt_us >> 3) : srtt_us;
 }
 
-static __always_inline void begin(struct bpf_sock_ops *ctx, const struct tg_balanced *b)
+static __always_inline void begin(struct bpf_sock_ops *ctx, struct tg_balanced *b)
 {
+    b->begun = true;
+    b->begun_ns = bpf_ktime_get_ns();
     __u64 cookie = bpf_get_socket_cookie(ctx);
     struct tg_live live = {
         .member = b->member,
         .local.port = ctx->local_port,
         .remote.port = bpf_ntohl(ctx->remote_port),
         .established = b->established,
-        .begun_ns = bpf_ktime_get_ns(),
+        .begun_ns = b->begun_ns,
     };
     bool v4 = ctx->family == AF_INET;
     address_from_ctx(live.local.address, v4, ctx->local_ip4, ctx->local_ip6);
@@ -99,7 +101,6 @@ static __always_inline void on_balanced_connect(struct bpf_sock_ops *ctx, struct
     if (!counts)
         return;
     __sync_fetch_and_add(&counts->begun, 1);
-    b->begun = true;
     begin(ctx, b);
 }
 
@@ -108,15 +109,17 @@ static __always_inline void on_straight_accept(struct bpf_sock_ops *ctx, struct 
 {
     struct tg_balanced b = {
         .member = {.service = TG_INBOUND_SERVICE, .endpoint = {.port = port}},
-        .begun = true,
         .established = true,
     };
     struct tg_member_counts *counts = counts_of(&b);
-    if (!counts || !bpf_sk_storage_get(&tg_balanced_as, sk, &b, BPF_SK_STORAGE_GET_F_CREATE))
+    if (!counts)
+        return;
+    struct tg_balanced *kept = bpf_sk_storage_get(&tg_balanced_as, sk, &b, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!kept)
         return;
     __sync_fetch_and_add(&counts->begun, 1);
     __sync_fetch_and_add(&counts->opened, 1);
-    begin(ctx, &b);
+    begin(ctx, kept);
 }
 
 static __always_inline void on_balanced_established(struct bpf_sock_ops *ctx, struct tg_balanced *b)
@@ -144,6 +147,39 @@ static __always_inline void on_rtt(struct bpf_sock_ops *ctx, struct tg_balanced 
         measure(ctx, b, counts, state);
 }
 
+static __always_inline enum tg_direct_ending ending(const struct tg_balanced *b, __u32 before)
+{
+    if (!b->established)
+        return TG_ENDED_FAILED;
+    /* A clean end leads through states in which both FINs have been seen, at last. */
+    if (before == TCP_LAST_ACK || before == TCP_CLOSING || (before == TCP_FIN_WAIT2 && b->peer_finished))
+        return TG_ENDED_FINISHED;
+    return TG_ENDED_RESET;
+}
+
+static __always_inline void tell_end(struct bpf_sock_ops *ctx, const struct tg_balanced *b, __u32 before)
+{
+    struct tg_direct_end end = {
+        .begun_ns = b->begun_ns,
+        .ended_ns = bpf_ktime_get_ns(),
+        .sent = b->sent,
+        .received = b->received,
+        .member = b->member,
+        .client_port = ctx->local_port,
+        .ending = ending(b, before),
+        .retransmits = ctx->total_retrans,
+        .srtt_us = ctx->srtt_us >> 3,
+    };
+    bool v4 = ctx->family == AF_INET;
+    if (b->member.service == TG_INBOUND_SERVICE) {
+        address_from_ctx(end.client, v4, ctx->remote_ip4, ctx->remote_ip6);
+        end.client_port = bpf_ntohl(ctx->remote_port);
+    } else {
+        address_from_ctx(end.client, v4, ctx->local_ip4, ctx->local_ip6);
+    }
+    bpf_map_push_elem(&tg_direct_ends, &end, BPF_EXIST);
+}
+
 static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct tg_balanced *b)
 {
     __u32 before = ctx->args[0], after = ctx->args[1];
@@ -163,6 +199,7 @@ static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct t
     if (!b->established && ctx->total_retrans)
         __sync_fetch_and_add(&counts->retransmits, (__u64)ctx->total_retrans);
     __sync_fetch_and_add(b->established ? &counts->closed : &counts->failed, 1);
+    tell_end(ctx, b, before);
     b->begun = false;
 }
 

@@ -32,13 +32,16 @@ static void set_watched(struct tg_worker *worker, bool watched)
     }
 }
 
-/* Level-triggered and not accepted, a listener would spin: it leaves the epoll for a while. */
-static void pause_accepting(struct tg_worker *worker)
+/* Level-triggered and not accepted, a listener would spin: it leaves the epoll for a while. Trying again in vain is
+ * part of the same pause. */
+static void pause_accepting(struct tg_worker *worker, _Atomic uint64_t *reason)
 {
     if (worker->paused)
         return;
     worker->paused = true;
-    counter_add(&worker->pauses, 1);
+    if (!worker->short_of)
+        counter_add(reason, 1);
+    worker->short_of = true;
     set_watched(worker, false);
     wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
 }
@@ -53,18 +56,21 @@ void accept_resume(struct tg_worker *worker)
     set_watched(worker, true);
 }
 
-/* Makes sure that the next connection has memory and room: worker->spare. */
+/* Makes sure that the next connection has memory and room: worker->spare. False: accepting is paused. */
 static bool prepare(struct tg_worker *worker)
 {
     if (worker->spare != NULL)
         return true;
     struct tg_relay *relay = calloc(1, sizeof *relay + sizeof *relay->connection);
-    if (relay == NULL)
+    if (relay == NULL) {
+        pause_accepting(worker, &worker->pauses);
         return false;
+    }
     /* Said before asking, so that room made in between is not missed. */
     atomic_store(&worker->wants_space, true);
     if (!engine_reserve(worker->engine)) {
         free(relay);
+        pause_accepting(worker, &worker->limit_pauses);
         return false;
     }
     atomic_store(&worker->wants_space, false);
@@ -112,11 +118,14 @@ static bool is_admitted(struct tg_connection *connection)
     return false;
 }
 
-static bool is_loop(struct tg_engine *engine, const struct tg_connection *connection)
+/* How many connections of ours may lead to this one (own.h). */
+static uint32_t hops_of(struct tg_engine *engine, const struct tg_connection *connection)
 {
-    uint32_t scope;
-    return own_find(&engine->owns, &connection->peer, &connection->original, &scope) &&
-           (int64_t)scope != connection->listener.hairpin_from;
+    uint32_t scope, hops;
+    if (!own_find(&engine->owns, &connection->peer, &connection->original, &scope, &hops) ||
+        (int64_t)scope == connection->listener.hairpin_from)
+        return 0;
+    return hops + 1;
 }
 
 /* What is to be done with the connection: an action, or the tg_reason to refuse it for (all of them are greater). */
@@ -127,7 +136,8 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
                                              connection->listener.original, listening->port, &connection->original);
     if (refusal != 0)
         return refusal;
-    if (is_loop(worker->engine, connection))
+    connection->hops = hops_of(worker->engine, connection);
+    if (connection->hops > TG_MAX_HOPS)
         return TG_LOOP;
     struct tg_ruling *ruling = table_find(worker->engine, connection->listener.scope, &connection->original);
     if (ruling == NULL)
@@ -177,20 +187,20 @@ static bool accept_one(struct tg_worker *worker, struct tg_listening *listening)
 {
     struct sockaddr_storage from = {0};
     socklen_t size = sizeof from;
-    if (!prepare(worker)) {
-        pause_accepting(worker);
+    if (!prepare(worker))
         return false;
-    }
     const int fd = accept4(listening->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(worker);
+            pause_accepting(worker, &worker->pauses);
         /* Of these that connection is gone, and the next one may be fine. */
         return errno == EINTR || errno == ECONNABORTED || errno == EPROTO || errno == EPERM;
     }
+    worker->short_of = false;
+    atomic_fetch_add_explicit(&listening->accepted, 1, memory_order_relaxed);
     struct tg_relay *relay = connection_of(worker, fd, listening, &from);
     if (dispatch(worker, relay, judge(worker, relay, listening)) < 0) {
-        pause_accepting(worker);
+        pause_accepting(worker, &worker->pauses);
         return false;
     }
     return true;

@@ -39,6 +39,20 @@ static void begin(struct tg_engine *engine)
     atomic_store(&engine->signalled, false);
 }
 
+/* There is room again. */
+static void wake_waiting(struct tg_engine *engine)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        if (atomic_exchange(&engine->workers[i].wants_space, false))
+            worker_wake(&engine->workers[i]);
+}
+
+void tg_engine_forget(tg_engine *engine)
+{
+    engine_release(engine);
+    wake_waiting(engine);
+}
+
 static void finish(struct tg_engine *engine, int collected)
 {
     for (int queue = 0; queue < TG_QUEUES; queue++)
@@ -47,9 +61,7 @@ static void finish(struct tg_engine *engine, int collected)
     pthread_mutex_unlock(&engine->collecting);
     if (collected == 0)
         return;
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        if (atomic_exchange(&engine->workers[i].wants_space, false))
-            worker_wake(&engine->workers[i]);
+    wake_waiting(engine);
     /* What was retired while a worker was busy needs somebody to come by later. */
     if (pthread_mutex_trylock(&engine->control) == 0) {
         epoch_reclaim(engine);
@@ -91,10 +103,11 @@ int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
         out[count] = (tg_punt){
             .fd = relay->side[DOWNSTREAM].fd,
             .scope = connection->listener.scope,
+            .hops = connection->hops,
             .peer = connection->peer,
             .original = connection->original,
         };
-        dispose(engine, relay);
+        relay_free(relay); /* its place goes with it */
     }
     finish(engine, count);
     return count;
@@ -131,6 +144,7 @@ static void record(const struct tg_relay *relay, uint64_t now_us, tg_record *out
         .scope = connection->listener.scope,
         .attempts = connection->attempts,
         .idle_ms = idle_ms(relay, now_us),
+        .hops = connection->hops,
     };
 }
 
@@ -207,7 +221,7 @@ int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, i
 
 void tg_engine_totals(tg_engine *engine, tg_totals *out)
 {
-    *out = (tg_totals){0};
+    *out = (tg_totals){.outstanding = atomic_load(&engine->outstanding)};
     for (unsigned i = 0; i < engine->worker_count; i++) {
         const struct tg_worker *worker = &engine->workers[i];
         out->bytes_sent += counter_read(&worker->bytes[DOWNSTREAM]);
@@ -216,5 +230,6 @@ void tg_engine_totals(tg_engine *engine, tg_totals *out)
         out->active += counter_read(&worker->active);
         out->completed += counter_read(&worker->completed);
         out->accept_pauses += counter_read(&worker->pauses);
+        out->limit_pauses += counter_read(&worker->limit_pauses);
     }
 }

@@ -28,6 +28,7 @@ static void remember_local_address(struct tg_worker *worker, struct tg_relay *re
     socklen_t size = sizeof local;
     struct tg_own *own = &relay->connection->own;
     if (getsockname(relay->side[UPSTREAM].fd, (struct sockaddr *)&local, &size) == 0) {
+        own->hops = relay->connection->hops;
         own->source = address_from(&local);
         own->destination = relay->connection->upstream;
         own->scope = relay->connection->listener.scope;
@@ -40,6 +41,19 @@ static void set_upstream(struct tg_worker *worker, struct tg_connection *connect
     pthread_mutex_lock(&worker->registry.mutex);
     connection->upstream = *address;
     pthread_mutex_unlock(&worker->registry.mutex);
+}
+
+/* Where the listener asks for a source. And where a connection may have come from ourselves: bind() prefers odd ports
+ * and connect() even ones, which is what those have whose ports are the trouble (own.h). */
+static int bind_source(int fd, const struct tg_connection *connection, const tg_address *address)
+{
+    const tg_address *source = &connection->listener.sources[address->family == 6];
+    const tg_address any = {.family = address->family};
+    struct sockaddr_storage from;
+    if (source->family == 0 && connection->hops == 0)
+        return 0;
+    const socklen_t size = address_to(source->family == 0 ? &any : source, &from);
+    return bind(fd, (struct sockaddr *)&from, size) < 0 ? -errno : 0;
 }
 
 /* Begins one attempt: 0, or -errno with nothing left open. */
@@ -57,6 +71,9 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
     socket_tune(fd, relay->keepalive_s);
+    errno = -bind_source(fd, relay->connection, address);
+    if (errno != 0)
+        goto fail;
     if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
         goto fail;
     relay->side[UPSTREAM] = (struct tg_side){.fd = fd};

@@ -28,6 +28,7 @@ struct tg_connection {
     int64_t connect_us;
     uint32_t target;
     uint32_t attempts;
+    uint32_t hops;
     int attempt_error; /* of the last attempt */
     bool connecting;
     bool answered; /* an event came for the attempt under way ... */

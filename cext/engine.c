@@ -153,7 +153,7 @@ int tg_engine_relay(tg_engine *engine, uint64_t id, const tg_relay_request *requ
         return -EINVAL;
     if ((error = set_nonblocking(request->downstream_fd)) < 0 || (error = set_nonblocking(request->upstream_fd)) < 0)
         return error;
-    if (!engine_reserve(engine))
+    if (!request->punted && !engine_reserve(engine))
         return -ENOBUFS;
     error = relay_new(id, request, &relay);
     if (error == 0) {
@@ -161,7 +161,7 @@ int tg_engine_relay(tg_engine *engine, uint64_t id, const tg_relay_request *requ
         if (error < 0)
             relay_free(relay);
     }
-    if (error < 0)
+    if (error < 0 && !request->punted)
         engine_release(engine);
     return error;
 }

@@ -13,6 +13,7 @@
 /* cdef:begin */
 #define TG_MAX_WORKERS 64
 #define TG_MAX_CAPACITY 16777216
+#define TG_MAX_HOPS 3
 
 enum tg_reason {
     TG_FINISHED = 0,         /* both sides closed cleanly and everything was delivered */
@@ -29,7 +30,7 @@ enum tg_reason {
     TG_LIMITED = 10,        /* the verdict's max_connections are reached */
     TG_NO_DESTINATION = 11, /* the original destination can't be recovered */
     TG_DIRECT_DIAL = 12,    /* dialled straight to the listener */
-    TG_LOOP = 13            /* one of our own upstream connections came back to us */
+    TG_LOOP = 13            /* one of our own upstream connections came back to us, more than TG_MAX_HOPS in a row */
 };
 
 typedef struct tg_engine tg_engine;
@@ -44,6 +45,7 @@ typedef struct {
     uint64_t idle_timeout_ms; /* 0: none */
     uint64_t lifetime_ms;     /* 0: none */
     uint32_t keepalive_s;     /* 0: leave the sockets' own keepalive settings alone */
+    int32_t punted;           /* not 0: takes over the place that a punted connection holds; see tg_engine_punts */
 } tg_relay_request;
 
 typedef struct {
@@ -69,7 +71,9 @@ typedef struct {
     uint64_t active;
     uint64_t completed;
     uint64_t spliced_bytes; /* the part of both that went through a pipe and never through user space */
-    uint64_t accept_pauses; /* a worker stopped accepting for lack of descriptors, memory or capacity */
+    uint64_t outstanding; /* what counts against `capacity`: live, waiting to be collected, punted and not forgotten */
+    uint64_t accept_pauses; /* times that a worker stopped accepting for lack of descriptors or memory */
+    uint64_t limit_pauses;  /* ... because `capacity` was reached */
 } tg_totals;
 
 /* Starts `threads` workers. -EINVAL out of range, -ENOMEM, -EMFILE, -EAGAIN when a thread can't be had. */
@@ -81,7 +85,7 @@ int tg_engine_completion_fd(const tg_engine *engine);
 /* Takes both sockets over (on success only) and relays until both directions have ended. `id` is the caller's and comes
  * back in the completion; `handle` names the relay in tg_engine_abort. -ENOBUFS: `capacity` relays are live or wait to
  * be collected. -EBADF, -EINVAL (both the same descriptor), -ENOMEM, -ESHUTDOWN (stopped). On failure O_NONBLOCK may
- * already be set on the sockets. */
+ * already be set on the sockets, and a punted connection still holds its place. */
 int tg_engine_relay(tg_engine *engine, uint64_t id, const tg_relay_request *request, uint64_t *handle);
 
 /* Resets both sides of a relay, soon. -ENOENT: it is over already. */
@@ -124,8 +128,9 @@ typedef struct {
     int32_t original;     /* enum tg_original */
     uint32_t mark;        /* SO_MARK of the upstream sockets; 0: none */
     uint32_t keepalive_s; /* of both sides; 0: none */
-    int64_t hairpin_from; /* a scope whose own upstream connections may arrive here; -1: any of ours that comes back is
-                             a loop */
+    int64_t
+        hairpin_from; /* a scope whose own upstream connections may arrive here as if they were a client's; -1: none */
+    tg_address sources[2]; /* what upstream sockets of IPv4 and of IPv6 are bound to; family 0: the kernel's choice */
 } tg_listener;
 
 enum tg_action {
@@ -160,6 +165,7 @@ typedef struct {
 typedef struct {
     int fd; /* the receiver's from now on; non-blocking */
     uint32_t scope;
+    uint32_t hops; /* as in tg_record */
     tg_address peer;
     tg_address original;
 } tg_punt;
@@ -181,6 +187,8 @@ typedef struct {
     int32_t reason;
     int32_t error;
     int64_t idle_ms; /* live ones only */
+    uint32_t hops;   /* how many connections of ours may lead to this one: see TG_MAX_HOPS */
+    uint32_t unused;
 } tg_record;
 
 typedef struct {
@@ -198,9 +206,12 @@ typedef struct {
  * many), -EBADF... */
 int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener);
 
-/* Stops accepting at once and closes the socket; what waits in its backlog is reset. Returns when no worker uses it any
- * more. -ENOENT. */
-int tg_engine_unlisten(tg_engine *engine, int number);
+/* Closes the socket when its backlog is empty, and after drain_ms at the latest: what waits there then is reset.
+ * Returns when no worker uses it any more. -ENOENT. */
+int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms);
+
+/* Connections accepted by a listener so far. -ENOENT. */
+int64_t tg_engine_accepted(tg_engine *engine, int number);
 
 /* Puts a verdict in force for new connections of a scope to an address. Exact addresses win over the unspecified
  * address of the same family with the same port, that over family 0 (all others of the scope). Without any verdict a
@@ -210,8 +221,11 @@ int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *a
 /* -ENOENT: there was none. */
 int tg_engine_remove_verdict(tg_engine *engine, uint32_t scope, const tg_address *address);
 
-/* Like tg_engine_completions, under the same descriptor. */
+/* Like tg_engine_completions, under the same descriptor. A punted connection goes on to count against `capacity`: it
+ * holds its place until a relay takes it over (tg_relay_request.punted) or tg_engine_forget, once for each, gives it
+ * back. */
 int tg_engine_punts(tg_engine *engine, tg_punt *out, int max);
+void tg_engine_forget(tg_engine *engine);
 int tg_engine_records(tg_engine *engine, tg_record *out, int max);
 
 /* Like tg_engine_live, for accepted connections. Their `id` is what tg_engine_abort takes. */

@@ -65,7 +65,12 @@ class Totals(NamedTuple):
     active: int
     completed: int
     spliced_bytes: int
+    outstanding: int
+    """What counts against the capacity: live, waiting to be collected, or punted and neither relayed nor forgotten."""
     accept_pauses: int
+    """Times that accepting paused for lack of descriptors or memory."""
+    limit_pauses: int
+    """... because the capacity was reached."""
 
 
 def check(result: int, what: str) -> int:
@@ -125,12 +130,14 @@ class Engine:
         idle_timeout_ms: int = 0,
         lifetime_ms: int = 0,
         keepalive_s: int = 0,
+        punted: bool = False,
     ) -> None:
         """Take both connected stream sockets over and relay until both directions have ended.
 
         `early_X`: bytes already read from X; they are delivered to the other side first, and counted. Timeouts of 0
         mean none. The engine makes the sockets non-blocking and sets TCP_NODELAY and SO_OOBINLINE; with `keepalive_s`
         also SO_KEEPALIVE (first probe after that many seconds, three in all, a third of it apart, at least 10 s).
+        `punted`: the place of a punted connection goes over to the relay (see `SpliceLane.punts`).
         Raises EngineError (ENOBUFS: at capacity; EEXIST: `id` is live; EBADF, EINVAL, ENOMEM, ESHUTDOWN): then the
         caller still owns the descriptors.
         """
@@ -147,6 +154,7 @@ class Engine:
                 "idle_timeout_ms": idle_timeout_ms,
                 "lifetime_ms": lifetime_ms,
                 "keepalive_s": keepalive_s,
+                "punted": punted,
             },
         )
         held = (ffi.from_buffer(early_downstream), ffi.from_buffer(early_upstream))
@@ -195,9 +203,7 @@ class Engine:
             return self._final
         out = ffi.new("tg_totals *")
         lib.tg_engine_totals(self._handle, out)
-        return Totals(
-            out.bytes_sent, out.bytes_received, out.active, out.completed, out.spliced_bytes, out.accept_pauses
-        )
+        return Totals(*(getattr(out, name) for name in Totals._fields))
 
     def abort(self, id: int) -> None:
         """Reset both sides of a relay. Its completion says ABORTED, unless it ended by itself before.

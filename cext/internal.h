@@ -91,6 +91,7 @@ enum { EVENT_LISTENER = 0xfe, EVENT_WAKE = 0xff };
 struct tg_listening {
     int fd;
     _Atomic bool open;
+    _Atomic uint64_t accepted;
     uint16_t port;
     tg_listener options;
 };
@@ -127,11 +128,13 @@ struct tg_worker {
     } ended[TG_QUEUES];
     struct tg_timer resume; /* when to accept again after a pause */
     bool paused;            /* for lack of something: our listeners are not in the epoll */
+    bool short_of;          /* since the pause began nothing has been accepted */
     struct tg_relay *spare; /* allocated before an accept, so that a connection is never taken without memory for it */
     _Atomic bool wants_space; /* paused for capacity: whoever makes room wakes us */
     _Atomic uint64_t turn;    /* epoch.h */
     uint64_t random;
-    _Atomic uint64_t pauses;
+    _Atomic uint64_t pauses; /* for lack of descriptors or memory */
+    _Atomic uint64_t limit_pauses;
     uint64_t now_us;
     _Atomic uint64_t active;
     _Atomic uint64_t completed;

@@ -2,9 +2,11 @@
  * worker's way. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -64,6 +66,7 @@ static int listen_on(struct tg_engine *engine, int fd, const tg_listener *listen
     struct tg_listening *listening = &engine->listeners[number];
     listening->fd = fd;
     listening->port = port;
+    atomic_store(&listening->accepted, 0);
     listening->options = *listener;
     /* Open first: a worker may be woken before the next one watches. */
     atomic_store(&listening->open, true);
@@ -103,12 +106,29 @@ static void close_listener(struct tg_engine *engine, struct tg_listening *listen
     close(listening->fd);
 }
 
-int tg_engine_unlisten(tg_engine *engine, int number)
+/* Workers go on accepting meanwhile. One that is paused doesn't, which is what the time is limited for. */
+static void drain_backlog(int fd, unsigned drain_ms)
+{
+    const struct timespec moment = {.tv_nsec = 500 * 1000};
+    struct pollfd backlog = {.fd = fd, .events = POLLIN};
+    for (unsigned halves = 0; halves < 2 * drain_ms && poll(&backlog, 1, 0) > 0; halves++)
+        nanosleep(&moment, NULL);
+}
+
+int64_t tg_engine_accepted(tg_engine *engine, int number)
+{
+    if (number < 0 || number >= TG_MAX_LISTENERS || !atomic_load(&engine->listeners[number].open))
+        return -ENOENT;
+    return (int64_t)counter_read(&engine->listeners[number].accepted);
+}
+
+int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms)
 {
     int result = -ENOENT;
     pthread_mutex_lock(&engine->submitting);
     pthread_mutex_lock(&engine->control);
     if (number >= 0 && number < TG_MAX_LISTENERS && atomic_load(&engine->listeners[number].open)) {
+        drain_backlog(engine->listeners[number].fd, drain_ms);
         close_listener(engine, &engine->listeners[number]);
         result = 0;
     }

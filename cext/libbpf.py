@@ -201,6 +201,19 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     return found
 
 
+def map_pop(fd: int, value_size: int, limit: int) -> list[bytes]:
+    """At most `limit` values, the first ones first, taken out of a queue."""
+    buffer = ffi.new("char[]", value_size)
+    found: list[bytes] = []
+    while len(found) < limit:
+        result = lib.tg_map_pop(fd, buffer)
+        if result == -errno.ENOENT:
+            break
+        _checked(result, "take from a BPF queue")
+        found.append(ffi.buffer(buffer, value_size)[:])
+    return found
+
+
 def map_delete(fd: int, key: bytes) -> bool:
     """False: it wasn't there."""
     result = lib.tg_map_delete(fd, key)

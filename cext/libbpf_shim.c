@@ -170,6 +170,12 @@ int tg_map_lookup(int fd, const void *key, void *value)
     return result ? failed(result) : 0;
 }
 
+int tg_map_pop(int fd, void *value)
+{
+    int result = bpf_map_lookup_and_delete_elem(fd, NULL, value);
+    return result ? failed(result) : 0;
+}
+
 int tg_map_delete(int fd, const void *key)
 {
     int result = bpf_map_delete_elem(fd, key);

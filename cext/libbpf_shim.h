@@ -35,6 +35,8 @@ int tg_map_update_many(int fd, const void *keys, size_t key_size, const void *va
                        uint32_t *done);
 int tg_map_lookup(int fd, const void *key, void *value);
 int tg_map_delete(int fd, const void *key);
+/* Takes the first value out of a queue. -ENOENT: it is empty. */
+int tg_map_pop(int fd, void *value);
 /* key NULL: the first one. -ENOENT past the last. */
 int tg_map_next_key(int fd, const void *key, void *next);
 

@@ -47,7 +47,8 @@ void own_remove(struct tg_owns *owns, struct tg_own *own)
     pthread_mutex_unlock(&stripe->mutex);
 }
 
-bool own_find(struct tg_owns *owns, const tg_address *source, const tg_address *destination, uint32_t *scope)
+bool own_find(struct tg_owns *owns, const tg_address *source, const tg_address *destination, uint32_t *scope,
+              uint32_t *hops)
 {
     struct tg_own **chain;
     struct tg_own_stripe *stripe = stripe_of(owns, source, destination, &chain);
@@ -56,8 +57,10 @@ bool own_find(struct tg_owns *owns, const tg_address *source, const tg_address *
     for (own = *chain; own != NULL; own = own->next)
         if (address_equal(&own->source, source) && address_equal(&own->destination, destination))
             break;
-    if (own != NULL)
+    if (own != NULL) {
         *scope = own->scope;
+        *hops = own->hops;
+    }
     pthread_mutex_unlock(&stripe->mutex);
     return own != NULL;
 }

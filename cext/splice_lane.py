@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -113,6 +114,8 @@ class Punt(NamedTuple):
 
     fd: int
     scope: int
+    hops: int
+    """As in Record."""
     peer: Place
     original: Place
 
@@ -137,6 +140,8 @@ class Record(NamedTuple):
     connect_us: int | None
     attempts: int
     idle_ms: int
+    hops: int
+    """How many connections of the engine's own may lead to this one: above 0 it bears the addresses of one of them."""
     ending: Ending | None
     error: int
 
@@ -186,8 +191,8 @@ def _certain(place: Place | None) -> Place:
 
 # A record is unpacked at one stroke: field by field through cffi it costs 9 us instead of 2.5, for each connection.
 _ADDRESS = "16sIHH"
-_RECORD = struct.Struct(f"=5Q2q{_ADDRESS}{_ADDRESS}{_ADDRESS}IIiiq")
-_PUNT = struct.Struct(f"=iI{_ADDRESS}{_ADDRESS}")
+_RECORD = struct.Struct(f"=5Q2q{_ADDRESS}{_ADDRESS}{_ADDRESS}IIiiqI4x")
+_PUNT = struct.Struct(f"=iII{_ADDRESS}{_ADDRESS}")
 for _layout, _name in ((_RECORD, "tg_record"), (_PUNT, "tg_punt")):
     if _layout.size != ffi.sizeof(_name):
         raise ImportError(f"cext/splice_lane.py and cext/engine.h disagree about {_name}: rebuild the extension")
@@ -195,7 +200,7 @@ for _layout, _name in ((_RECORD, "tg_record"), (_PUNT, "tg_punt")):
 
 def _record(fields: tuple[Any, ...], live: bool) -> Record:
     (id_, verdict, group, sent, received, duration_us, connect_us, *addresses) = fields[:19]
-    scope, attempts, reason, error, idle_ms = fields[19:]
+    scope, attempts, reason, error, idle_ms, hops = fields[19:]
     peer, original, upstream = addresses[:4], addresses[4:8], addresses[8:]
     return Record(
         id_,
@@ -211,6 +216,7 @@ def _record(fields: tuple[Any, ...], live: bool) -> Record:
         connect_us if connect_us >= 0 else None,
         attempts,
         idle_ms,
+        hops,
         None if live else _ENDINGS[reason],
         error,
     )
@@ -240,12 +246,16 @@ class SpliceLane:
         mark: int = 0,
         keepalive_s: int = 0,
         hairpin_from: int | None = None,
+        sources: Iterable[str] = (),
     ) -> int:
         """Serve a listening TCP socket; consumes `fd` on success only. Returns the listener's number.
 
         `mark`: SO_MARK of upstream sockets (needs CAP_NET_ADMIN; without it connections fail rather than go unmarked).
-        `hairpin_from`: the scope whose own upstream connections may arrive here; others of ours are refused as loops.
+        `hairpin_from`: the scope whose own upstream connections may arrive here as if they were a client's; others of
+        ours are served, too, but count hops, and the fourth in a row is refused as a loop. `sources`: addresses that
+        upstream sockets are bound to, at most one a family.
         """
+        bound = {ipaddress.ip_address(ip).version: Place(ip, 0) for ip in sources}
         options = ffi.new(
             "tg_listener *",
             {
@@ -254,13 +264,19 @@ class SpliceLane:
                 "mark": mark,
                 "keepalive_s": keepalive_s,
                 "hairpin_from": -1 if hairpin_from is None else hairpin_from,
+                "sources": [_to_c(bound.get(version)) for version in (4, 6)],
             },
         )
         return check(lib.tg_engine_listen(self._engine.handle, fd, options), f"listening on descriptor {fd}")
 
-    def unlisten(self, number: int) -> None:
-        """Stop accepting at once and close the socket. Connections accepted before go on."""
-        check(lib.tg_engine_unlisten(self._engine.handle, number), f"closing listener {number}")
+    def unlisten(self, number: int, drain_ms: int = 0) -> None:
+        """Close the socket as soon as nobody waits in its backlog, after `drain_ms` at the latest; blocks as long.
+        Who waits there then is reset. Connections accepted before go on."""
+        check(lib.tg_engine_unlisten(self._engine.handle, number, drain_ms), f"closing listener {number}")
+
+    def accepted(self, number: int) -> int:
+        """How many connections a listener that is open has accepted."""
+        return check(lib.tg_engine_accepted(self._engine.handle, number), f"listener {number}")
 
     def set_verdict(self, scope: int, destination: Place | None, verdict: Verdict) -> None:
         """Decide for new connections of a scope to a destination.
@@ -301,15 +317,23 @@ class SpliceLane:
             check(result, f"removing the verdict for {destination} in scope {scope}")
 
     def punts(self, limit: int = _BATCH) -> list[Punt]:
-        """At most `limit` connections to decide; never blocks. They belong to the caller, who must close them."""
+        """At most `limit` connections to decide; never blocks. They belong to the caller, who must close them.
+
+        Each goes on to count against the engine's capacity until it is relayed with `punted=True`, or forgotten.
+        """
         if self._engine.is_closed:
             return []
         rows = ffi.new("tg_punt[]", limit)
         count = lib.tg_engine_punts(self._engine.handle, rows, limit)
         return [
-            Punt(fd, scope, _certain(_place(*address[:4])), _certain(_known_place(*address[4:])))
-            for fd, scope, *address in _PUNT.iter_unpack(ffi.buffer(rows, count * _PUNT.size))
+            Punt(fd, scope, hops, _certain(_place(*address[:4])), _certain(_known_place(*address[4:])))
+            for fd, scope, hops, *address in _PUNT.iter_unpack(ffi.buffer(rows, count * _PUNT.size))
         ]
+
+    def forget(self) -> None:
+        """Give back the place of one punted connection that was not relayed."""
+        if not self._engine.is_closed:
+            lib.tg_engine_forget(self._engine.handle)
 
     def records(self, limit: int = _BATCH) -> list[Record]:
         """At most `limit` connections that have ended; never blocks. After the engine's close, those that it reset."""

@@ -51,7 +51,7 @@ def taken(protocol: int) -> Ports:
         for family in (socket.AF_INET, socket.AF_INET6):
             body = struct.pack("=BBBBI", family, protocol, 0, 0, states) + bytes(48)
             diag.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + body)
-            for message in _answers(diag):
+            for message in answers(diag):
                 port, versions = read(message)
                 for version in versions:
                     found[version].add(port)
@@ -64,13 +64,14 @@ def read(message: bytes) -> tuple[int, tuple[int, ...]]:
     port, _ = _ENDS.unpack_from(message, _DIAG.size)
     if family == socket.AF_INET:
         return port, (4,)
-    attributes = dict(_attributes(message[_MESSAGE_SIZE:]))
+    told = dict(attributes(message[_MESSAGE_SIZE:]))
     any_address = message[8:24] == bytes(16)
-    both = any_address and attributes.get(_SKV6ONLY, b"\1") == b"\0"
+    both = any_address and told.get(_SKV6ONLY, b"\1") == b"\0"
     return port, ((4, 6) if both else (6,))
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(kind, content) of what follows an `inet_diag_msg`. Pure."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
@@ -80,7 +81,8 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
-def _answers(diag: socket.socket) -> Iterator[bytes]:
+def answers(diag: socket.socket) -> Iterator[bytes]:
+    """The bodies of a dump's messages. Raises Unsupported."""
     while True:
         data = diag.recv(_RECEIVE)
         at = 0

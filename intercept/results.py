@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 
 from intercept.backends.contract import Held
+from intercept.direct import KernelLane
 from intercept.intent import Mode
 from intercept.plan import Plan
 from intercept.stored import as_flags
@@ -72,6 +73,11 @@ class Bound:
     def kernel_held(self) -> bool:
         """The kernel removes it when this process dies, SIGKILL included."""
         return self._held.kernel_held
+
+    @property
+    def direct(self) -> KernelLane | None:
+        """The kernel's half of the direct lane; None: this mode has none."""
+        return self._held.direct
 
     def close(self) -> None:
         """Idempotent."""

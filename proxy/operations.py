@@ -2,20 +2,21 @@
 
 import dataclasses
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.core import policy_dump
-from proxy.core.addresses import Address, OriginalDestination, parse
+from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress, parse
+from proxy.core.balance import EndpointLoad
 from proxy.core.lanes import Direction
-from proxy.core.probes import DEFAULT_LIFETIME_S, ProbeError, ProbeRegistry
+from proxy.core.probes import DEFAULT_LIFETIME_S, ProbeError
+from proxy.core.record import ConnectionRecord
 from proxy.core.verdict import PASSTHROUGH
 from proxy.io.connections import Connections
 from proxy.io.control import ControlError, Operation
 from proxy.io.drain import SERVING, Drain
-from proxy.io.listener import Listener
+from proxy.io.lane import SpliceLane
 from proxy.io.reload import Reloader
 from proxy.io.verdicts import Verdicts
 from proxy.settings import LOG_LEVELS, ProxySettings
@@ -38,15 +39,18 @@ class CaptureHealth:
 
 
 def control_operations(
-    probes: ProbeRegistry, connections: Connections, drain: Drain, health: CaptureHealth
+    expect: Callable[[OriginalDestination, str, float], None],
+    connections: Callable[[], Iterable[ConnectionRecord]],
+    drain: Drain,
+    health: CaptureHealth,
 ) -> dict[str, Operation]:
-    """The commands of the control channel by name."""
+    """The commands of the control channel by name. expect: registers a probe's destination and token for so many
+    seconds, or raises ProbeError."""
 
     def expect_probe(request: Mapping[str, Any]) -> Any:
         lifetime = _number(request, "lifetime_s", DEFAULT_LIFETIME_S)
         try:
-            destination = OriginalDestination(parse(_text(request, "destination")))
-            probes.expect(destination, _text(request, "token"), time.monotonic(), lifetime)
+            expect(OriginalDestination(parse(_text(request, "destination"))), _text(request, "token"), lifetime)
         except ProbeError as wrong:
             raise ControlError(f"token: {wrong}") from None
         except ControlError:
@@ -71,35 +75,49 @@ def control_operations(
     return {
         "capture": capture,
         "expect-probe": expect_probe,
-        "connections": lambda _: connection_list(connections),
+        "connections": lambda _: connection_list(connections()),
         "drain": begin_drain,
     }
 
 
-def connection_list(connections: Connections) -> list[Any]:
-    return [connection.record().as_report() for connection in connections.live()]
+def live_records(connections: Connections, lane: SpliceLane) -> Iterator[ConnectionRecord]:
+    """Every open connection, whoever decided on it."""
+    yield from lane.live()
+    yield from (connection.record() for connection in connections.live())
 
 
-def listener_list(listeners: list[Listener]) -> list[Any]:
+def connection_list(records: Iterable[ConnectionRecord]) -> list[Any]:
+    return [record.as_report() for record in records]
+
+
+def listener_list(lane: SpliceLane) -> list[Any]:
     return [
         {
             "direction": str(one.direction),
-            "port": one.port,
-            "addresses": one.addresses,
-            "state": one.state,
-            "accepted": one.accepted,
-            "transparent": one.transparent,
+            "port": one.bound.port,
+            "addresses": list(one.bound.addresses),
+            "state": lane.state,
+            "accepted": lane.accepted(index),
+            "transparent": one.bound.transparent,
         }
-        for one in listeners
+        for index, one in enumerate(lane.listeners)
     ]
 
 
-def cluster_list(connections: Connections, verdicts: Verdicts) -> list[Any]:
+def cluster_list(connections: Connections, lane: SpliceLane, verdicts: Verdicts) -> list[Any]:
     """Clusters with what is open in each: the two pass-through ones, and those of the policy in force."""
     active = dict.fromkeys(PASSTHROUGH.values(), 0)
     for connection in connections.live():
         if connection.verdict.cluster in active:
             active[connection.verdict.cluster] += 1
+    kept: dict[tuple[str, UpstreamAddress], EndpointLoad] = {}
+    for group, counters in lane.counters():
+        name = group.verdict.cluster
+        if name in active:
+            active[name] += counters.opened - counters.closed
+        load = EndpointLoad(counters.opened - counters.closed, counters.opened, counters.connect_failures)
+        known = kept.get((name, group.verdict.upstream), EndpointLoad())
+        kept[name, group.verdict.upstream] = known + load
     passing = [
         {
             "name": PASSTHROUGH[direction],
@@ -110,7 +128,7 @@ def cluster_list(connections: Connections, verdicts: Verdicts) -> list[Any]:
         }
         for direction in Direction
     ]
-    return passing + policy_dump.clusters(verdicts.policy, verdicts.ledger)
+    return passing + policy_dump.clusters(verdicts.policy, verdicts.ledger, kept)
 
 
 def config_dump(settings: ProxySettings, reloader: Reloader | None) -> dict[str, Any]:

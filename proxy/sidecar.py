@@ -4,40 +4,45 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 from cext.engine import Engine
-from proxy import operations
+from proxy import counting, operations
 from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
+from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
-from proxy.core.lanes import Direction
-from proxy.core.policy import NO_POLICY
+from proxy.core.direct import direct_services
+from proxy.core.lanes import Lane
+from proxy.core.policy import NO_POLICY, Policy
 from proxy.core.policy_decide import Lanes
 from proxy.core.probes import ProbeRegistry
 from proxy.core.record import ConnectionRecord
+from proxy.core.rulings import rulings
 from proxy.io.connection import Connection
 from proxy.io.connections import ConnectionEvents, Connections
 from proxy.io.control import ControlConnection, Operation, ToolConnection
+from proxy.io.direct_lane import DirectLane
 from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
-from proxy.io.intake import Intake
-from proxy.io.listener import Listener, ListenerEvents
+from proxy.io.lane import LaneEvents, SpliceLane
 from proxy.io.reload import Reloader
-from proxy.io.upstream import UpstreamOptions
+from proxy.io.verdict_table import Defaults
 from proxy.io.verdicts import Verdicts
+from proxy.listening import lane_listeners, upstream_options
 from proxy.policy_source import Configured
 from proxy.settings import LogFormat, ProxySettings
 from proxy.startup import Started
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import Metrics, MetricSources
+from proxy.telemetry.endpoints import EndpointMetrics, EndpointSources
+from proxy.telemetry.metrics import PAUSES, Metrics, MetricSources
 from proxy.telemetry.observer import Observer
 
 ORPHAN_DRAIN_S = 1.0
 """The drain's time when the supervisor has gone: nothing may outlive it for long."""
 FLUSH_S = 0.5
-ENGINE_SPARE = 1024
-"""Relays that have ended but wait to be collected count against the engine's capacity."""
+TICK_S = 1.0
 
 
 class Sidecar:
@@ -62,52 +67,59 @@ class Sidecar:
                 dropped_log_lines=lambda: dropped_log_lines() + self._access_log.dropped,
                 draining=lambda: self.drain.state != "serving",
                 connection_limit=started.connection_limit,
+                kept=lambda: counting.kept(self._lane, self._direct),
+                pauses=lambda: self._lane.pauses(),  # noqa: PLW0108
             )
         )
         self._observer = Observer(self._metrics, self._access_log, self._tell_connection)
-        self._intake = Intake(loop, started.connection_limit, self._observer.paused)
-        probes = ProbeRegistry()
+        self._probes = ProbeRegistry()
+        self._held: set[OriginalDestination] = set()
+        """Destinations whose connections are punted because they may be probes."""
+        self._pauses = (0, 0)
+        self._tick: asyncio.TimerHandle | None = None
+        self._direct = DirectLane(self._compile, self._observer.seen)
+        self._metrics.add(
+            EndpointMetrics(
+                EndpointSources(
+                    lambda: counting.kept_by_endpoint(self._lane), lambda: counting.direct_by_endpoint(self._direct)
+                )
+            )
+        )
         self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
         self._reloader: Reloader | None = None
         if configured is not None:
             first = (configured.policy, configured.warnings)
-            put_in_force = self._verdicts.put_in_force
-            self._reloader = Reloader(loop, configured.source, first, put_in_force, self._metrics.reloaded)
+            self._reloader = Reloader(loop, configured.source, first, self._put_in_force, self._metrics.reloaded)
+        self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
         self._connections = Connections(
             loop,
-            Engine(threads=settings.workers, capacity=started.connection_limit + ENGINE_SPARE),
-            self._intake,
-            probes,
+            self._engine,
+            self._probes,
             ConnectionEvents(
                 self._metrics.opened,
                 self._closed,
                 self._observer.refused,
                 self._metrics.probed,
                 self._metrics.moved,
-                self._metrics.recaptured,
+                self._forgotten,
             ),
             verdicts=self._verdicts,
-            inbound_original_dst=settings.inbound_original_dst,
-            upstream_options=_upstream_options(settings),
+            upstream_options=upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
-        self.drain = Drain(loop, self._intake, self._connections, self._tell_drained, self._stop)
-        accept = ListenerEvents(
-            self._connections.accepted,
-            self._intake.exhausted,
-            self._observer.accept_error,
-            self._connections.accepted_all,
+        self._lane = SpliceLane(
+            self._engine,
+            lane_listeners(settings, started),
+            Defaults(settings.connect_timeout_s, settings.idle_timeout_s),
+            LaneEvents(self._connections.punted, self._observer.kept, self._observer.refused, self._metrics.recaptured),
         )
-        self._intake.listeners = [
-            Listener(loop, Direction.OUTBOUND, started.outbound, accept),
-            Listener(loop, Direction.INBOUND, started.inbound, accept),
-        ]
-        if started.dns is not None:
-            # Over TCP a question is a connection like any other, and its original destination is known.
-            self._intake.listeners.append(Listener(loop, Direction.OUTBOUND, started.dns, accept))
+        self._compile()
+        self.drain = Drain(loop, self._lane, self._connections, self._tell_drained, self._stop)
         self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
         self._health = operations.CaptureHealth()
-        self._operations = operations.control_operations(probes, self._connections, self.drain, self._health)
+        self._operations = operations.control_operations(
+            self._expect_probe, self._live_records, self.drain, self._health
+        )
         self._supervisor: ControlConnection | None = None
         self._supervisor_gone = asyncio.Event()
         self._servers: list[asyncio.AbstractServer] = []  # a server that nobody refers to stops serving
@@ -118,9 +130,7 @@ class Sidecar:
         for name, sock in (("admin", self._started.admin), ("telemetry", self._started.telemetry)):
             if sock is not None:
                 await self._serve_http(sock, answerer(routes[name], local_only=name == "admin"))
-        control = await self._loop.create_unix_server(
-            lambda: ToolConnection(self._operations, lambda: None), sock=self._started.control
-        )
+        control = await self._loop.create_unix_server(self._tool, sock=self._started.control)
         self._servers.append(control)
         if self._started.supervisor is not None:
             await self._greet_supervisor(self._started.supervisor, self._operations)
@@ -130,7 +140,9 @@ class Sidecar:
             self._reloader.start()
         reload = operations.reload_configuration if self._reloader is None else self._reloader.request
         self._loop.add_signal_handler(signal.SIGHUP, reload)
-        self._intake.open()
+        self._loop.add_reader(self._engine.completion_fd, self._collect)
+        self._lane.open()
+        self._tick = self._loop.call_later(TICK_S, self._on_tick)
         self._dns.open()
         if self._supervisor is not None:
             dns = self._started.dns
@@ -145,7 +157,12 @@ class Sidecar:
         """Ends what is left, then lets go of everything; the supervisor hears of every connection before."""
         if self._reloader is not None:
             self._reloader.close()
+        if self._tick is not None:
+            self._tick.cancel()
+        self._loop.remove_reader(self._engine.completion_fd)
+        self._engine.close()
         self._connections.close()
+        self._lane.collect_all()
         self._dns.close()
         for server in self._servers:
             server.close()
@@ -154,6 +171,52 @@ class Sidecar:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._supervisor_gone.wait(), FLUSH_S)
         self._access_log.close()
+
+    def _collect(self) -> None:
+        """Something has ended in the engine, or has been punted."""
+        self._connections.collect()
+        self._lane.collect()
+        self.drain.look()
+
+    def _forgotten(self) -> None:
+        self._lane.forget()
+        self.drain.look()
+
+    def _put_in_force(self, policy: Policy) -> None:
+        """For new connections; those that are open keep the verdict that they have."""
+        self._verdicts.put_in_force(policy)
+        self._compile()
+
+    def _compile(self) -> None:
+        """Policy down to the lanes, the cheapest first: what it takes never comes to the next one."""
+        policy = self._verdicts.policy
+        available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
+        lanes = self._verdicts.lanes = Lanes(self._settings.lane, available)
+        self._direct.publish(direct_services(policy, lanes))
+        self._lane.put_in_force(rulings(policy, lanes))
+
+    def _tool(self) -> ToolConnection:
+        connection = ToolConnection(self._operations, lambda: self._direct.lost(connection))
+        connection.operations |= self._direct.operations(connection)
+        return connection
+
+    def _expect_probe(self, destination: OriginalDestination, token: str, lifetime_s: float) -> None:
+        self._probes.expect(destination, token, time.monotonic(), lifetime_s)
+        self._held.add(destination)
+        self._lane.hold(destination)
+
+    def _on_tick(self) -> None:
+        self._tick = self._loop.call_later(TICK_S, self._on_tick)
+        for destination in self._held - self._probes.expected(time.monotonic()):
+            self._held.discard(destination)
+            self._lane.release(destination)
+        before, self._pauses = self._pauses, self._lane.pauses()
+        for reason, earlier, now in zip(PAUSES, before, self._pauses, strict=True):
+            if now > earlier:
+                self._observer.paused(reason)
+
+    def _live_records(self) -> Iterator[ConnectionRecord]:
+        return operations.live_records(self._connections, self._lane)
 
     def _closed(self, connection: Connection, reason: CloseReason) -> None:
         self._observer.closed(connection, connection.record(reason), reason)
@@ -180,6 +243,7 @@ class Sidecar:
 
     async def _greet_supervisor(self, sock: socket.socket, known: Mapping[str, Operation]) -> None:
         self._supervisor = supervisor = ControlConnection(known, self._on_supervisor_gone)
+        supervisor.operations |= self._direct.operations(supervisor)
         await self._loop.connect_accepted_socket(lambda: supervisor, sock)
 
     async def _serve_http(self, sock: socket.socket, answer: Answer) -> None:
@@ -199,9 +263,9 @@ class Sidecar:
         sources = Sources(
             state=self._state,
             metrics=self._metrics.render,
-            connections=lambda: operations.connection_list(self._connections),
-            listeners=lambda: operations.listener_list(self._intake.listeners),
-            clusters=lambda: operations.cluster_list(self._connections, self._verdicts),
+            connections=lambda: operations.connection_list(self._live_records()),
+            listeners=lambda: operations.listener_list(self._lane),
+            clusters=lambda: operations.cluster_list(self._connections, self._lane, self._verdicts),
             config=lambda: operations.config_dump(self._settings, self._reloader),
             log_level=operations.log_level,
         )
@@ -211,17 +275,3 @@ class Sidecar:
             quit=lambda: self.drain.begin_soon(0.0, then_exit=True),
         )
         return {"admin": admin_routes(sources, actions), "telemetry": telemetry_routes(sources)}
-
-
-def _upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions]:
-    """Only connections to the workload have a source address of their own."""
-    sources = {int(socket.AF_INET6 if ":" in ip else socket.AF_INET): ip for ip in settings.inbound_sources}
-    return {
-        direction: UpstreamOptions(
-            connect_timeout_s=settings.connect_timeout_s,
-            keepalive_s=settings.keepalive_s,
-            mark=settings.proxy_mark,
-            sources=sources if direction is Direction.INBOUND else {},
-        )
-        for direction in Direction
-    }

@@ -2,11 +2,13 @@
 
 It tells the proxy whether capture works (rules that vanish under a running proxy turn it unready) and, with
 `--when-down open`, keeps saying in the kernel that the proxy lives, for as long as the proxy says that it accepts.
+Under ebpf capture it is also the direct lane's hand: what the proxy decides about Services it takes to the kernel.
 Started as root only; it ends with the proxy, and then the kernel's sign of life runs out by itself.
 """
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -21,6 +23,9 @@ BEAT_S = 0.3
 # Reading the rules and comparing them costs milliseconds, a probe through them a process: each in its own time.
 LOOK_S = 2.0
 ANSWER_S = 1.0
+COUNT_S = 1.0
+FOLLOW = "direct-follow"
+SERVICES = "direct-services"
 CAP_NET_ADMIN = 12
 
 
@@ -29,6 +34,7 @@ class Watch:
     """What the companion knows from one look to the next."""
 
     seen_in_force: bool = False
+    in_force: bool = False
     mode: str = ""
     refreshing: bool = False
     problem: str | None = None
@@ -69,6 +75,7 @@ def _watch(port: int) -> None:
     watch = Watch()
     with _connected(port) as channel:
         lines = channel.makefile("rw", encoding="utf-8")
+        following = _Following(port)
         looked = 0.0
         while True:
             now = time.monotonic()
@@ -82,7 +89,59 @@ def _watch(port: int) -> None:
                 return
             if watch.refreshing and answer.get("accepting"):
                 _refresh(watch)
-            time.sleep(BEAT_S)
+            following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
+
+
+class _Following:
+    """The direct lane, on a channel of its own. Nothing is imported, and no second connection made, before there is
+    ebpf capture."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._channel: socket.socket | None = None
+        self._received = b""
+        self._reported = 0.0
+        self._available = False
+
+    def attend(self, available: bool, seconds: float) -> None:
+        """For so long: take changes to the kernel as they come, counts to the proxy every COUNT_S."""
+        deadline = time.monotonic() + seconds
+        if self._channel is None and available:
+            self._open()
+        if self._channel is None:
+            time.sleep(seconds)
+            return
+        if available != self._available:
+            self._available = available
+            self._send({"op": FOLLOW, "available": available})
+        if available and time.monotonic() - self._reported >= COUNT_S:
+            self._reported = time.monotonic()
+            for request in self._courier.requests():
+                self._send(request)
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._channel], [], [], left)[0]:
+                self._receive()
+
+    def _open(self) -> None:
+        from intercept import direct
+        from tidegate.direct_lane import Courier
+
+        self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr))
+        self._channel = _connected(self._port)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        if self._channel is not None:
+            self._channel.sendall(json.dumps(request).encode() + b"\n")
+
+    def _receive(self) -> None:
+        data = b"" if self._channel is None else self._channel.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if message.get("event") == SERVICES:
+                self._courier.deliver(message)
 
 
 def _connected(port: int) -> socket.socket:
@@ -112,6 +171,7 @@ def _look(watch: Watch, port: int) -> None:
         watch.problem = str(error)
         return
     intent = found.intent
+    watch.in_force = False
     if not found.active:
         watch.refreshing = False
         watch.problem = "the capture that was in force is gone" if watch.seen_in_force else None
@@ -119,7 +179,7 @@ def _look(watch: Watch, port: int) -> None:
     if intent and str(intent.get("outbound-port")) != str(port):
         watch.refreshing = False
         return  # somebody else's capture
-    watch.seen_in_force = True
+    watch.seen_in_force = watch.in_force = True
     watch.mode = found.mode
     _suit_listener(str(intent.get("inbound-port")), transparent=found.mode == Mode.TPROXY)
     watch.refreshing = intent.get("when-down") == str(WhenDown.OPEN)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from intercept.direct import KernelLane
 from intercept.rules import Plan
 
 
@@ -38,12 +39,14 @@ class Held(NamedTuple):
     """Capture whose life hangs on the calling process.
 
     kernel_held: the kernel itself removes it when this process dies; otherwise somebody must call `remove`.
-    close: removes it now (idempotent). refresh: says that all listeners are up, for `--when-down open`.
+    close: removes it now (idempotent). refresh: says that all listeners are up, for `--when-down open`. direct: the
+    kernel's half of the direct lane, where the backend has one.
     """
 
     kernel_held: bool
     close: Callable[[], None]
     refresh: Callable[[], None]
+    direct: KernelLane | None = None
 
 
 class Backend(Protocol):

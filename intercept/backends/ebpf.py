@@ -24,6 +24,7 @@ from intercept.backends.ebpf_policy import captures_dns, image_of
 from intercept.backends.ebpf_render import render
 from intercept.backends.persistence import persistently
 from intercept.cgroups import folder_of
+from intercept.direct import held
 from intercept.errors import CaptureError
 from intercept.host import read_host
 from intercept.rules import Plan
@@ -110,7 +111,7 @@ def bind(plan: Plan, document: str, *, name: str, wait_s: float) -> Held:  # noq
         ebpf_instance.dismantle(instance)
         instance.close()
 
-    return Held(kernel_held=True, close=close, refresh=lambda: None)
+    return Held(kernel_held=True, close=close, refresh=lambda: None, direct=held(instance.maps))
 
 
 def names() -> list[str]:

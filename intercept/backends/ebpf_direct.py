@@ -7,32 +7,23 @@ one write; a capture that is replaced keeps it. Needs what ebpf mode needs.
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from bpf import bpffs, direct_layout, layout
-from bpf.direct_layout import Counts
+from bpf.direct_layout import Counts, End
 from cext import libbpf
 from cext.libbpf import BpfError, MapType
 from intercept.backends import ebpf
-from intercept.backends.ebpf_direct_values import DirectCounters, DirectEndpoint, DirectService, InboundCounters, packed
+from intercept.backends.ebpf_direct_values import DirectCounters, DirectEndpoint, DirectService, packed
 from intercept.backends.ebpf_errors import translated
 from intercept.backends.ebpf_instance import Instance
 from intercept.errors import CaptureError
 
-__all__ = [
-    "DirectCounters",
-    "DirectEndpoint",
-    "DirectService",
-    "InboundCounters",
-    "push",
-    "push_inbound",
-    "telemetry",
-    "telemetry_inbound",
-]
+__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "End", "ended", "push", "telemetry"]
 
 _LOCK_WAIT_S = 5.0
-_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_straight_ports")
+_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports", "tg_live_connections")
 
 
 def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
@@ -41,80 +32,69 @@ def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
     Connections that exist go on as they are. Raises CaptureError, and then nothing has changed: no ebpf capture of that
     name is in force here, or a service is not one that connect() can balance (the message names it).
     """
-    bank = packed(services)
-    with _in_force(name) as maps:
-        before = set(_bank(maps))
-        # What they are counted in is there before they can be chosen.
-        new = set(bank.values()) - before
-        gone = before - set(bank.values())
-        members, states = _members(new) - _members(gone), _states(new) - _states(gone)
-        _make(maps["tg_members"], members, _ZEROS)
-        _make(maps["tg_service_states"], states, _NO_STATE)
-        _replace_bank(maps["tg_services"], bank)
+    with in_force(name) as maps:
+        push_into(maps, services)
 
 
 def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
     """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
     told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
-    with _in_force(name) as maps:
-        bank = _bank(maps)
-        found = list(_of_services(maps["tg_service_states"], _states(bank)))
-        for key, counts in _of_members(maps["tg_members"], _members(bank), inbound=False):
-            found.append(
-                DirectCounters(
-                    *direct_layout.member(key),
-                    opened=counts.opened,
-                    closed=counts.closed,
-                    failed=counts.failed,
-                    bytes_sent=counts.sent,
-                    bytes_received=counts.received,
-                    retransmits=counts.retransmits,
-                    srtt_us=counts.srtt_us,
-                )
+    with in_force(name) as maps:
+        return telemetry_of(maps)
+
+
+def ended(limit: int, *, name: str = "tidegate") -> list[End]:
+    """At most `limit` connections that have ended, each told once. Raises CaptureError."""
+    with in_force(name) as maps:
+        return ended_of(maps, limit)
+
+
+# ---- the same with the maps of a capture that is held, not pinned
+
+
+def push_into(maps: Mapping[str, int], services: Sequence[DirectService]) -> None:
+    """The caller sees to it that nobody else does the same."""
+    bank = packed(services)
+    before = set(_bank(maps))
+    # What they are counted in is there before they can be chosen.
+    new = set(bank.values()) - before
+    gone = before - set(bank.values())
+    members, states = _members(new) - _members(gone), _states(new) - _states(gone)
+    make(maps["tg_members"], members, ZEROS)
+    make(maps["tg_service_states"], states, _NO_STATE)
+    _replace_bank(maps["tg_services"], bank)
+
+
+def telemetry_of(maps: Mapping[str, int]) -> list[DirectCounters]:
+    bank = _bank(maps)
+    found = list(_of_services(maps["tg_service_states"], _states(bank)))
+    for key, counts in of_members(maps["tg_members"], _members(bank), inbound=False):
+        found.append(
+            DirectCounters(
+                *direct_layout.member(key),
+                opened=counts.opened,
+                closed=counts.closed,
+                failed=counts.failed,
+                bytes_sent=counts.sent,
+                bytes_received=counts.received,
+                retransmits=counts.retransmits,
+                srtt_us=counts.srtt_us,
             )
-        return found
+        )
+    return found
 
 
-def push_inbound(ports: Set[int], *, name: str = "tidegate") -> None:
-    """Makes exactly these the captured ports whose connections go straight to the workload, with no proxy.
-
-    Connections that exist go on as they are. What the capture excludes stays excluded. Raises CaptureError.
-    """
-    for port in ports:
-        if not 0 < port < 1 << 16:
-            raise CaptureError(f"direct lane: {port} is not a port")
-    with _in_force(name) as maps:
-        _make(maps["tg_members"], set(map(direct_layout.inbound_member, ports)), _ZEROS)
-        libbpf.map_update(maps["tg_straight_ports"], layout.ZERO, layout.port_words(sum(1 << port for port in ports)))
-
-
-def telemetry_inbound(*, name: str = "tidegate") -> list[InboundCounters]:
-    """As `telemetry`, of the ports that go straight to the workload. Before Linux 5.15 nothing is counted."""
-    with _in_force(name) as maps:
-        now = libbpf.map_lookup(maps["tg_straight_ports"], layout.ZERO, _PORTS_SIZE) or bytes(_PORTS_SIZE)
-        current = {direct_layout.inbound_member(port) for port in layout.ports_in(now)}
-        return [
-            InboundCounters(
-                direct_layout.member(key)[2],
-                counts.opened,
-                counts.closed,
-                counts.sent,
-                counts.received,
-                counts.retransmits,
-                counts.srtt_us,
-            )
-            for key, counts in _of_members(maps["tg_members"], current, inbound=True)
-        ]
+def ended_of(maps: Mapping[str, int], limit: int) -> list[End]:
+    return [direct_layout.end(value) for value in libbpf.map_pop(maps["tg_direct_ends"], direct_layout.END_SIZE, limit)]
 
 
 # ---- what is written
 
-_ZEROS = bytes(direct_layout.COUNTS_SIZE)
-_PORTS_SIZE = 8 * layout.PORT_WORDS
+ZEROS = bytes(direct_layout.COUNTS_SIZE)
 _NO_STATE = bytes(direct_layout.STATE_SIZE)
 
 
-def _make(fd: int, keys: set[bytes], value: bytes) -> None:
+def make(fd: int, keys: set[bytes], value: bytes) -> None:
     """Entries that are there already, of an endpoint that comes back, keep what they have counted."""
     for key in keys:
         try:
@@ -152,7 +132,7 @@ def _replace_bank(outer: int, services: dict[bytes, bytes]) -> None:
 
 
 @contextmanager
-def _in_force(name: str) -> Iterator[dict[str, int]]:
+def in_force(name: str) -> Iterator[dict[str, int]]:
     """The capture's maps, and nobody else changes it meanwhile."""
     with translated(), ExitStack() as held:
         folder = ebpf.existing_folder()
@@ -168,7 +148,7 @@ def _in_force(name: str) -> Iterator[dict[str, int]]:
         yield instance.maps
 
 
-def _bank(maps: dict[str, int]) -> list[bytes]:
+def _bank(maps: Mapping[str, int]) -> list[bytes]:
     """The services of the last push, packed."""
     number = libbpf.map_lookup(maps["tg_services"], layout.ZERO, 4)
     if number is None:
@@ -196,8 +176,8 @@ def _of_services(fd: int, current: set[bytes]) -> Iterator[DirectCounters]:
             libbpf.map_delete(fd, key)
 
 
-def _of_members(fd: int, current: set[bytes], *, inbound: bool) -> Iterator[tuple[bytes, Counts]]:
-    """Each once more when it is in no service and has no connection, and then it is forgotten."""
+def of_members(fd: int, current: set[bytes], *, inbound: bool) -> Iterator[tuple[bytes, Counts]]:
+    """Of one direction; each that is not current and has no connection any more for the last time."""
     for key in libbpf.map_keys(fd, direct_layout.MEMBER_SIZE):
         if direct_layout.is_inbound(key) is not inbound:
             continue

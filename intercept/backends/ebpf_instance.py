@@ -37,6 +37,7 @@ MAPS = (
     "tg_members",
     "tg_affinity",
     "tg_balanced_as",
+    "tg_direct_ends",
     "tg_straight_ports",
     "tg_live_connections",
 )

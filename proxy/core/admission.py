@@ -1,11 +1,11 @@
-"""What happens to a connection that a listener has just accepted: admitted, answered as a probe, or refused."""
+"""What happens to a connection that was punted to us: admitted, answered as a probe, or refused."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from proxy.core.addresses import Address, ClientAddress, ListenAddress, OriginalDestination
+from proxy.core.addresses import ClientAddress, OriginalDestination
 from proxy.core.lanes import Direction
-from proxy.core.loops import OwnUpstreams
+from proxy.core.loops import MAX_HOPS, OwnUpstreams
 from proxy.core.probes import ProbeRegistry
 
 
@@ -19,18 +19,19 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One accepted connection. destination is None when the kernel could not tell it."""
+    """One punted connection. hops: how many of the engine's connections may lead to it."""
 
     direction: Direction
-    listener_port: int
     peer: ClientAddress
-    local: ListenAddress
-    destination: OriginalDestination | None
+    destination: OriginalDestination
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    destination: OriginalDestination
+    """hops: how many connections of ours, whoever made them, may lead to this one."""
+
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,10 @@ Admission = Admit | AnswerProbe | Refuse
 
 
 def judge(arrival: Arrival, probes: ProbeRegistry, own_upstreams: OwnUpstreams, now: float) -> Admission:
-    """A missing original destination is a refusal, whatever getsockname() says: connecting to our own listener's
-    address would be a loop, and any other guess would send the bytes to somebody whom the client did not dial."""
-    destination = arrival.destination
-    if destination is None:
-        return Refuse(Refusal.MISSING_ORIGINAL_DESTINATION)
-    dialled: Address = destination
-    reached: Address = arrival.local
-    if dialled == reached and reached.port == arrival.listener_port:
-        return Refuse(Refusal.DIRECT_DIAL)
-    token = probes.token_for(destination, now)
+    """A probe is answered whoever asks. Connections without an original destination never come so far: the engine
+    refuses them."""
+    token = probes.token_for(arrival.destination, now)
     if token is not None:
         return AnswerProbe(token)
-    if own_upstreams.is_loop(arrival.peer, destination, arrival.direction):
-        return Refuse(Refusal.LOOP)
-    return Admit(destination)
+    hops = max(arrival.hops, own_upstreams.hops(arrival.peer, arrival.destination, arrival.direction))
+    return Refuse(Refusal.LOOP) if hops > MAX_HOPS else Admit(hops)

@@ -24,6 +24,11 @@ class EndpointLoad:
     failures: int = 0
     """Connects that failed since the start."""
 
+    def __add__(self, other: "EndpointLoad") -> "EndpointLoad":
+        return EndpointLoad(
+            self.active + other.active, self.connected + other.connected, self.failures + other.failures
+        )
+
 
 class Ledger:
     """Survives the exchange of policies: it is keyed by names and addresses, not by a policy's values."""

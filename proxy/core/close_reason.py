@@ -15,6 +15,8 @@ class CloseReason(StrEnum):
     UPSTREAM_NO_LOCAL_PORT = "upstream-no-local-port"
     UPSTREAM_LOOP = "upstream-loop"
     UPSTREAM_FAILED = "upstream-failed"
+    RESET = "reset"
+    """By either side: who saw it was not told by which."""
     IDLE_TIMEOUT = "idle-timeout"
     LIFETIME = "lifetime"
     DRAIN_DEADLINE = "drain-deadline"
@@ -54,6 +56,7 @@ _FLAGS = {
     CloseReason.UPSTREAM_NO_LOCAL_PORT: "UF,URX",
     CloseReason.UPSTREAM_LOOP: "UF,URX",
     CloseReason.UPSTREAM_FAILED: "UF,URX",
+    CloseReason.RESET: "UC",
     CloseReason.IDLE_TIMEOUT: "SI",
     CloseReason.LIFETIME: "DT",
     CloseReason.DRAIN_DEADLINE: "LR",
@@ -65,6 +68,14 @@ _FLAGS = {
     CloseReason.NO_ENDPOINTS: "UH",
     CloseReason.UNRESOLVED_BACKEND: "NC",
 }
+
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+def of_shortage(error: int) -> CloseReason | None:
+    """The reason where a connection was not made for want of something of our own; None: it was something else."""
+    return CloseReason.OUT_OF_DESCRIPTORS if error in _SHORTAGES else None
 
 
 def of_connect_error(error: int) -> CloseReason:

@@ -8,7 +8,7 @@ from proxy.core.balance import Ledger, Random, pick_target
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction, Lane, LaneChoice
 from proxy.core.policy import Balancing, Cluster, Destination, Policy, Protocol, Timeouts
-from proxy.core.policy_lane import choose_lane
+from proxy.core.policy_lane import choose_lane, on_arrival
 from proxy.core.verdict import NOWHERE, Verdict
 from proxy.core.verdict import decide as pass_through
 
@@ -21,6 +21,10 @@ class Lanes:
 
     forced: LaneChoice = LaneChoice.AUTO
     available: frozenset[Lane] = frozenset({Lane.SPLICE})
+
+    def of(self, direction: Direction) -> "Lanes":
+        """What has arrived for the workload is here already: there is nothing left to balance at connect()."""
+        return self if direction is Direction.OUTBOUND else Lanes(self.forced, self.available - {Lane.DIRECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def decide(
     claimed = policy.claimed(direction, destination)
     if claimed is None:
         return pass_through(direction, destination, lanes.forced)
-    lane, reason = choose_lane(claimed, lanes.forced, lanes.available)
+    lane, reason = on_arrival(*choose_lane(claimed, lanes.forced, lanes.of(direction).available))
     sending = _Sending(claimed, lane, reason, destination, client.ip, (), at)
     if client.ip in claimed.denied:
         return sending.refused(CloseReason.DENIED_SOURCE)

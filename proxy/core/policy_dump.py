@@ -1,8 +1,10 @@
 """A policy as plain values, for people and tools that look at /config_dump and /clusters."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from proxy.core.balance import Ledger
+from proxy.core.addresses import UpstreamAddress
+from proxy.core.balance import EndpointLoad, Ledger
 from proxy.core.policy import Claims, Cluster, Destination, Policy
 
 
@@ -11,13 +13,18 @@ def destinations(policy: Policy) -> dict[str, list[dict[str, Any]]]:
     return {"outbound": _claims(policy.outbound), "inbound": _claims(policy.inbound)}
 
 
-def clusters(policy: Policy, ledger: Ledger) -> list[dict[str, Any]]:
-    """Each cluster once, with the endpoints of all address families."""
+Loads = Mapping[tuple[str, UpstreamAddress], EndpointLoad]
+"""By cluster and endpoint."""
+
+
+def clusters(policy: Policy, ledger: Ledger, kept: Loads) -> list[dict[str, Any]]:
+    """Each cluster once, with the endpoints of all address families. kept: of connections that the ledger does not know
+    of, because they were not decided one by one."""
     named: dict[str, list[Cluster]] = {}
     for cluster in policy.clusters:
         named.setdefault(cluster.name, []).append(cluster)
     weights = _weights(policy)
-    return [_cluster(group, ledger, weights) for group in named.values()]
+    return [_cluster(group, ledger, kept, weights) for group in named.values()]
 
 
 def _claims(claims: Claims) -> list[dict[str, Any]]:
@@ -51,10 +58,11 @@ def _destination(one: Destination) -> dict[str, Any]:
     }
 
 
-def _cluster(group: list[Cluster], ledger: Ledger, weights: dict[str, int]) -> dict[str, Any]:
+def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[str, int]) -> dict[str, Any]:
     one = group[0]
     endpoints = sorted({endpoint for cluster in group for endpoint in cluster.endpoints})
-    loads = [(endpoint, ledger.load(one.name, endpoint)) for endpoint in endpoints]
+    none = EndpointLoad()
+    loads = [(at, ledger.load(one.name, at) + kept.get((one.name, at), none)) for at in endpoints]
     return {
         "name": one.name,
         "direction": "outbound",
@@ -70,7 +78,8 @@ def _cluster(group: list[Cluster], ledger: Ledger, weights: dict[str, int]) -> d
             "lifetime": one.timeouts.lifetime_s,
         },
         "session_affinity_s": one.affinity_s,
-        "connections_active": ledger.active(one.name),
+        "connections_active": ledger.active(one.name)
+        + sum(load.active for (name, _), load in kept.items() if name == one.name),
         "endpoints": [
             {
                 "address": str(endpoint),

@@ -1,10 +1,14 @@
 """The ladder: the cheapest lane that honours what is asked of a destination, and why it isn't a cheaper one."""
 
 from proxy.core.lanes import Lane, LaneChoice
-from proxy.core.policy import Balancing, Destination, Protocol
+from proxy.core.policy import Balancing, Cluster, Destination, Protocol, Timeouts
+
+MOST_DIRECT_ENDPOINTS = 128
+"""Of one destination: what the BPF program looks through (bpf/direct_wire.h)."""
+NO_TIMEOUTS = Timeouts()
 
 _MISSING = {
-    Lane.DIRECT: "the direct lane needs eBPF capture",
+    Lane.DIRECT: "the direct lane needs eBPF capture, and is for outbound connections",
     Lane.PARSED: "HTTP is not parsed in this version, so its bytes are opaque",
 }
 
@@ -56,14 +60,37 @@ def direct_obstacle(destination: Destination) -> str | None:
     """What the kernel alone can't honour once it has connected the client to an endpoint; None: nothing."""
     if not destination.l4_only:
         return "the direct lane sees no protocol above TCP"
-    for target in destination.targets:
-        cluster = target.cluster
-        if cluster is None or not target.weight:
-            continue
-        if cluster.balancing is Balancing.LEAST_REQUEST:
-            return "LEAST_REQUEST needs the number of open connections, which the direct lane does not count"
-        if cluster.max_connections is not None:
-            return "maxConnections is kept by the proxy"
-        if cluster.timeouts.idle_s is not None or cluster.timeouts.lifetime_s is not None:
-            return "idle and lifetime limits are kept by the proxy"
+    weighted = [target for target in destination.targets if target.weight]
+    if not weighted or any(target.cluster is None for target in weighted):
+        return "a backend can't be resolved, which the proxy answers with a reset"
+    clusters = [target.cluster for target in weighted if target.cluster is not None]
+    if sum(max(1, len(cluster.endpoints)) for cluster in clusters) > MOST_DIRECT_ENDPOINTS:
+        return f"the direct lane balances among at most {MOST_DIRECT_ENDPOINTS} endpoints"
+    for cluster in clusters:
+        found = _direct_obstacle(cluster, alone=len(clusters) == 1)
+        if found is not None:
+            return found
     return None
+
+
+def _direct_obstacle(cluster: Cluster, *, alone: bool) -> str | None:
+    if cluster.balancing is Balancing.LEAST_REQUEST and len(cluster.endpoints) > 1:
+        return "LEAST_REQUEST needs the number of open connections, which the direct lane does not count"
+    if cluster.max_connections is not None:
+        return "maxConnections is kept by the proxy"
+    if cluster.timeouts != NO_TIMEOUTS:
+        return "connect, idle and lifetime limits are kept by the proxy"
+    if alone:
+        return None
+    if cluster.affinity_s is not None:
+        return "a client's endpoint within one backend of several is remembered by the proxy"
+    if cluster.balancing is Balancing.PASSTHROUGH or not cluster.endpoints:
+        return "one backend of several has no endpoints"
+    return None
+
+
+def on_arrival(lane: Lane, reason: str) -> tuple[Lane, str]:
+    """The lane of a connection that has come to the proxy, though its destination's lane does without."""
+    if lane is not Lane.DIRECT:
+        return lane, reason
+    return Lane.SPLICE, f"{reason}; this connection was captured before the kernel knew of the destination"

@@ -46,6 +46,11 @@ class ProbeRegistry:
             return None
         return token
 
+    def expected(self, now: float) -> set[OriginalDestination]:
+        """Where probes may still come from now on."""
+        self._forget_expired(now)
+        return set(self._expected)
+
     def _forget_expired(self, now: float) -> None:
         for destination in [d for d, (_, expires) in self._expected.items() if now >= expires]:
             del self._expected[destination]

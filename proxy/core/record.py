@@ -38,7 +38,7 @@ class ConnectionRecord:
         return {
             "direction": str(self.direction),
             "original_destination": str(self.destination),
-            "upstream": str(self.verdict.upstream) if self.verdict.refusal is None else "-",
+            "upstream": str(self.verdict.upstream) if self.verdict.upstream.ip else "-",
             "protocol": self.verdict.protocol,
             "lane": str(self.verdict.lane),
             "bytes_sent": self.to_upstream if outbound else self.to_downstream,

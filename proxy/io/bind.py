@@ -25,6 +25,10 @@ class BoundListener:
     transparent: bool
     ipv6_missing: str
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return ("0.0.0.0",) if self.ipv6_missing else ("0.0.0.0", "::")
+
 
 def bind_listener(flag: str, port: int, *, keepalive_s: int, transparent: bool) -> BoundListener:
     """Listens on 0.0.0.0 and [::] at port (0: a free one, the same for both). flag is named in errors.

@@ -28,7 +28,6 @@ class Connection:
         "hops",
         "id",
         "peer",
-        "reconnects",
         "source",
         "started",
         "started_at",
@@ -61,7 +60,6 @@ class Connection:
         self.started = time.monotonic()
         self.started_at = time.time()
         self.deadline = 0.0
-        self.reconnects = 0
         self.hops = 0
         """How many connections of our own may lead to this one: above zero it looked like one that came back to us."""
         self.failed: tuple[UpstreamAddress, ...] = ()

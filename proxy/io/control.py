@@ -32,7 +32,7 @@ class ControlConnection(asyncio.Protocol):
     """One peer. on_lost is called once, when the other side has closed."""
 
     def __init__(self, operations: Mapping[str, Operation], on_lost: Callable[[], None]) -> None:
-        self._operations = operations
+        self.operations = dict(operations)
         self._on_lost = on_lost
         self._received = b""
         self._dropped = 0
@@ -75,9 +75,9 @@ class ControlConnection(asyncio.Protocol):
             request = json.loads(line)
             if not isinstance(request, dict) or not isinstance(request.get("op"), str):
                 raise ControlError('a request is a JSON object with the key "op"')
-            operation = self._operations.get(request["op"])
+            operation = self.operations.get(request["op"])
             if operation is None:
-                raise ControlError(f"unknown op {request['op']!r}; known: {', '.join(sorted(self._operations))}")
+                raise ControlError(f"unknown op {request['op']!r}; known: {', '.join(sorted(self.operations))}")
             return operation(request)
         except ValueError as wrong:  # ControlError, and what json and UTF-8 raise
             return {"ok": False, "error": str(wrong)}

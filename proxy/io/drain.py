@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from proxy.io.connections import Connections
-from proxy.io.intake import Intake
+from proxy.io.lane import SpliceLane
 
 GRACE_S = 1.0
 """How long aborted connections may take to be reported by the engine."""
@@ -23,20 +23,19 @@ class Drain:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        intake: Intake,
+        lane: SpliceLane,
         connections: Connections,
         on_drained: Callable[[], None],
         on_exit: Callable[[], None],
     ) -> None:
         self.state = SERVING
         self._loop = loop
-        self._intake = intake
+        self._lane = lane
         self._connections = connections
         self._on_drained = on_drained
         self._on_exit = on_exit
         self._exit = False
         self._timer: asyncio.TimerHandle | None = None
-        connections.on_empty = self._on_empty
 
     def begin(self, timeout_s: float, *, then_exit: bool) -> None:
         """Drain for at most timeout_s. Called again, the earlier deadline counts, and one wish to exit is enough."""
@@ -48,11 +47,10 @@ class Drain:
             return
         if self.state == SERVING:
             self.state = DRAINING
-            self._intake.close()
-            _log.info("draining %d connections for at most %g s", self._intake.active, timeout_s)
+            self._lane.close()
+            _log.info("draining %d connections for at most %g s", self._lane.outstanding(), timeout_s)
         self._arm(timeout_s)
-        if self._intake.active == 0:
-            self._finish()
+        self.look()
 
     def begin_soon(self, timeout_s: float, *, then_exit: bool) -> None:
         """`begin` from the loop's next round, for a caller who has to answer first."""
@@ -65,13 +63,15 @@ class Drain:
             self._timer.cancel()
         self._timer = self._loop.call_later(timeout_s, self._deadline)
 
-    def _on_empty(self) -> None:
-        if self.state == DRAINING:
+    def look(self) -> None:
+        """To be called whenever connections have ended."""
+        if self.state == DRAINING and self._lane.outstanding() == 0:
             self._finish()
 
     def _deadline(self) -> None:
-        _log.warning("the drain's time is over: resetting %d connections", self._intake.active)
+        _log.warning("the drain's time is over: resetting %d connections", self._lane.outstanding())
         self._timer = self._loop.call_later(GRACE_S, self._finish)
+        self._lane.abort_all()
         self._connections.abort_all()
 
     def _finish(self) -> None:

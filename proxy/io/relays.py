@@ -1,6 +1,5 @@
 """Handing connected pairs to the C engine, and learning from it how they end."""
 
-import asyncio
 from collections.abc import Callable
 
 from cext.engine import Completion, Engine, Reason
@@ -23,21 +22,18 @@ BATCH = 256
 
 
 class Relays:
-    """Relays under way in the engine. Belongs to the event loop; owns the engine."""
+    """Relays under way in the engine. Belongs to the event loop."""
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         engine: Engine,
         idle_timeout_s: float,
         on_ended: Callable[[Connection, CloseReason], None],
     ) -> None:
-        self._loop = loop
         self._engine = engine
         self._idle_timeout_ms = int(idle_timeout_s * 1000)
         self._on_ended = on_ended
         self._relaying: dict[int, Connection] = {}
-        loop.add_reader(engine.completion_fd, self.collect)
 
     def start(self, connection: Connection) -> None:
         """Give both sockets to the engine. Raises OSError, and then the connection still owns them."""
@@ -51,6 +47,7 @@ class Relays:
             upstream.fileno(),
             idle_timeout_ms=self._idle_timeout_ms if limits.idle_s is None else _milliseconds(limits.idle_s),
             lifetime_ms=0 if limits.lifetime_s is None else _milliseconds(limits.lifetime_s),
+            punted=True,
         )
         # The engine closes the descriptors from now on: ours must forget them, not close them a second time.
         downstream.detach()
@@ -60,7 +57,7 @@ class Relays:
         self._relaying[connection.id] = connection
 
     def collect(self) -> None:
-        """Take in what has ended. Called by the loop, and by whoever must know at once."""
+        """Take in a batch of what has ended; the engine's descriptor stays readable while there is more."""
         for completion in self._engine.completions(BATCH):
             self._ended(completion)
 
@@ -78,10 +75,8 @@ class Relays:
         for id_ in list(self._relaying):
             self._engine.abort(id_)
 
-    def close(self) -> None:
-        """Resets what is left, joins the engine's threads and takes in the last completions."""
-        self._loop.remove_reader(self._engine.completion_fd)
-        self._engine.close()
+    def collect_all(self) -> None:
+        """After the engine's close: the last completions."""
         while ended := self._engine.completions(BATCH):
             for completion in ended:
                 self._ended(completion)

@@ -13,8 +13,8 @@ from proxy.core.lanes import Direction
 from proxy.io.connection import Connection
 from proxy.io.sockets import keep_alive
 
-SWEEP_S = 0.25
-"""How often deadlines and vanished clients are looked for, while anything is connecting: one timer for all."""
+SWEEP_S = 0.1
+"""How often deadlines, vanished clients and free descriptors are looked for while anything is connecting."""
 
 _PENDING = (errno.EINPROGRESS, errno.EALREADY, errno.EINTR)
 _CONNECTED = (0, errno.EISCONN)
@@ -40,15 +40,13 @@ class UpstreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorEvents:
-    """source_chosen: our side's address is known; called before the connection can have come back to one of our
-    listeners. Then exactly one of connected (with `upstream` set) and failed (with a positive errno,
-    DOWNSTREAM_GONE or NO_DESCRIPTOR; `upstream` closed and None), possibly before `start` returns. exhausted: there was
-    no descriptor for an upstream socket; the attempt is not lost but waits, within its deadline, to be retried."""
+    """source_chosen: our side's address is known; called before the connection can have come back to us. Then exactly
+    one of connected (with `upstream` set) and failed (with a positive errno, DOWNSTREAM_GONE or NO_DESCRIPTOR;
+    `upstream` closed and None), possibly before `start` returns."""
 
     source_chosen: Callable[[Connection], None]
     connected: Callable[[Connection], None]
     failed: Callable[[Connection, int], None]
-    exhausted: Callable[[int], None]
 
 
 class Connector:
@@ -68,7 +66,8 @@ class Connector:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, connection: Connection) -> None:
-        """Begin, or begin anew from another port: all of a connection's attempts share one deadline."""
+        """Begin, or begin anew with another endpoint: all of a connection's attempts share one deadline. One for which
+        there is no descriptor waits, within its deadline, until there is."""
         if not connection.deadline:
             configured = connection.verdict.timeouts.connect_s
             timeout = self._options[connection.direction].connect_timeout_s if configured is None else configured
@@ -77,15 +76,6 @@ class Connector:
         self._open(connection)
         if self._attempts and self._timer is None:
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
-
-    def retry_waiting(self) -> bool:
-        """Open sockets for attempts that wait for a descriptor, the oldest first. True when none waits any more: only
-        then may new connections be accepted, or they would take what the older ones wait for."""
-        while self._waiting:
-            connection = next(iter(self._waiting.values()))
-            if not self._open(connection):
-                return False
-        return True
 
     def cancel(self, connection: Connection) -> None:
         """Give the attempt up without a callback; the upstream socket is closed."""
@@ -108,7 +98,6 @@ class Connector:
         except OSError as failed:
             if failed.errno in EXHAUSTED:
                 self._waiting[connection.id] = connection
-                self._events.exhausted(failed.errno or 0)
                 return False
             self._fail(connection, failed.errno or errno.EIO)
             return True
@@ -119,8 +108,8 @@ class Connector:
             if options.mark is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, options.mark)
             source = options.sources.get(family)
-            if source is None and connection.reconnects:
-                # bind() prefers odd ports and connect() even ones, which the clients have whose port was the trouble.
+            if source is None and connection.hops:
+                # bind() prefers odd ports and connect() even ones, which those have whose port is the trouble.
                 source = "::" if upstream.is_ipv6 else "0.0.0.0"
             if source is not None:
                 sock.bind((source, 0))
@@ -171,6 +160,9 @@ class Connector:
 
     def _sweep(self) -> None:
         self._timer = None
+        for connection in list(self._waiting.values()):
+            if not self._open(connection):
+                break
         now = time.monotonic()
         gone = _vanished(list(self._attempts.values()))
         for connection in list(self._attempts.values()):

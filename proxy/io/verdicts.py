@@ -23,7 +23,8 @@ class Verdicts:
 
     def __init__(self, lanes: Lanes, policy: Policy = NO_POLICY) -> None:
         self.ledger = Ledger()
-        self._lanes = lanes
+        self.lanes = lanes
+        """May be exchanged at any time, for new connections."""
         self._policy = policy
 
     @property
@@ -36,7 +37,7 @@ class Verdicts:
         self.ledger.keep(policy)
 
     def first(self, direction: Direction, destination: OriginalDestination, client: ClientAddress) -> Verdict:
-        verdict = decide(self._policy, direction, destination, client, lanes=self._lanes, at=self._now())
+        verdict = decide(self._policy, direction, destination, client, lanes=self.lanes, at=self._now())
         self._took(verdict)
         return verdict
 

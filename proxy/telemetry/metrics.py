@@ -1,6 +1,6 @@
 """Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -8,12 +8,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from proxy.core.close_reason import CloseReason, response_flags
 from proxy.core.istio_labels import LABELS, tcp_labels
 from proxy.core.lanes import Direction
 from proxy.core.policy import ServiceName
+from proxy.core.record import ConnectionRecord
 from proxy.core.verdict import Verdict
+
+_NOT_CONNECTED = response_flags(CloseReason.UPSTREAM_REFUSED)
+PAUSES = ("max-connections", "resources")
+"""Why accepting pauses, in the order of `MetricSources.pauses`."""
 
 
 class Measured(Protocol):
@@ -28,6 +34,24 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Connections that somebody else saw through from end to end, all that are told about alike. They never go back.
+
+    reported: each of them is told of by `Metrics.kept` when it has ended; else these counts are all there is."""
+
+    id: Hashable
+    reported: bool
+    direction: Direction
+    verdict: Verdict
+    opened: int
+    closed: int
+    failures: int
+    """Attempts to connect that failed."""
+    to_upstream: int
+    to_downstream: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetricSources:
     """Where the values come from that are only looked at when somebody scrapes."""
 
@@ -36,6 +60,18 @@ class MetricSources:
     dropped_log_lines: Callable[[], int]
     draining: Callable[[], bool]
     connection_limit: int
+    kept: Callable[[], Iterable[Kept]]
+    """The engine's and the kernel's counters as of now."""
+    pauses: Callable[[], tuple[int, int]]
+    """How often accepting has paused: at the limit of connections, for lack of descriptors or memory."""
+
+
+class _Counted(NamedTuple):
+    opened: int = 0
+    closed: int = 0
+    failures: int = 0
+    sent: int = 0
+    received: int = 0
 
 
 class _Series(NamedTuple):
@@ -75,14 +111,21 @@ class Metrics:
         self._probes = counter("tidegate_probes", "Capture probes answered.", ("direction",))
         self._dns = counter("tidegate_dns_questions", "Captured DNS questions over UDP by outcome.", ("outcome",))
         self._recaptured = counter(
-            "tidegate_upstream_recaptured", "Upstream connections redirected to us by a stale entry.", ("direction",)
+            "tidegate_upstream_recaptured", "Connections that look like upstream ones of ours.", ("direction",)
         )
         self._retries = counter("tidegate_upstream_retries", "Connects tried with another endpoint.", ("direction",))
+        self._failures = counter(
+            "tidegate_upstream_connect_failures", "Connects that failed.", ("direction", "cluster")
+        )
         self._reloads = counter("tidegate_config_reloads", "Readings of configuration while serving.", ("result",))
-        self._pauses = counter("tidegate_listener_pauses", "Times accepting paused.", ("reason",))
-        self._accept_errors = counter("tidegate_accept_errors", "Errors of accept().", ("error",))
+        self._counted: dict[Hashable, _Counted] = {}
+        """Of others' counters, what ours have been told already."""
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
         self._limit.set(sources.connection_limit)
+
+    def add(self, collector: Collector) -> None:
+        """Another collector, whose metrics are exposed with these."""
+        self._registry.register(collector)
 
     def dns_question(self, outcome: str) -> None:
         """answered, failed (no server did), dropped (too many at once) or malformed."""
@@ -98,13 +141,28 @@ class Metrics:
         series.closed.inc()
         _count_bytes(connection, series)
         self._closed.labels(connection.direction, reason).inc()
+        if response_flags(reason) == _NOT_CONNECTED:
+            self._failures.labels(connection.direction, connection.verdict.cluster).inc()
 
     def moved(self, connection: Measured, before: Verdict) -> None:
         """An endpoint did not take the connection. To a cluster's own counts it has come and gone."""
         self._retries.labels(connection.direction).inc()
+        self._failures.labels(connection.direction, before.cluster).inc()
         if (before.cluster, before.service) != (connection.verdict.cluster, connection.verdict.service):
-            self._by(connection.direction, before, response_flags(CloseReason.UPSTREAM_REFUSED)).closed.inc()
+            self._by(connection.direction, before, _NOT_CONNECTED).closed.inc()
             self._of(connection, "-").opened.inc()
+
+    def kept(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
+        """A connection that the engine kept has ended. What it carried, and that it was opened, the engine counts
+        itself, unless it was never connected."""
+        direction, verdict, reason = record.direction, record.verdict, record.close_reason or CloseReason.INTERNAL_ERROR
+        self._by(direction, verdict, response_flags(reason)).closed.inc()
+        self._closed.labels(direction, reason).inc()
+        if attempts > 1:
+            self._retries.labels(direction).inc(attempts - 1)
+        if not connected:
+            self._by(direction, verdict, "-").opened.inc()
+            self._lanes.labels(direction, verdict.lane).inc()
 
     def reloaded(self, accepted: bool) -> None:
         """Configuration was read again."""
@@ -119,13 +177,6 @@ class Metrics:
     def recaptured(self, direction: Direction) -> None:
         self._recaptured.labels(direction).inc()
 
-    def paused(self, reason: str) -> None:
-        self._pauses.labels(reason).inc()
-
-    def accept_error(self, name: str) -> None:
-        """name: the errno's symbol."""
-        self._accept_errors.labels(name).inc()
-
     def render(self, accept: str) -> tuple[str, bytes]:
         """Content type and body for an Accept header: the text format, or OpenMetrics when it is asked for."""
         encode, content_type = choose_encoder(accept)
@@ -138,6 +189,10 @@ class Metrics:
             _count_bytes(connection, self._of(connection, "-"))
             key = (connection.direction, str(connection.verdict.lane))
             active[key] = active.get(key, 0) + 1
+        for kept in self._sources.kept():
+            self._count(kept)
+            key = (kept.direction, str(kept.verdict.lane))
+            active[key] = active.get(key, 0) + kept.opened - kept.closed
         family = GaugeMetricFamily("tidegate_connections_active", "Open connections.", labels=("direction", "lane"))
         for (direction, lane), count in active.items():
             family.add_metric((direction, lane), count)
@@ -145,9 +200,29 @@ class Metrics:
         dropped = CounterMetricFamily("tidegate_log_lines_dropped", "Log lines lost because nobody read them in time.")
         dropped.add_metric((), self._sources.dropped_log_lines())
         yield dropped
+        pauses = CounterMetricFamily("tidegate_listener_pauses", "Times accepting paused.", labels=("reason",))
+        for reason, count in zip(PAUSES, self._sources.pauses(), strict=True):
+            pauses.add_metric((reason,), count)
+        yield pauses
         draining = GaugeMetricFamily("tidegate_draining", "1 while draining or drained.")
         draining.add_metric((), self._sources.draining())
         yield draining
+
+    def _count(self, kept: Kept) -> None:
+        before = self._counted.get(kept.id, _Counted())
+        series = self._by(kept.direction, kept.verdict, "-")
+        series.opened.inc(kept.opened - before.opened)
+        series.received.inc(kept.to_upstream - before.received)
+        series.sent.inc(kept.to_downstream - before.sent)
+        self._lanes.labels(kept.direction, kept.verdict.lane).inc(kept.opened - before.opened)
+        failures = kept.failures - before.failures
+        self._failures.labels(kept.direction, kept.verdict.cluster).inc(failures)
+        if not kept.reported:
+            series.closed.inc(kept.closed - before.closed)
+            series.opened.inc(failures)
+            self._by(kept.direction, kept.verdict, _NOT_CONNECTED).closed.inc(failures)
+            self._lanes.labels(kept.direction, kept.verdict.lane).inc(failures)
+        self._counted[kept.id] = _Counted(kept.opened, kept.closed, kept.failures, kept.to_downstream, kept.to_upstream)
 
     def _of(self, connection: Measured, flags: str) -> _Series:
         return self._by(connection.direction, connection.verdict, flags)

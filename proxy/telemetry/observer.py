@@ -1,12 +1,13 @@
 """Spreads the news of a connection to metrics, access log and supervisor."""
 
-import errno
 import logging
 import time
 from collections.abc import Callable
 
-from proxy.core.admission import Arrival, Refusal
+from proxy.core.addresses import ClientAddress, OriginalDestination
+from proxy.core.admission import Refusal
 from proxy.core.close_reason import CloseReason
+from proxy.core.lanes import Direction
 from proxy.core.log_budget import LogBudget
 from proxy.core.record import ConnectionRecord
 from proxy.telemetry.access_log import AccessLog
@@ -37,25 +38,34 @@ class Observer:
         self._access_log.closed(record)
         self._tell_supervisor(record)
 
-    def refused(self, arrival: Arrival, reason: Refusal) -> None:
-        self._metrics.refused(arrival.direction, reason)
+    def kept(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
+        """A connection that the engine kept from end to end."""
+        self._metrics.kept(record, attempts, connected)
+        self._access_log.closed(record)
+        self._tell_supervisor(record)
+
+    def seen(self, record: ConnectionRecord) -> None:
+        """A connection of the direct lane has ended. The kernel counts these; only they themselves are told here."""
+        self._access_log.closed(record)
+        self._tell_supervisor(record)
+
+    def refused(
+        self, direction: Direction, peer: ClientAddress, destination: OriginalDestination | None, reason: Refusal
+    ) -> None:
+        self._metrics.refused(direction, reason)
         left_out = self._budget.take(time.monotonic())
         if left_out is not None:
             _log.warning(
-                "refused %s connection from %s at %s (%s): %s%s",
-                arrival.direction,
-                arrival.peer,
-                arrival.local,
+                "refused %s connection from %s to %s (%s): %s%s",
+                direction,
+                peer,
+                destination or "an unknown destination",
                 reason,
                 _WHAT_TO_DO[reason],
                 f" ({left_out} such lines left out)" if left_out else "",
             )
 
     def paused(self, reason: str) -> None:
-        self._metrics.paused(reason)
         left_out = self._budget.take(time.monotonic())
         if left_out is not None:
             _log.warning("accepting paused (%s): new connections wait in the backlog", reason)
-
-    def accept_error(self, error: int) -> None:
-        self._metrics.accept_error(errno.errorcode.get(error, str(error)))

@@ -222,7 +222,7 @@ static void *control(void *argument)
     while (!atomic_load(&clients_stop)) {
         change_a_verdict();
         if (faults_random(500) == 0) {
-            if (tg_engine_unlisten(engine, number) < 0)
+            if (tg_engine_unlisten(engine, number, faults_random(4)) < 0)
                 fail("unlisten");
             number = open_front();
         }
@@ -243,7 +243,7 @@ static void take_punt(const tg_punt *punt)
     if (upstream >= 0 && connect(upstream, (const struct sockaddr *)&to, sizeof to) < 0)
         fail("connect: %s", strerror(errno));
     faults_spare(false);
-    tg_relay_request request = {.downstream_fd = punt->fd, .upstream_fd = upstream};
+    tg_relay_request request = {.downstream_fd = punt->fd, .upstream_fd = upstream, .punted = 1};
     if (upstream >= 0 && tg_engine_relay(engine, ++id, &request, &handle) == 0) {
         atomic_fetch_add(&given_back, 1);
         return;
@@ -251,6 +251,7 @@ static void take_punt(const tg_punt *punt)
     if (upstream >= 0)
         close(upstream);
     reset(punt->fd);
+    tg_engine_forget(engine);
 }
 
 static int collect(void)
@@ -292,6 +293,8 @@ static void check_accounts(void)
     tg_counters counters[64];
     uint64_t cursor = 0, opened = 0;
     tg_engine_totals(engine, &totals);
+    if (totals.outstanding != 0)
+        fail("%llu places are still taken", (unsigned long long)totals.outstanding);
     if (totals.active != 0 || totals.completed != recorded + completed || completed != given_back)
         fail("active %llu, completed %llu; recorded %llu, relays %llu of %llu", (unsigned long long)totals.active,
              (unsigned long long)totals.completed, (unsigned long long)recorded, (unsigned long long)completed,

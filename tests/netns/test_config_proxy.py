@@ -194,7 +194,11 @@ def test_a_refusing_backend_of_a_split_falls_to_the_other(lab: Lab, file: Path) 
                     and f'destination_service_name="{name}"' in k)
                 for what in ("opened", "closed")
             )  # fmt: skip
-            assert opened == closed > 0, name
+            assert opened == closed, name
+        failed = sum(
+            v for k, v in samples.items() if k.startswith("tidegate_upstream_connect_failures_total{") and "||two." in k
+        )
+        assert failed > 0
 
 
 @pytest.mark.usefixtures("backends")

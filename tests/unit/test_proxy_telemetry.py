@@ -135,7 +135,7 @@ def test_whatever_happens_bytes_are_counted_once_and_never_taken_back(
     history: list[tuple[str, object, object]],
 ) -> None:
     live: list[OpenConnection] = []
-    metrics = Metrics(MetricSources(lambda: live, lambda: 0, lambda: False, 10))
+    metrics = Metrics(MetricSources(lambda: live, lambda: 0, lambda: False, 10, kept=list, pauses=lambda: (0, 0)))
     up = down = opened = closed = 0
     last = (0.0, 0.0)
     for what, which, value in history:
@@ -164,11 +164,12 @@ def test_whatever_happens_bytes_are_counted_once_and_never_taken_back(
 
 
 def test_the_format_is_negotiated() -> None:
-    metrics = Metrics(MetricSources(list, lambda: 3, lambda: True, 10))
+    metrics = Metrics(MetricSources(list, lambda: 3, lambda: True, 10, kept=list, pauses=lambda: (2, 5)))
     content_type, body = metrics.render("")
     assert content_type.startswith("text/plain")
     assert b"tidegate_log_lines_dropped_total 3.0" in body
     assert b"tidegate_draining 1.0" in body
+    assert b'tidegate_listener_pauses_total{reason="resources"} 5.0' in body
     content_type, body = metrics.render("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")

@@ -29,12 +29,14 @@ class SidecarFailed(Exception):
 class Sidecar:
     """One proxy process. Owns the process, its pidfd and our end of the control socket.
 
-    `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`.
+    `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`, what
+    is to be in the direct lane in `services`, of which the last counts.
     """
 
     def __init__(self, folder: Path, arguments: list[str]) -> None:
         """Start it inside the cgroup `folder`; raises SidecarFailed unless it is ready within READY_S."""
         self.records: list[Message] = []
+        self.services: list[Message] = []
         self._received = b""
         self._answers: list[Any] = []
         self._ready: Message | None = None
@@ -122,6 +124,8 @@ class Sidecar:
                 self._ready = message
             case {"event": "connection"}:
                 self.records.append(message)
+            case {"event": "direct-services"}:
+                self.services.append(message)
             case {"event": "drained"}:
                 self.drained = True
             case {"event": _}:

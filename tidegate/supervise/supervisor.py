@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intercept import capture, cgroups
+from intercept.direct import KernelLane
 from intercept.intent import Dns, Intent, Mode, WhenDown
 from tidegate.supervise import command, guardian, linux, proof, scope
 from tidegate.supervise.sidecar import Sidecar, SidecarFailed
+
+if TYPE_CHECKING:
+    from tidegate.direct_lane import Courier
 
 # How long connections that the command left open may stay silent before they are taken as finished.
 QUIET_MS = 500
@@ -23,6 +27,7 @@ FLUSH_S = 20.0
 FLAPPING_S = 2.0
 RESTARTS = 3
 REFRESH_S = 0.3
+COUNT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Supervisor:
         self._wait_s = wait_s
         self._records: list[dict[str, Any]] = []
         self._short_lives = 0
+        self._courier: Courier | None = None
+        self._counted = 0.0
 
     def run(self) -> Outcome:
         """Everything from nothing to nothing. Raises what `run`'s users see as exit code 125, 126 or 127.
@@ -78,6 +85,8 @@ class Supervisor:
             undo.callback(bound.close)
             for warning in bound.warnings:
                 say(warning)
+            self._bound_direct = bound.direct
+            self._begin_direct(bound.direct)
             proof.prove(bound.plan, self._sidecar, self._scope.command)
             started = time.monotonic()
             child = command.start(self._argv, self._scope.command, own_mask)
@@ -138,9 +147,11 @@ class Supervisor:
             watch(selector, self._guardian.pidfd, lambda: self._replace_guardian(selector))
             selector.register(child.pidfd, selectors.EVENT_READ, None)
             while True:
-                ready = selector.select(REFRESH_S if refreshing else None)
+                ready = selector.select(REFRESH_S if refreshing or self._courier is not None else None)
                 if refreshing and self._sidecar.fileno() >= 0:
                     bound.refresh()
+                if time.monotonic() - self._counted >= COUNT_S:
+                    self._tell_counted()
                 for key, _ in ready:
                     if key.data is None:
                         return child.wait()
@@ -153,9 +164,33 @@ class Supervisor:
         else:
             child.send(received)
 
+    def _begin_direct(self, lane: KernelLane | None) -> None:
+        """Have the kernel balance what it can, from the command's first connection on."""
+        if lane is None or not self._config:
+            return
+        if self._courier is None:
+            from tidegate.direct_lane import Courier
+
+            self._courier = Courier(lane, say)
+        self._sidecar.request("direct-follow", available=True)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        if self._courier is not None and self._sidecar.services:
+            self._courier.deliver(self._sidecar.services[-1])
+            self._sidecar.services.clear()
+
+    def _tell_counted(self) -> None:
+        self._counted = time.monotonic()
+        if self._courier is not None and self._sidecar.fileno() >= 0:
+            with contextlib.suppress(SidecarFailed):  # `_hear_sidecar` sees to it
+                for request in self._courier.requests():
+                    self._sidecar.request(request.pop("op"), **request)
+
     def _hear_sidecar(self, selector: selectors.BaseSelector) -> None:
         dead = self._sidecar
         if dead.receive():
+            self._deliver()
             return
         selector.unregister(dead)
         self._records += dead.records
@@ -172,6 +207,8 @@ class Supervisor:
             return
         say(f"the proxy ended (exit code {code}); its open connections were cut; another one serves now")
         watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
+        with contextlib.suppress(SidecarFailed):
+            self._begin_direct(self._bound_direct)
 
     def _replace_guardian(self, selector: selectors.BaseSelector) -> None:
         selector.unregister(self._guardian.pidfd)
@@ -183,6 +220,7 @@ class Supervisor:
         """The command has ended: end what it left, let its last bytes out, gather the records."""
         self._scope.end_command()
         with contextlib.suppress(SidecarFailed, OSError):
+            self._tell_counted()
             self._let_last_bytes_out()
             self._sidecar.drain(0)
         self._records += self._sidecar.records

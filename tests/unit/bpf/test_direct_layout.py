@@ -41,6 +41,20 @@ def test_counts_are_in_the_headers_order() -> None:
     assert tuple(re.findall(r"__u64 (\w+);", body[1])) == direct_layout.Counts._fields
 
 
+def test_an_ended_connection_is_read_as_the_header_has_it() -> None:
+    body = re.search(r"struct tg_direct_end {(.*?)};", WIRE, re.DOTALL)
+    assert body is not None
+    names = re.findall(r"(\w+)(?:\[4\])?;", body[1])
+    assert names == ["begun_ns", "ended_ns", "sent", "received", "member", "client", "client_port", "ending",
+                     "retransmits", "srtt_us", "unused"]  # fmt: skip
+    member = struct.pack("=I", 7) + direct_layout.hop("10.0.0.9", 80)
+    value = struct.pack("=4Q", 1, 2, 3, 4) + member + direct_layout.hop("fd00::1", 0)[:16]
+    value += struct.pack("=HHIII", 40000, 1, 5, 6, 0)
+    assert len(value) == direct_layout.END_SIZE
+    found = direct_layout.end(value)
+    assert found == (1, 2, 3, 4, 7, ("10.0.0.9", 80), ("fd00::1", 40000), direct_layout.Ending.RESET, 5, 6)
+
+
 def pack(of: list[int]) -> bytes:
     hops = [direct_layout.hop("10.0.0.1", 1 + i) for i in range(len(of))]
     value = direct_layout.pack_service(Service(7, 2, 3, 4, 5, hops, of))

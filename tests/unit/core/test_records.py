@@ -10,7 +10,7 @@ from proxy.core.addresses import Address, ClientAddress, OriginalDestination
 from proxy.core.close_reason import CloseReason, of_connect_error, response_flags
 from proxy.core.istio_labels import LABELS, tcp_labels
 from proxy.core.lanes import Direction, Lane, LaneChoice
-from proxy.core.limits import default_max_connections, resume_below
+from proxy.core.limits import default_max_connections
 from proxy.core.log_budget import LogBudget
 from proxy.core.record import ConnectionRecord
 from proxy.core.verdict import decide
@@ -97,11 +97,6 @@ def test_the_default_limit_fits_into_the_descriptors(descriptors: int) -> None:
     limit = default_max_connections(descriptors)
     assert limit >= 1
     assert limit == 1 or limit * 2 + 64 <= descriptors
-
-
-@given(st.integers(1, 1 << 22))
-def test_accepting_can_always_go_on(limit: int) -> None:
-    assert 1 <= resume_below(limit) <= limit
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=200).map(sorted))

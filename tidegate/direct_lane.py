@@ -1,0 +1,118 @@
+"""Between the proxy, which decides what stands in the kernel's direct lane and may not write there, and the kernel.
+
+The proxy tells of services as events on its control channel (proxy/io/direct_lane.py); what the kernel has counted goes
+back as requests. Used by the companion of a proxy, and by `run`'s supervisor.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Any
+
+from intercept.direct import KernelLane
+from intercept.errors import CaptureError
+from intercept.host import LOOPBACK, read_host
+
+if TYPE_CHECKING:
+    from intercept.backends.ebpf_direct import DirectCounters, DirectService, End
+
+ROWS = 128
+"""In a request: the proxy takes lines of 64 KiB."""
+ENDED_AT_ONCE = 8192
+COUNTED = "direct-counted"
+_ENDINGS = ("finished", "reset", "upstream-failed")
+
+
+class Courier:
+    """Carries services down and counts up. say: for what goes wrong, a line each."""
+
+    def __init__(self, lane: KernelLane, say: Callable[[str], None]) -> None:
+        self._lane = lane
+        self._say = say
+        self._troubled = False
+
+    def deliver(self, event: Mapping[str, Any]) -> None:
+        """Take the proxy's event to the kernel. What can't be put there stays as it is, and is said."""
+        own = [one for one in read_host().own if one not in LOOPBACK]
+        services = [service for told in event["services"] if (service := _service(told, own)) is not None]
+        try:
+            self._lane.push(services)
+            self._troubled = False
+        except CaptureError as error:
+            if not self._troubled:
+                self._say(f"the direct lane was not changed: {error}")
+            self._troubled = True
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """What is to be told to the proxy now."""
+        try:
+            counters = [_counters(one) for one in self._lane.telemetry()]
+            ended = [_ended(one) for one in self._lane.ended(ENDED_AT_ONCE)]
+        except CaptureError:
+            return  # the capture has gone: whoever looks after it says so
+        for first in range(0, len(counters), ROWS):
+            yield {"op": COUNTED, "counters": counters[first : first + ROWS]}
+        for first in range(0, len(ended), ROWS):
+            yield {"op": COUNTED, "ended": ended[first : first + ROWS]}
+
+
+def _service(told: Mapping[str, Any], own: "list[IPv4Network | IPv6Network]") -> "DirectService | None":
+    """None: the kernel can't tell who of the workload is denied, since only some of its addresses are. Such a service
+    is left to the proxy, which sees each connection's source."""
+    from intercept.backends.ebpf_direct import DirectEndpoint, DirectService
+
+    version = 6 if ":" in told["ip"] else 4
+    sources = [one for one in own if one.version == version]
+    networks = [ip_network(text) for text in told["denied"]]
+    denied = [any(_within(source, network) for network in networks) for source in sources]
+    if any(denied) and not all(denied):
+        return None
+    return DirectService(
+        id=told["id"],
+        ip=told["ip"],
+        port=told["port"],
+        balance="round-robin" if told["round_robin"] else "random",
+        endpoints=tuple(DirectEndpoint(ip, port, weight) for ip, port, weight in told["endpoints"]),
+        affinity_s=round(told["affinity_s"]),
+        denied=any(denied),
+        rate_per_s=told["rate_per_s"],
+        burst=told["burst"],
+    )
+
+
+def _within(one: "IPv4Network | IPv6Network", other: "IPv4Network | IPv6Network") -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.subnet_of(other)
+    return isinstance(other, IPv6Network) and one.subnet_of(other)
+
+
+def _counters(one: "DirectCounters") -> dict[str, Any]:
+    return {
+        "service": one.service,
+        "endpoint": [one.ip, one.port],
+        "opened": one.opened,
+        "closed": one.closed,
+        "failed": one.failed,
+        "denied": one.denied,
+        "limited": one.limited,
+        "bytes_sent": one.bytes_sent,
+        "bytes_received": one.bytes_received,
+        "retransmits": one.retransmits,
+        "srtt_us": one.srtt_us,
+    }
+
+
+def _ended(one: "End") -> dict[str, Any]:
+    age_s = (one.ended_ns - one.begun_ns) / 1e9
+    return {
+        "service": one.service,
+        "endpoint": list(one.endpoint),
+        "client": list(one.client),
+        "started_at": time.time() - (time.monotonic_ns() - one.begun_ns) / 1e9,
+        "age_s": age_s,
+        "bytes_sent": one.sent,
+        "bytes_received": one.received,
+        "retransmits": one.retransmits,
+        "srtt_us": one.srtt_us,
+        "close_reason": _ENDINGS[one.ending],
+    }
