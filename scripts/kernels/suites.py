@@ -37,9 +37,6 @@ _TIMED = "not within and not budget and not second and not ten_thousand and not 
 """Left out in guests: what depends on how long something takes, which says nothing of an emulated CPU. The slow reader
 there is so slow that it makes no progress within the second that the engine gives it."""
 
-_SOUND = f"{_TIMED} and not random and not 128 and not thousand and not as_many and not v4-1-0 and not v4-0-1"
-"""Of the direct lane: leaves out what takes a guest minutes and says nothing about a kernel."""
-
 BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 
 
@@ -49,11 +46,9 @@ def steps(boot: Boot) -> tuple[Step, ...]:
         return (Step("restricted", ("tests/vm",), 300), Step("doctor", limit_s=200))
     return (
         Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 480),
-        Step(
-            "direct", ("tests/netns/test_direct_balance.py", "tests/netns/test_direct_telemetry.py", "-k", _SOUND), 400
-        ),
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
+        Step("direct", ("tests/netns/test_hosts_direct.py",), 240),
         Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 90),
         Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 300),
         Step("bpf", ("tests/unit/bpf",), 60),
