@@ -2,15 +2,17 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench import rivals
-from bench.processes import Program, run
-from bench.world import PROXY_PORT, PROXY_UID, World
+from bench.processes import BenchError, Program, run
+from bench.world import ADDRESSES, BULK_PORT, HTTP_PORT, PROXY_PORT, PROXY_UID, World
 
+DIRECT_S = 10.0
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 Start = Callable[[World, int], contextlib.AbstractContextManager[Program | None]]
 """Starts it in the pod, with that many threads for bytes; yields the program whose session is the proxy, up and with
@@ -74,6 +76,71 @@ def engine(mode: str) -> Start:
     return start
 
 
+_SERVICES = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: bench}}
+spec:
+  clusterIP: {ip}
+  ports: [{{name: tcp-http, port: {http}}}, {{name: tcp-bulk, port: {bulk}}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, namespace: bench, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports: [{{name: tcp-http, port: {http}}}, {{name: tcp-bulk, port: {bulk}}}]
+endpoints: [{endpoints}]
+---
+"""
+
+
+def services() -> str:
+    """A Service at each address of the world; its connections are balanced over all of them."""
+    endpoints = ", ".join(f'{{addresses: ["{one}"]}}' for one in ADDRESSES)
+    values = {"http": HTTP_PORT, "bulk": BULK_PORT, "endpoints": endpoints}
+    return "".join(_SERVICES.format(name=f"s{n}", ip=ip, **values) for n, ip in enumerate(ADDRESSES))
+
+
+@contextlib.contextmanager
+def direct(where: World, threads: int) -> Iterator[Program]:
+    """`tidegate proxy` with its companion, the services in the kernel, and nothing in the path."""
+    config = where.home / "services.yaml"
+    config.write_text(services())
+    where.home.chmod(0o755)
+    argv = [TIDEGATE, "proxy", "--config", str(config), "--workers", str(threads), "--drain-timeout", "0"]
+    with captured(where, "ebpf", Program(where.pod, argv, quiet=True)) as program:
+        _wait_direct(where)
+        yield program
+        if _carried(where) == 0:
+            raise BenchError("nothing went by the direct lane")
+
+
+def _wait_direct(where: World) -> None:
+    """Until the companion has taken the services to the kernel: a connection shows it."""
+    ask = [
+        "/usr/bin/python3",
+        "-c",
+        f"import socket; socket.create_connection(('{ADDRESSES[0]}', {HTTP_PORT})).close()",
+    ]
+    deadline = time.monotonic() + DIRECT_S
+    while _carried(where) == 0:
+        if time.monotonic() > deadline:
+            raise BenchError(f"no connection went by the direct lane within {DIRECT_S:g} s")
+        run(where.pod, ask, 5)
+        time.sleep(0.2)
+
+
+def _carried(where: World) -> float:
+    """Connections of the direct lane, as the proxy's metrics have them."""
+    get = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:15020/metrics').read().decode())"
+    lines = run(where.pod, ["/usr/bin/python3", "-c", get], 5).splitlines()
+    return sum(
+        float(line.rsplit(" ", 1)[1])
+        for line in lines
+        if line.startswith("tidegate_lane_connections_total{") and 'lane="direct"' in line
+    )
+
+
 CONTESTANTS = (
     Contestant("none", "no proxy", nothing, proxied=False),
     Contestant("haproxy", "HAProxy tcp, splice-auto", haproxy("option splice-auto")),
@@ -83,6 +150,7 @@ CONTESTANTS = (
     Contestant("nginx", "nginx stream", partial(rival, make=rivals.nginx_stream)),
     Contestant("splice-nftables", "tidegate proxy, splice, nftables", sidecar("nftables", "splice")),
     Contestant("splice-ebpf", "tidegate proxy, splice, eBPF", sidecar("ebpf", "splice")),
+    Contestant("direct-ebpf", "tidegate, direct lane, eBPF", direct, proxied=False),
     Contestant("engine-nftables", "tidegate's engine alone, nftables", engine("nftables")),
     Contestant("engine-ebpf", "tidegate's engine alone, eBPF", engine("ebpf")),
 )

@@ -113,7 +113,10 @@ def inherited_socket(fd: int) -> socket.socket:
 
 
 _WITHOUT_LANE = {
-    LaneChoice.DIRECT: "--lane direct: this version has no direct lane, so connections are spliced",
+    LaneChoice.DIRECT: (
+        "--lane direct: for what a Service claims, under ebpf capture, by a companion (started as root); all else is"
+        " spliced"
+    ),
     LaneChoice.PARSED: "--lane parsed: HTTP is not parsed in this version, so connections are spliced",
 }
 

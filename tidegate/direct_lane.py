@@ -4,14 +4,14 @@ The proxy tells of services as events on its control channel (proxy/io/direct_la
 back as requests. Used by the companion of a proxy, and by `run`'s supervisor.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from intercept.direct import KernelLane
 from intercept.errors import CaptureError
-from intercept.host import LOOPBACK, read_host
 
 if TYPE_CHECKING:
     from intercept.backends.ebpf_direct import DirectCounters, DirectService, End
@@ -20,6 +20,7 @@ ROWS = 128
 """In a request: the proxy takes lines of 64 KiB."""
 ENDED_AT_ONCE = 8192
 COUNTED = "direct-counted"
+_DISCARD = 9
 _ENDINGS = ("finished", "reset", "upstream-failed")
 
 
@@ -33,10 +34,8 @@ class Courier:
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """Take the proxy's event to the kernel. What can't be put there stays as it is, and is said."""
-        own = [one for one in read_host().own if one not in LOOPBACK]
-        services = [service for told in event["services"] if (service := _service(told, own)) is not None]
         try:
-            self._lane.push(services)
+            self._lane.push([_service(told) for told in event["services"]])
             self._troubled = False
         except CaptureError as error:
             if not self._troubled:
@@ -56,34 +55,35 @@ class Courier:
             yield {"op": COUNTED, "ended": ended[first : first + ROWS]}
 
 
-def _service(told: Mapping[str, Any], own: "list[IPv4Network | IPv6Network]") -> "DirectService | None":
-    """None: the kernel can't tell who of the workload is denied, since only some of its addresses are. Such a service
-    is left to the proxy, which sees each connection's source."""
+def _service(told: Mapping[str, Any]) -> "DirectService":
     from intercept.backends.ebpf_direct import DirectEndpoint, DirectService
 
-    version = 6 if ":" in told["ip"] else 4
-    sources = [one for one in own if one.version == version]
-    networks = [ip_network(text) for text in told["denied"]]
-    denied = [any(_within(source, network) for network in networks) for source in sources]
-    if any(denied) and not all(denied):
-        return None
+    endpoints = tuple(DirectEndpoint(ip, port, weight) for ip, port, weight in told["endpoints"])
     return DirectService(
         id=told["id"],
         ip=told["ip"],
         port=told["port"],
         balance="round-robin" if told["round_robin"] else "random",
-        endpoints=tuple(DirectEndpoint(ip, port, weight) for ip, port, weight in told["endpoints"]),
+        endpoints=endpoints,
         affinity_s=round(told["affinity_s"]),
-        denied=any(denied),
+        denied=_is_denied(endpoints[0].ip if endpoints else told["ip"], told["denied"]),
         rate_per_s=told["rate_per_s"],
         burst=told["burst"],
     )
 
 
-def _within(one: "IPv4Network | IPv6Network", other: "IPv4Network | IPv6Network") -> bool:
-    if isinstance(one, IPv4Network):
-        return isinstance(other, IPv4Network) and one.subnet_of(other)
-    return isinstance(other, IPv6Network) and one.subnet_of(other)
+def _is_denied(destination: str, networks: list[str]) -> bool:
+    """Whether the workload is among those denied, by the address that routing gives a socket that goes there: before it
+    is connected it has none."""
+    if not networks:
+        return False
+    with socket.socket(socket.AF_INET6 if ":" in destination else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((destination, _DISCARD))  # sends nothing
+        except OSError:
+            return False  # nobody can go there
+        source = ip_address(probe.getsockname()[0])
+    return any(source in ip_network(text) for text in networks)
 
 
 def _counters(one: "DirectCounters") -> dict[str, Any]:
