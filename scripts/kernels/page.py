@@ -69,11 +69,12 @@ def _backend(one: Mapping[str, Any], name: str) -> str:
 
 def _lanes(results: Sequence[Mapping[str, Any]]) -> str:
     """Only what ran in the guest: a lane that no step tries is not claimed."""
-    rows = [[_title(one), _whole(_step(one, "engine")), _whole(_step(one, "splice"))] for one in results]
+    rows = [[_title(one), *(_whole(_step(one, step)) for step in ("engine", "splice", "direct"))] for one in results]
     told = (
-        "The engine by itself, and connections through the proxy. No test of the direct and parsed lanes runs here yet."
+        "The engine by itself, connections through the proxy, and connections that the kernel balances without it. No "
+        "test of the parsed lane runs here yet."
     )
-    return f"## Lanes\n\n{told}\n\n" + _table(["kernel", "splice: engine", "splice: proxy"], rows)
+    return f"## Lanes\n\n{told}\n\n" + _table(["kernel", "splice: engine", "splice: proxy", "direct"], rows)
 
 
 def _whole(step: Mapping[str, Any]) -> str:
