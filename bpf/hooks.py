@@ -32,7 +32,7 @@ _ADDR = ProgramType.CGROUP_SOCK_ADDR
 # In the order of attaching: who answers for a steered connection goes before who steers.
 CARRY = Hook(
     "sockops", "sockops", "connection", ProgramType.SOCK_OPS, AttachType.SOCK_OPS, Where.TOP, "5.8",
-    "hands the original destination to the accepted socket, registers inbound listeners",
+    "hands the original destination to the accepted socket, registers inbound listeners, measures the direct lane",
 )  # fmt: skip
 ANSWER = Hook(
     "getsockopt", "getsockopt", "getsockopt", ProgramType.CGROUP_SOCKOPT, AttachType.GETSOCKOPT, Where.TOP, "5.8",
@@ -45,9 +45,11 @@ PEER = (
          "shows the workload the peer that it asked for"),
 )  # fmt: skip
 STEER = (
-    Hook("connect4", "connect", "connect4", _ADDR, AttachType.CONNECT4, Where.WORKLOAD, "5.8", "steers connect()"),
-    Hook("connect6", "connect", "connect6", _ADDR, AttachType.CONNECT6, Where.WORKLOAD, "5.8", "steers connect()"),
-)
+    Hook("connect4", "connect", "connect4", _ADDR, AttachType.CONNECT4, Where.WORKLOAD, "5.8",
+         "steers connect(), or balances it (direct lane)"),
+    Hook("connect6", "connect", "connect6", _ADDR, AttachType.CONNECT6, Where.WORKLOAD, "5.8",
+         "steers connect(), or balances it (direct lane)"),
+)  # fmt: skip
 DNS = (
     Hook("recvmsg4", "udp_recvmsg", "recvmsg4", _ADDR, AttachType.RECVMSG4, Where.WORKLOAD, "5.8",
          "shows the DNS server that was asked as the sender of the answer"),

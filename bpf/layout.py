@@ -12,7 +12,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 VERSION = 1
-"""Of everything in this file and wire.h: maps of another version are never reused."""
+"""Of everything in this file, direct_layout.py and their headers: maps of another version are never reused."""
 
 SLOTS = 16
 KIND_V4 = 256
