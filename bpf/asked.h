@@ -3,11 +3,11 @@
 #ifndef TIDEGATE_ASKED_H
 #define TIDEGATE_ASKED_H
 
+#include "direct_maps.h"
 #include "sockaddr.h"
 #include "state.h"
 
-/* The original destination, if `address` and the context's port are where this socket was sent instead: a
- * listener of ours, or the endpoint of a service. */
+/* The original destination, if `address` and the context's port are the listener that this socket was steered to. */
 static __always_inline const struct tg_endpoint *asked_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4])
 {
     if (!ctx->sk)
@@ -16,6 +16,17 @@ static __always_inline const struct tg_endpoint *asked_instead_of(struct bpf_soc
     if (!asked || bpf_ntohs((__u16)ctx->user_port) != asked->flow.listener_port)
         return 0;
     return address_equal(address, asked->flow.listener) ? &asked->wanted : 0;
+}
+
+/* The service that was asked for, if they are the endpoint that the direct lane chose for this socket. */
+static __always_inline const struct tg_hop *service_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4])
+{
+    if (!ctx->sk)
+        return 0;
+    struct tg_balanced *b = bpf_sk_storage_get(&tg_balanced_as, ctx->sk, 0, 0);
+    if (!b || bpf_ntohs((__u16)ctx->user_port) != b->member.endpoint.port)
+        return 0;
+    return address_equal(address, b->member.endpoint.address) && b->wanted.port ? &b->wanted : 0;
 }
 
 #endif

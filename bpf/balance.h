@@ -139,6 +139,8 @@ static __always_inline enum balance balance(struct bpf_sock *sk, const struct di
     __builtin_memset(balanced, 0, sizeof(*balanced));
     balanced->member.service = id;
     balanced->member.endpoint = *to;
+    __builtin_memcpy(balanced->wanted.address, d->address, sizeof(balanced->wanted.address));
+    balanced->wanted.port = d->port;
     balanced->syn = 1;
     return TG_CHOSEN;
 }

@@ -63,8 +63,12 @@ static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, 
 static __always_inline bool steered_just_now(struct bpf_sock *sk, const struct dial *d)
 {
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
-    return asked && !asked->flow.client_port && asked->flow.listener_port == d->port &&
-           address_equal(asked->flow.listener, d->address);
+    if (asked)
+        return !asked->flow.client_port && asked->flow.listener_port == d->port &&
+               address_equal(asked->flow.listener, d->address);
+    struct tg_balanced *balanced = d->tcp ? bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0) : 0;
+    return balanced && !balanced->begun_ns && balanced->member.endpoint.port == d->port &&
+           address_equal(balanced->member.endpoint.address, d->address);
 }
 
 /* To the listener on the loopback address of the family that was asked for. */
@@ -114,12 +118,12 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
             !listening(ctx, address_is_v4(address), listener_of(v), d.tcp))
             v = outbound(TG_DIRECT, TG_RULE_OUT_DOWN, 0);
         /* A listener that can't be told the destination would have to refuse: better at once. */
-        if (course_of(v) == TG_STEER && !remember(sk, &d, to))
+        if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && !remember(sk, &d, to))
             v = outbound(TG_REFUSE, TG_RULE_LOST_DESTINATION, 0);
         count(v & 0xff);
         course = course_of(v);
     }
-    if (course != TG_STEER && sets_peer)
+    if ((course != TG_STEER || balanced == TG_CHOSEN) && sets_peer)
         bpf_sk_storage_delete(&tg_asked_by, sk);
     if (balanced != TG_CHOSEN && sets_peer)
         bpf_sk_storage_delete(&tg_balanced_as, sk);

@@ -53,8 +53,7 @@ _END_TAIL = struct.Struct("=16sHHIII")
 END_SIZE = _END.size + MEMBER_SIZE + _END_TAIL.size
 
 
-_LIVE_TAIL = struct.Struct("=I4xQ")
-LIVE_SIZE = MEMBER_SIZE + 2 * HOP_SIZE + 16
+_BALANCED_TAIL = struct.Struct("=I3QI4B")
 
 
 class Service(NamedTuple):
@@ -97,16 +96,15 @@ class End(NamedTuple):
     srtt_us: int
 
 
-class Live(NamedTuple):
-    """struct tg_live, by its socket's cookie."""
+class Balanced(NamedTuple):
+    """struct tg_balanced, what of it is told."""
 
-    cookie: int
     service: int
     endpoint: tuple[str, int]
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    established: bool
     begun_ns: int
+    syn: int
+    begun: bool
+    established: bool
 
 
 class State(NamedTuple):
@@ -213,12 +211,10 @@ def end(value: bytes) -> End:
     )
 
 
-def live(key: bytes, value: bytes) -> Live:
+def balanced(value: bytes) -> Balanced:
     number, ip, port = member(value)
-    local, remote = (hop_address(value[at : at + HOP_SIZE]) for at in (MEMBER_SIZE, MEMBER_SIZE + HOP_SIZE))
-    established, begun_ns = _LIVE_TAIL.unpack_from(value, MEMBER_SIZE + 2 * HOP_SIZE)
-    (cookie,) = struct.unpack("=Q", key)
-    return Live(cookie, number, (ip, port), local, remote, established != 0, begun_ns)
+    _, _, _, begun_ns, syn, begun, established, _, _ = _BALANCED_TAIL.unpack_from(value, MEMBER_SIZE + HOP_SIZE)
+    return Balanced(number, (ip, port), begun_ns, syn, begun != 0, established != 0)
 
 
 def state(value: bytes) -> State:

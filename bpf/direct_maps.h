@@ -64,16 +64,6 @@ struct {
     __type(value, struct tg_straight);
 } tg_straight_ports SEC(".maps");
 
-/* By socket cookie. Written and removed by sockops as connections begin and end; read by user space, which leaves out
- * what has no socket: nobody sees a connection end while somebody has taken sockops away. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 1 << 18);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, __u64);
-    __type(value, struct tg_live);
-} tg_live_connections SEC(".maps");
-
 struct tg_client {
     __u32 service;
     __u32 address[4]; /* the source that the socket is bound to; all zero: none */
@@ -102,20 +92,8 @@ struct {
     __uint(value_size, sizeof(struct tg_direct_end));
 } tg_direct_ends SEC(".maps");
 
-struct tg_balanced {
-    struct tg_member member;
-    __u32 retransmits; /* this and the next two: what has been counted of this connection */
-    __u64 sent;
-    __u64 received;
-    __u32 syn; /* 1 where our SYN is among the bytes that the kernel counts as acknowledged */
-    bool begun;
-    bool established;
-    bool peer_finished;
-    __u64 begun_ns;
-};
-
 /* On a socket whose connection is the direct lane's: written by connect() or where it was accepted, then by sockops;
- * gone with the socket, or at its next connect(). */
+ * gone with the socket, or at its next connect(). User space reads it through sock_diag. */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);

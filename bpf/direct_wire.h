@@ -54,15 +54,6 @@ struct tg_straight {
     __u64 ports[TG_PORT_WORDS];
 };
 
-/* A connection of the direct lane that has not ended. */
-struct tg_live {
-    struct tg_member member;
-    struct tg_hop local;
-    struct tg_hop remote; /* the endpoint; inbound, the client */
-    __u32 established;    /* 0: not yet */
-    __u64 begun_ns;       /* bpf_ktime_get_ns, which is CLOCK_MONOTONIC */
-};
-
 struct tg_member_counts {
     __u64 begun; /* SYNs: those that are neither closed nor failed are open */
     __u64 opened;
@@ -93,6 +84,21 @@ struct tg_direct_end {
     __u32 retransmits;
     __u32 srtt_us;
     __u32 unused;
+};
+
+/* On the socket of a connection of the direct lane. */
+struct tg_balanced {
+    struct tg_member member;
+    struct tg_hop wanted; /* what connect() was asked for; all zero inbound */
+    __u32 retransmits;    /* this and the next two: what has been counted of this connection */
+    __u64 sent;
+    __u64 received;
+    __u64 begun_ns; /* 0: its SYN has not left yet */
+    __u32 syn;      /* 1 where our SYN is among the bytes that the kernel counts as acknowledged */
+    __u8 begun;     /* and not ended */
+    __u8 established;
+    __u8 peer_finished;
+    __u8 unused;
 };
 
 #endif

@@ -73,25 +73,7 @@ static __always_inline void begin(struct bpf_sock_ops *ctx, struct tg_balanced *
 {
     b->begun = true;
     b->begun_ns = bpf_ktime_get_ns();
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    struct tg_live live = {
-        .member = b->member,
-        .local.port = ctx->local_port,
-        .remote.port = bpf_ntohl(ctx->remote_port),
-        .established = b->established,
-        .begun_ns = b->begun_ns,
-    };
-    bool v4 = ctx->family == AF_INET;
-    address_from_ctx(live.local.address, v4, ctx->local_ip4, ctx->local_ip6);
-    address_from_ctx(live.remote.address, v4, ctx->remote_ip4, ctx->remote_ip6);
-    bpf_map_update_elem(&tg_live_connections, &cookie, &live, BPF_ANY);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
-}
-
-static __always_inline void end(struct bpf_sock_ops *ctx)
-{
-    __u64 cookie = bpf_get_socket_cookie(ctx);
-    bpf_map_delete_elem(&tg_live_connections, &cookie);
 }
 
 /* The SYN is about to leave. */
@@ -122,17 +104,13 @@ static __always_inline void on_straight_accept(struct bpf_sock_ops *ctx, struct 
     begin(ctx, kept);
 }
 
-static __always_inline void on_balanced_established(struct bpf_sock_ops *ctx, struct tg_balanced *b)
+static __always_inline void on_balanced_established(struct tg_balanced *b)
 {
-    __u64 cookie = bpf_get_socket_cookie(ctx);
     struct tg_member_counts *counts = counts_of(b);
     if (!counts || !b->begun)
         return;
     __sync_fetch_and_add(&counts->opened, 1);
     b->established = true;
-    struct tg_live *live = bpf_map_lookup_elem(&tg_live_connections, &cookie);
-    if (live)
-        live->established = true;
 }
 
 /* A round-trip time was taken: each time some of what we sent is acknowledged. Only while no FIN is under way, whose
@@ -187,15 +165,11 @@ static __always_inline void on_balanced_state(struct bpf_sock_ops *ctx, struct t
         return;
     if (after == TCP_FIN_WAIT1) /* from here on each header, for the peer's FIN */
         bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
-    struct tg_member_counts *counts = counts_of(b);
+    struct tg_member_counts *counts = after == TCP_CLOSE ? counts_of(b) : 0;
     if (!counts)
         return;
-    /* The bytes are up to date before the state is, except where it closes. */
     if (b->established)
-        measure(ctx, b, counts, after == TCP_CLOSE ? before : after);
-    if (after != TCP_CLOSE)
-        return;
-    end(ctx);
+        measure(ctx, b, counts, before);
     if (!b->established && ctx->total_retrans)
         __sync_fetch_and_add(&counts->retransmits, (__u64)ctx->total_retrans);
     __sync_fetch_and_add(b->established ? &counts->closed : &counts->failed, 1);

@@ -26,6 +26,12 @@ static __always_inline void read_flow(struct bpf_sock_ops *ctx, bool is_client, 
  * what it sees is a connection to itself. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
+    struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0);
+    if (balanced) {
+        if (bpf_ntohl(ctx->remote_port) == balanced->member.endpoint.port)
+            on_balanced_connect(ctx, balanced);
+        return;
+    }
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
     if (!asked)
         return;
@@ -34,11 +40,6 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock
     if (flow.listener_port != asked->flow.listener_port)
         return;
     asked->flow = flow;
-    struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, 0);
-    if (balanced) {
-        on_balanced_connect(ctx, balanced);
-        return;
-    }
     if (bpf_map_update_elem(&tg_pending, &flow, &asked->wanted, BPF_ANY))
         count(TG_RULE_LOST_DESTINATION);
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
@@ -122,7 +123,7 @@ static __always_inline void on_balanced(struct bpf_sock_ops *ctx, struct bpf_soc
     if (!balanced)
         return;
     if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-        on_balanced_established(ctx, balanced);
+        on_balanced_established(balanced);
     else if (ctx->op == BPF_SOCK_OPS_RTT_CB)
         on_rtt(ctx, balanced);
     else

@@ -23,7 +23,7 @@ from intercept.errors import CaptureError
 __all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "End", "ended", "push", "telemetry"]
 
 _LOCK_WAIT_S = 5.0
-_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports", "tg_live_connections")
+_MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports")
 
 
 def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:

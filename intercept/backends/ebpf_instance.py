@@ -39,7 +39,6 @@ MAPS = (
     "tg_balanced_as",
     "tg_direct_ends",
     "tg_straight_ports",
-    "tg_live_connections",
 )
 _DOCUMENT = "document-{}"
 _LENGTH = struct.Struct("=I")

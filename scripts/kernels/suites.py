@@ -48,7 +48,7 @@ def steps(boot: Boot) -> tuple[Step, ...]:
         Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 480),
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
-        Step("direct", ("tests/netns/test_hosts_direct.py",), 240),
+        Step("direct", ("tests/netns/test_hosts_direct.py",), 400),
         Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 90),
         Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 300),
         Step("bpf", ("tests/unit/bpf",), 60),
