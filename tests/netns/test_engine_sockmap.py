@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.sockmap.accelerator import Settings, accelerator
 from cext.engine import Engine
-from tests.unit.engine_support import Bench, noise, receive
+from tests.unit.engine_support import Bench, noise, receive, tcp_pair
 from tests.unit.test_engine_machine import RelayMachine
 
 pytestmark = pytest.mark.kernel
@@ -35,36 +36,51 @@ RedirectedMachine.TestCase.settings = settings(
 TestRedirectedMachine = pytest.mark.usefixtures("everything_redirected")(RedirectedMachine.TestCase)
 
 
+def soon_full() -> Callable[..., tuple[socket.socket, socket.socket]]:
+    """For `Bench.relay`: the second pair, the upstream one, holds little, so that a server that doesn't read soon
+    stalls the relay, and what the client sends gathers in the relay's downstream socket. No timing decides."""
+    made = 0
+
+    def pair(*, small: bool = False) -> tuple[socket.socket, socket.socket]:
+        nonlocal made
+        made += 1
+        return tcp_pair(small=small or made == 2)
+
+    return pair
+
+
 def test_bytes_that_come_through_tcp_after_redirected_ones_do_not_overtake_them() -> None:
     """splice(2) sees only TCP's queue, recv gets the redirected bytes first."""
-    small, large = 60_000, 200_000
-    seen, unread = 20, 100
+    redirected, passed = 60_000, 61_000
     bench = Bench(Engine(threads=1))
     try:
-        with accelerator(Settings(pass_above=small)) as active:
-            number, client, server = bench.relay()
-            position = 0
+        with accelerator(Settings(pass_above=redirected)) as active:
+            number, client, server = bench.relay(pair=soon_full())
+            sent = got = 0
 
             def send(size: int) -> None:
-                nonlocal position
-                client.sendall(noise(position, size))
-                position += size
+                nonlocal sent
+                client.sendall(noise(sent, size))
+                sent += size
 
-            for _ in range(seen):
-                send(small)
-            assert receive(server, position) == noise(0, position)
-            # The server doesn't read now: both kinds wait in the relay's downstream socket.
-            before = position
-            for _ in range(unread):
-                send(small)
-            passed = active.counters().passed
-            send(large)
-            assert active.counters().passed > passed
+            def catch_up() -> None:
+                nonlocal got
+                assert receive(server, sent - got) == noise(got, sent - got)
+                got = sent
+
+            for _ in range(20):
+                send(redirected)
+            catch_up()  # the relay meets redirected bytes when it would splice
+            for _ in range(20):
+                send(redirected)
+            before = active.counters().passed
+            send(passed)
+            assert active.counters().passed > before
             client.shutdown(socket.SHUT_WR)
-            assert receive(server, position - before) == noise(before, position - before)
+            catch_up()
             assert server.recv(1) == b""
             server.close()
-            assert bench.completion(number).bytes_sent == position
+            assert bench.completion(number).bytes_sent == sent
             assert bench.engine.totals().spliced_bytes == 0
     finally:
         bench.close()
@@ -72,14 +88,15 @@ def test_bytes_that_come_through_tcp_after_redirected_ones_do_not_overtake_them(
 
 def test_a_stream_that_is_not_redirected_is_spliced_as_ever() -> None:
     """The sockets are known to the program, which lets everything pass."""
-    length = 8 << 20
+    length = 4 << 20
     bench = Bench(Engine(threads=1))
     try:
         with accelerator(Settings(pass_above=1)):
-            number, client, server = bench.relay()
-            for begin in range(0, length, 1 << 16):
-                client.sendall(noise(begin, 1 << 16))
-                assert receive(server, 1 << 16) == noise(begin, 1 << 16)
+            number, client, server = bench.relay(pair=soon_full())
+            sender = threading.Thread(target=client.sendall, args=(noise(0, length),))
+            sender.start()
+            assert receive(server, length) == noise(0, length)
+            sender.join()
             client.close()
             server.close()
             assert bench.completion(number).bytes_sent == length
