@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from bench.sockmap.accelerator import Settings, accelerator
 from cext.engine import Engine
-from tests.unit.engine_support import Bench, noise, receive, tcp_pair
+from tests.unit.engine_support import Bench, noise, receive, tcp_pair, unix_pair
 from tests.unit.test_engine_machine import RelayMachine
 
 pytestmark = pytest.mark.kernel
@@ -37,14 +37,15 @@ TestRedirectedMachine = pytest.mark.usefixtures("everything_redirected")(Redirec
 
 
 def soon_full() -> Callable[..., tuple[socket.socket, socket.socket]]:
-    """For `Bench.relay`: the second pair, the upstream one, holds little, so that a server that doesn't read soon
-    stalls the relay, and what the client sends gathers in the relay's downstream socket. No timing decides."""
+    """For `Bench.relay`: the second pair, the upstream one, is not redirected and holds little, so that a server that
+    doesn't read soon stalls the relay, and what the client sends gathers in its downstream socket. No timing decides.
+    """
     made = 0
 
     def pair(*, small: bool = False) -> tuple[socket.socket, socket.socket]:
         nonlocal made
         made += 1
-        return tcp_pair(small=small or made == 2)
+        return tcp_pair(small=small) if made == 1 else unix_pair(small=True)
 
     return pair
 
