@@ -14,7 +14,7 @@ enum {
     BULKY_AFTER = 128 * 1024, /* bytes of a direction; measured: below, a pipe costs as much as it saves */
     THIN_READ = 8 * 1024,     /* a splice of less than this would have been cheaper as a copy */
     THIN_LIMIT = 8,           /* that many in a row end the bulky phase */
-    BLIND_LIMIT = 2           /* once can be bytes that came between the two calls */
+    BLIND_LIMIT = 4           /* one or two can be bytes that came between the two calls */
 };
 
 bool transfer_pending(const struct tg_direction *direction)
