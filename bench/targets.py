@@ -7,7 +7,6 @@ from bench.summary import Run, Spread, figure, ratio
 
 SPLICE = ("splice-nftables", "splice-ebpf", "engine-nftables", "engine-ebpf")
 DIRECT = ("direct-ebpf",)
-ACCELERATED = ("sockmap-ebpf",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ TARGETS = (
     Target("short_conn_s", SPLICE, 1.15, True, "haproxy"),
     Target("short_proxy_us_per_connection", SPLICE, 0.9, False, "haproxy"),
     Target("keepalive_p50_us", SPLICE, 1.0, False, "haproxy"),
-    Target("keepalive_rps", ACCELERATED, 1.3, True, "haproxy"),
     Target("memory_each_bytes", SPLICE, 8000, False),
 )
 

@@ -37,6 +37,7 @@ struct tg_direction {
     size_t piped; /* bytes in the pipe */
     _Atomic uint64_t bytes;
     uint32_t thin;  /* consecutive small reads while bulky */
+    uint32_t blind; /* consecutive splices that found nothing where recv then did; at its limit never bulky again */
     bool bulky;     /* goes through a pipe when there is one */
     bool ended;     /* the source gives no more: EOF or failure */
     bool closed;    /* the end has been passed on by shutdown(SHUT_WR) */

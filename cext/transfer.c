@@ -13,7 +13,8 @@ enum {
     STEPS_PER_TURN = 16,      /* system calls before another relay gets its turn */
     BULKY_AFTER = 128 * 1024, /* bytes of a direction; measured: below, a pipe costs as much as it saves */
     THIN_READ = 8 * 1024,     /* a splice of less than this would have been cheaper as a copy */
-    THIN_LIMIT = 8            /* that many in a row end the bulky phase */
+    THIN_LIMIT = 8,           /* that many in a row end the bulky phase */
+    BLIND_LIMIT = 4           /* one or two can be bytes that came between the two calls */
 };
 
 bool transfer_pending(const struct tg_direction *direction)
@@ -92,9 +93,10 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
  *
  * The usual doubt about EAGAIN (socket empty or pipe full?) doesn't arise: the pipe is empty. But neither EAGAIN nor 0
  * proves that nothing is left to read: splice stops at an urgent mark and doesn't see what a sockmap program queued,
- * while recv gets both. Errors are ours to keep: reporting one clears it in the socket, and recv would then show a
- * clean end. */
-static bool fill_pipe(struct tg_worker *worker, struct tg_relay *relay, int from)
+ * while recv gets both. Such a queue comes before TCP's, so a splice that took from the latter would reorder: where one
+ * is suspected (*missed, and recv gets something, repeatedly) splicing ends for good. Errors are ours to keep:
+ * reporting one clears it in the socket, and recv would then show a clean end. */
+static bool fill_pipe(struct tg_worker *worker, struct tg_relay *relay, int from, bool *missed)
 {
     struct tg_direction *direction = &relay->direction[from];
     if (direction->pipe == NULL)
@@ -105,11 +107,13 @@ static bool fill_pipe(struct tg_worker *worker, struct tg_relay *relay, int from
                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (got > 0) {
         direction->piped = (size_t)got;
+        direction->blind = 0;
         direction->thin = got < THIN_READ ? direction->thin + 1 : 0;
         if (direction->thin >= THIN_LIMIT)
             direction->bulky = false;
         return true;
     }
+    *missed = got == 0 || errno == EAGAIN;
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
         if (errno == EINVAL || is_shortage(errno))
             direction->bulky = false;
@@ -124,8 +128,9 @@ static enum tg_progress fill(struct tg_worker *worker, struct tg_relay *relay, i
 {
     struct tg_direction *direction = &relay->direction[from];
     struct tg_side *source = &relay->side[from];
+    bool missed = false;
 
-    if (direction->bulky && fill_pipe(worker, relay, from))
+    if (direction->bulky && fill_pipe(worker, relay, from, &missed))
         return TRANSFER_MORE;
     struct tg_buffer *buffer = pool_get_buffer(&worker->pool);
     if (buffer == NULL)
@@ -134,9 +139,11 @@ static enum tg_progress fill(struct tg_worker *worker, struct tg_relay *relay, i
     if (got > 0) {
         buffer->end = (size_t)got;
         direction->buffer = buffer;
+        if (missed && ++direction->blind >= BLIND_LIMIT)
+            direction->bulky = false;
         if (buffer->end < buffer->size)
             source->readable = source->eager;
-        else if (counter_read(&direction->bytes) >= BULKY_AFTER) {
+        else if (direction->blind < BLIND_LIMIT && counter_read(&direction->bytes) >= BULKY_AFTER) {
             direction->bulky = true;
             direction->thin = 0;
         }
