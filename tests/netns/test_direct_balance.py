@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import math
+import os
 import platform
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from bpf.loader import OBJECTS, features
+from cext import libbpf
+from cext.libbpf import AttachType
 from intercept.backends.ebpf_direct import DirectEndpoint
+from intercept.backends.ebpf_places import open_places
 from tests.lab import Lab
 from tests.netns.direct_rig import FIRST, PORT, VIRTUAL, call, calls, push, servers, service, told
-from tests.netns.ebpf_support import PEER, listening, made_in, original
+from tests.netns.ebpf_support import PEER, folder, listening, made_in, original
 
 pytestmark = pytest.mark.kernel
 
@@ -140,6 +147,35 @@ def test_an_endpoint_in_this_namespace_is_told_no_original_destination(lab: Lab)
         accepted, _ = listener.accept()
         with accepted, pytest.raises(OSError, match=r"No such file|not available"):
             original(accepted, socket.AF_INET)
+
+
+@contextlib.contextmanager
+def hooked_twice(lab: Lab) -> Iterator[None]:
+    """As while capture moves from one cgroup to another within it: connect4 runs twice for each connect()."""
+    with contextlib.ExitStack() as stack, libbpf.Object(OBJECTS / "connect.bpf.o") as program, lab.app.entered():
+        for name in program.maps():
+            fd = libbpf.get_pinned(folder(lab.app) / "maps" / name)
+            stack.callback(os.close, fd)
+            program.reuse_map(name, fd)
+        program.set_rodata(struct.pack("=I", features()))
+        program.load()
+        hook = program.program_fd("connect4")
+        stack.callback(os.close, hook)
+        with open_places(None) as places:
+            link = libbpf.link_create(hook, places.top, AttachType.CONNECT4, "connect4 again")
+        stack.callback(os.close, link)
+        stack.callback(libbpf.link_detach, link)
+        yield
+
+
+@pytest.mark.parametrize("endpoints", [1, 3])
+def test_an_endpoint_is_not_taken_for_what_was_asked(lab: Lab, endpoints: int) -> None:
+    push(lab, service(endpoints))
+    with servers(lab, endpoints), hooked_twice(lab):
+        assert calls(lab, endpoints) == {FIRST + i: 1 for i in range(endpoints)}
+        with made_in(lab.app, socket.AF_INET) as client:
+            client.connect((VIRTUAL[socket.AF_INET], PORT))
+            assert client.getpeername() == (VIRTUAL[socket.AF_INET], PORT)
 
 
 def test_a_denied_service_refuses_at_once(lab: Lab) -> None:
