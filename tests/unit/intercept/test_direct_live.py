@@ -35,22 +35,13 @@ def info(*, unacknowledged: int, srtt_us: int, retransmits: int, acknowledged: i
         (CLOSING, 1, 0, 1),
     ],
 )
-@given(sent=counts, received=counts, srtt_us=st.integers(0, 2**32 - 1), retransmits=st.integers(0, 2**32 - 1))
-def test_a_fin_is_no_byte(
-    state: int,
-    unacknowledged: int,
-    our_fin: int,
-    their_fin: int,
-    sent: int,
-    received: int,
-    srtt_us: int,
-    retransmits: int,
-) -> None:
+@given(expected=st.builds(Moved, counts, counts, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
+def test_a_fin_is_no_byte(state: int, unacknowledged: int, our_fin: int, their_fin: int, expected: Moved) -> None:
     told = info(
         unacknowledged=unacknowledged,
-        srtt_us=srtt_us,
-        retransmits=retransmits,
-        acknowledged=sent + our_fin,
-        arrived=received + their_fin,
+        srtt_us=expected.srtt_us,
+        retransmits=expected.retransmits,
+        acknowledged=expected.sent + our_fin,
+        arrived=expected.received + their_fin,
     )
-    assert read_info(state, told) == Moved(sent, received, retransmits, srtt_us)
+    assert read_info(state, told) == expected
