@@ -31,7 +31,7 @@ def main() -> int:
     lane.set_verdict(OUTBOUND, ANYTHING, Verdict(Action.PASS))
     lane.listen(listener.detach(), scope=OUTBOUND)
     try:
-        while stop_reader not in select.select([engine.completion_fd, stop_reader], [], [])[0]:
+        while stop_reader not in select.select([engine.completion_fd, engine.record_fd, stop_reader], [], [])[0]:
             while lane.records():
                 pass
             for punt in lane.punts():

@@ -46,10 +46,29 @@ static void pause_accepting(struct tg_worker *worker, _Atomic uint64_t *reason)
     wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
 }
 
+void accept_starving(struct tg_worker *worker, struct tg_relay *relay, bool starving)
+{
+    struct tg_connection *connection = relay->connection;
+    if (connection->short_of == starving)
+        return;
+    connection->short_of = starving;
+    if (!starving) {
+        worker->starving--;
+        return;
+    }
+    worker->starving++;
+    pause_accepting(worker, &worker->pauses);
+}
+
 void accept_resume(struct tg_worker *worker)
 {
     if (!worker->paused)
         return;
+    /* A newcomer would take the descriptor that somebody waits for, and then wait for the next one himself. */
+    if (worker->starving > 0) {
+        wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
+        return;
+    }
     worker->paused = false;
     atomic_store(&worker->wants_space, false);
     wheel_disarm(&worker->wheel, &worker->resume);
@@ -209,7 +228,7 @@ static bool accept_one(struct tg_worker *worker, struct tg_listening *listening)
 void accept_event(struct tg_worker *worker, int number)
 {
     struct tg_listening *listening = &worker->engine->listeners[number];
-    for (int i = 0; i < ACCEPTS_PER_TURN && atomic_load(&listening->open); i++)
+    for (int i = 0; i < ACCEPTS_PER_TURN && !worker->paused && atomic_load(&listening->open); i++)
         if (!accept_one(worker, listening))
             break;
     give_spare_back(worker);

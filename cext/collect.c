@@ -6,17 +6,35 @@
 
 #include "internal.h"
 
-static void raise_signal(struct tg_engine *engine)
+static int signal_of(int queue)
 {
-    const uint64_t one = 1;
-    if (!atomic_exchange(&engine->signalled, true))
-        (void)!write(engine->completion_fd, &one, sizeof one);
+    return queue == TG_RECORDED ? TG_LEISURELY : TG_URGENT;
 }
 
-void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last)
+static void raise_signal(struct tg_engine *engine, int which)
 {
+    const uint64_t one = 1;
+    if (!atomic_exchange(&engine->signals[which].raised, true))
+        (void)!write(engine->signals[which].fd, &one, sizeof one);
+}
+
+/* There is room again. */
+static void wake_waiting(struct tg_engine *engine)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        if (atomic_exchange(&engine->workers[i].wants_space, false))
+            worker_wake(&engine->workers[i]);
+}
+
+void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count)
+{
+    if (queue == TG_RECORDED) {
+        atomic_fetch_add(&engine->unread, count);
+        atomic_fetch_sub(&engine->outstanding, count);
+        wake_waiting(engine);
+    }
     mailbox_push(&engine->queues[queue].mailbox, first, last);
-    raise_signal(engine);
+    raise_signal(engine, signal_of(queue));
 }
 
 struct tg_relay *engine_next(struct tg_engine *engine, int queue)
@@ -30,21 +48,13 @@ struct tg_relay *engine_next(struct tg_engine *engine, int queue)
     return (struct tg_relay *)node;
 }
 
-static void begin(struct tg_engine *engine)
+static void begin(struct tg_engine *engine, int which)
 {
     uint64_t ignored;
     pthread_mutex_lock(&engine->collecting);
     /* First the signal, then the queues: what is published after our last look signals again. */
-    (void)!read(engine->completion_fd, &ignored, sizeof ignored);
-    atomic_store(&engine->signalled, false);
-}
-
-/* There is room again. */
-static void wake_waiting(struct tg_engine *engine)
-{
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        if (atomic_exchange(&engine->workers[i].wants_space, false))
-            worker_wake(&engine->workers[i]);
+    (void)!read(engine->signals[which].fd, &ignored, sizeof ignored);
+    atomic_store(&engine->signals[which].raised, false);
 }
 
 void tg_engine_forget(tg_engine *engine)
@@ -53,11 +63,12 @@ void tg_engine_forget(tg_engine *engine)
     wake_waiting(engine);
 }
 
-static void finish(struct tg_engine *engine, int collected)
+static void finish(struct tg_engine *engine, int which, int collected)
 {
     for (int queue = 0; queue < TG_QUEUES; queue++)
-        if (engine->queues[queue].collected != NULL || atomic_load(&engine->queues[queue].mailbox.top) != NULL)
-            raise_signal(engine);
+        if (signal_of(queue) == which &&
+            (engine->queues[queue].collected != NULL || atomic_load(&engine->queues[queue].mailbox.top) != NULL))
+            raise_signal(engine, which);
     pthread_mutex_unlock(&engine->collecting);
     if (collected == 0)
         return;
@@ -78,7 +89,7 @@ static void dispose(struct tg_engine *engine, struct tg_relay *relay)
 int tg_engine_completions(tg_engine *engine, tg_completion *out, int max)
 {
     int count = 0;
-    begin(engine);
+    begin(engine, TG_URGENT);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_COMPLETED)) != NULL; count++) {
         out[count] = (tg_completion){
             .id = relay->id,
@@ -90,14 +101,14 @@ int tg_engine_completions(tg_engine *engine, tg_completion *out, int max)
         };
         dispose(engine, relay);
     }
-    finish(engine, count);
+    finish(engine, TG_URGENT, count);
     return count;
 }
 
 int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
 {
     int count = 0;
-    begin(engine);
+    begin(engine, TG_URGENT);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_PUNTED)) != NULL; count++) {
         const struct tg_connection *connection = relay->connection;
         out[count] = (tg_punt){
@@ -109,7 +120,7 @@ int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
         };
         relay_free(relay); /* its place goes with it */
     }
-    finish(engine, count);
+    finish(engine, TG_URGENT, count);
     return count;
 }
 
@@ -151,14 +162,15 @@ static void record(const struct tg_relay *relay, uint64_t now_us, tg_record *out
 int tg_engine_records(tg_engine *engine, tg_record *out, int max)
 {
     int count = 0;
-    begin(engine);
+    begin(engine, TG_LEISURELY);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_RECORDED)) != NULL; count++) {
         record(relay, relay->ended_us, &out[count]);
         out[count].reason = relay->reason;
         out[count].error = relay->error;
-        dispose(engine, relay);
+        relay_free(relay);
+        atomic_fetch_sub(&engine->unread, 1);
     }
-    finish(engine, count);
+    finish(engine, TG_LEISURELY, count);
     return count;
 }
 
@@ -221,7 +233,7 @@ int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, i
 
 void tg_engine_totals(tg_engine *engine, tg_totals *out)
 {
-    *out = (tg_totals){.outstanding = atomic_load(&engine->outstanding)};
+    *out = (tg_totals){.outstanding = atomic_load(&engine->outstanding) + atomic_load(&engine->unread)};
     for (unsigned i = 0; i < engine->worker_count; i++) {
         const struct tg_worker *worker = &engine->workers[i];
         out->bytes_sent += counter_read(&worker->bytes[DOWNSTREAM]);

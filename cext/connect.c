@@ -145,6 +145,7 @@ static void advance(struct tg_worker *worker, struct tg_relay *relay)
         if (connection->attempt_deadline_ms == 0 && timeout_ms != 0)
             connection->attempt_deadline_ms = now_ms + timeout_ms;
         const int error = attempt(worker, relay, address);
+        accept_starving(worker, relay, is_shortage(-error));
         if (error == 0) {
             relay_schedule(worker, relay);
             return;
@@ -236,6 +237,7 @@ void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_connection *connection = relay->connection;
     own_remove(&worker->engine->owns, &connection->own);
+    accept_starving(worker, relay, false);
     if (connection->connect_us >= 0)
         counter_add(&connection->group->share[worker->index].closed, 1);
     if (connection->admitted != NULL)

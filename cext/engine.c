@@ -22,10 +22,14 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     pthread_mutex_init(&engine->submitting, NULL);
     pthread_mutex_init(&engine->collecting, NULL);
     pthread_mutex_init(&engine->control, NULL);
-    engine->completion_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (engine->completion_fd < 0) {
-        error = -errno;
-        goto fail;
+    for (int i = 0; i < TG_SIGNALS; i++)
+        engine->signals[i].fd = -1;
+    for (int i = 0; i < TG_SIGNALS; i++) {
+        engine->signals[i].fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (engine->signals[i].fd < 0) {
+            error = -errno;
+            goto fail;
+        }
     }
     error = table_init(engine);
     if (error < 0)
@@ -55,7 +59,12 @@ fail:
 
 int tg_engine_completion_fd(const tg_engine *engine)
 {
-    return engine->completion_fd;
+    return engine->signals[TG_URGENT].fd;
+}
+
+int tg_engine_record_fd(const tg_engine *engine)
+{
+    return engine->signals[TG_LEISURELY].fd;
 }
 
 static struct tg_worker *least_busy(struct tg_engine *engine)
@@ -86,6 +95,8 @@ void relay_free(struct tg_relay *relay)
 
 bool engine_reserve(struct tg_engine *engine)
 {
+    if (atomic_load(&engine->unread) >= engine->capacity)
+        return false;
     if (atomic_fetch_add(&engine->outstanding, 1) < engine->capacity)
         return true;
     atomic_fetch_sub(&engine->outstanding, 1);
@@ -196,9 +207,11 @@ void tg_engine_stop(tg_engine *engine)
             worker_release(&engine->workers[i]);
         lane_close(engine);
         pthread_mutex_lock(&engine->collecting);
-        if (engine->completion_fd >= 0)
-            close(engine->completion_fd);
-        engine->completion_fd = -1;
+        for (int i = 0; i < TG_SIGNALS; i++) {
+            if (engine->signals[i].fd >= 0)
+                close(engine->signals[i].fd);
+            engine->signals[i].fd = -1;
+        }
         pthread_mutex_unlock(&engine->collecting);
         engine->joined = true;
     }

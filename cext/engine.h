@@ -82,6 +82,10 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **engine);
 /* An eventfd, owned by the engine: readable while completions wait. Watch it, never read or close it. */
 int tg_engine_completion_fd(const tg_engine *engine);
 
+/* The same for records, which are in no hurry: who collects them some milliseconds later, many at a time, is woken
+ * less. */
+int tg_engine_record_fd(const tg_engine *engine);
+
 /* Takes both sockets over (on success only) and relays until both directions have ended. `id` is the caller's and comes
  * back in the completion; `handle` names the relay in tg_engine_abort. -ENOBUFS: `capacity` relays are live or wait to
  * be collected. -EBADF, -EINVAL (both the same descriptor), -ENOMEM, -ESHUTDOWN (stopped). On failure O_NONBLOCK may
@@ -221,9 +225,10 @@ int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *a
 /* -ENOENT: there was none. */
 int tg_engine_remove_verdict(tg_engine *engine, uint32_t scope, const tg_address *address);
 
-/* Like tg_engine_completions, under the same descriptor. A punted connection goes on to count against `capacity`: it
- * holds its place until a relay takes it over (tg_relay_request.punted) or tg_engine_forget, once for each, gives it
- * back. */
+/* Like tg_engine_completions; punts under the same descriptor, records under their own. A record that waits does not
+ * count against `capacity`, but as many as that, and no more, may wait. A punted connection goes on to count against
+ * `capacity`: it holds its place until a relay takes it over (tg_relay_request.punted) or tg_engine_forget, once for
+ * each, gives it back. */
 int tg_engine_punts(tg_engine *engine, tg_punt *out, int max);
 void tg_engine_forget(tg_engine *engine);
 int tg_engine_records(tg_engine *engine, tg_record *out, int max);

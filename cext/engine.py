@@ -103,6 +103,8 @@ class Engine:
         self._final: Totals | None = None
         self.completion_fd: int = lib.tg_engine_completion_fd(self._handle)
         """An eventfd, readable while completions wait. The engine owns and closes it: stop watching before `close`."""
+        self.record_fd: int = lib.tg_engine_record_fd(self._handle)
+        """The same for the splice lane's records, which are in no hurry: collect many at a time."""
 
     @property
     def handle(self) -> Any:
@@ -228,7 +230,7 @@ class Engine:
             save()
         self._final = self.totals()
         self._handle = None
-        self.completion_fd = -1
+        self.completion_fd = self.record_fd = -1
 
     def _collect(self, handle: Any, wanted: int) -> list[Completion]:
         batch = ffi.new("tg_completion[]", wanted)

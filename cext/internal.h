@@ -130,6 +130,7 @@ struct tg_worker {
     struct tg_timer resume; /* when to accept again after a pause */
     bool paused;            /* for lack of something: our listeners are not in the epoll */
     bool short_of;          /* since the pause began nothing has been accepted */
+    unsigned starving;      /* connections that were accepted and wait for a descriptor to connect with */
     struct tg_relay *spare; /* allocated before an accept, so that a connection is never taken without memory for it */
     _Atomic bool wants_space; /* paused for capacity: whoever makes room wakes us */
     _Atomic uint64_t turn;    /* epoch.h */
@@ -143,6 +144,13 @@ struct tg_worker {
     _Atomic uint64_t spliced;
 };
 
+/* Two descriptors tell that something waits: one for what is urgent, one for records. */
+enum { TG_URGENT, TG_LEISURELY, TG_SIGNALS };
+struct tg_signal {
+    int fd;
+    _Atomic bool raised; /* fd has been written since it was last read */
+};
+
 struct tg_queue {
     struct tg_mailbox mailbox;
     struct tg_node *collected; /* taken from the mailbox, not yet handed out; under `collecting` */
@@ -152,10 +160,10 @@ struct tg_engine {
     struct tg_worker *workers;
     unsigned worker_count;
     size_t capacity;
-    int completion_fd;
+    struct tg_signal signals[TG_SIGNALS];
     _Atomic bool stopping;
-    _Atomic bool signalled; /* completion_fd has been written since it was last read */
     _Atomic size_t outstanding;
+    _Atomic size_t unread; /* records that wait */
     struct tg_queue queues[TG_QUEUES];
     pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
     pthread_mutex_t collecting;
@@ -230,6 +238,8 @@ void transfer_discard(struct tg_worker *worker, struct tg_direction *direction);
 /* accept.c: for the owning worker, inside its turn. */
 void accept_event(struct tg_worker *worker, int number);
 void accept_resume(struct tg_worker *worker);
+/* An accepted connection lacks a descriptor, or no longer does. */
+void accept_starving(struct tg_worker *worker, struct tg_relay *relay, bool starving);
 
 /* connect.c: for the owning worker. A connection whose ruling is set; ends it or gets it connected. */
 void connect_begin(struct tg_worker *worker, struct tg_relay *relay);
@@ -247,7 +257,7 @@ void socket_reset(int fd);
 bool engine_reserve(struct tg_engine *engine); /* false: at capacity */
 void engine_release(struct tg_engine *engine);
 /* collect.c */
-void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last);
+void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count);
 void relay_free(struct tg_relay *relay);
 
 /* collect.c, under `collecting`: the next one ended of this queue, or NULL. */

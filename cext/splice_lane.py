@@ -1,8 +1,8 @@
 """The splice lane: the engine accepts, looks the original destination up in a verdict table, connects and relays.
 
 Python gives it listening sockets and verdicts. A destination without a verdict is punted: its socket comes back here,
-is decided once, and the decision is pushed down with `set_verdict`. Watch the engine's `completion_fd`: it is readable
-while completions, punts or records wait.
+is decided once, and the decision is pushed down with `set_verdict`. Watch the engine's `completion_fd`, readable while
+completions or punts wait, and its `record_fd`, readable while records do.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ static void publish(struct tg_worker *worker, int queue)
     atomic_fetch_sub_explicit(&worker->active, count, memory_order_relaxed);
     if (queue != TG_PUNTED)
         atomic_fetch_add_explicit(&worker->completed, count, memory_order_relaxed);
-    engine_publish(worker->engine, queue, newest_first, oldest);
+    engine_publish(worker->engine, queue, newest_first, oldest, count);
 }
 
 static void publish_ended(struct tg_worker *worker)

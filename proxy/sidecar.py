@@ -26,6 +26,7 @@ from proxy.io.control import ControlConnection, Operation, ToolConnection
 from proxy.io.direct_lane import DirectLane
 from proxy.io.dns_relay import DnsRelay
 from proxy.io.drain import SERVING, Drain
+from proxy.io.engine_watch import EngineWatch
 from proxy.io.lane import LaneEvents, SpliceLane
 from proxy.io.reload import Reloader
 from proxy.io.verdict_table import Defaults
@@ -113,6 +114,7 @@ class Sidecar:
             Defaults(settings.connect_timeout_s, settings.idle_timeout_s),
             LaneEvents(self._connections.punted, self._observer.kept, self._observer.refused, self._metrics.recaptured),
         )
+        self._watch = EngineWatch(loop, self._engine, self._collect, self._take_records)
         self._compile()
         self.drain = Drain(loop, self._lane, self._connections, self._tell_drained, self._stop)
         self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
@@ -140,7 +142,7 @@ class Sidecar:
             self._reloader.start()
         reload = operations.reload_configuration if self._reloader is None else self._reloader.request
         self._loop.add_signal_handler(signal.SIGHUP, reload)
-        self._loop.add_reader(self._engine.completion_fd, self._collect)
+        self._watch.start()
         self._lane.open()
         self._tick = self._loop.call_later(TICK_S, self._on_tick)
         self._dns.open()
@@ -159,10 +161,10 @@ class Sidecar:
             self._reloader.close()
         if self._tick is not None:
             self._tick.cancel()
-        self._loop.remove_reader(self._engine.completion_fd)
+        self._watch.stop()
         self._engine.close()
         self._connections.close()
-        self._lane.collect_all()
+        self._lane.take_last_records()
         self._dns.close()
         for server in self._servers:
             server.close()
@@ -173,9 +175,17 @@ class Sidecar:
         self._access_log.close()
 
     def _collect(self) -> None:
-        """Something has ended in the engine, or has been punted."""
+        """A relay of ours has ended, or a connection has been punted."""
         self._connections.collect()
-        self._lane.collect()
+        self._lane.take_punts()
+        self.drain.look()
+
+    def _render_metrics(self, accept: str) -> tuple[str, bytes]:
+        self._take_records()  # those that wait for company belong to what is to be told now
+        return self._metrics.render(accept)
+
+    def _take_records(self) -> None:
+        self._lane.take_records()
         self.drain.look()
 
     def _forgotten(self) -> None:
@@ -262,7 +272,7 @@ class Sidecar:
     def _routes(self) -> dict[str, dict[str, Mapping[str, Answer]]]:
         sources = Sources(
             state=self._state,
-            metrics=self._metrics.render,
+            metrics=self._render_metrics,
             connections=lambda: operations.connection_list(self._live_records()),
             listeners=lambda: operations.listener_list(self._lane),
             clusters=lambda: operations.cluster_list(self._connections, self._lane, self._verdicts),

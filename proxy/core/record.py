@@ -1,8 +1,8 @@
 """What is told about a connection: the object of `run --report`, of /connections and of the access log."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from proxy.core.addresses import ClientAddress, OriginalDestination
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction
 from proxy.core.verdict import Verdict
@@ -10,8 +10,7 @@ from proxy.core.verdict import Verdict
 JsonObject = dict[str, str | int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRecord:
+class ConnectionRecord(NamedTuple):
     """One connection at one moment; close_reason is None while it is open.
 
     Bytes are counted by the way they went through the proxy; `as_report` turns them to the workload's point of view.
@@ -21,6 +20,8 @@ class ConnectionRecord:
     direction: Direction
     peer: ClientAddress
     destination: OriginalDestination
+    upstream: UpstreamAddress
+    """The last one tried; NOWHERE: there was none."""
     verdict: Verdict
     to_upstream: int
     to_downstream: int
@@ -38,7 +39,7 @@ class ConnectionRecord:
         return {
             "direction": str(self.direction),
             "original_destination": str(self.destination),
-            "upstream": str(self.verdict.upstream) if self.verdict.upstream.ip else "-",
+            "upstream": str(self.upstream) if self.upstream.ip else "-",
             "protocol": self.verdict.protocol,
             "lane": str(self.verdict.lane),
             "bytes_sent": self.to_upstream if outbound else self.to_downstream,

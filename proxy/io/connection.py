@@ -77,6 +77,7 @@ class Connection:
             direction=self.direction,
             peer=self.peer,
             destination=self.destination,
+            upstream=self.verdict.upstream,
             verdict=self.verdict,
             to_upstream=self.to_upstream,
             to_downstream=self.to_downstream,

@@ -119,6 +119,7 @@ class DirectLane:
                 direction=Direction.OUTBOUND,
                 peer=ClientAddress(_address(row, "client")),
                 destination=self._asked[number],
+                upstream=endpoint,
                 verdict=member.verdict,
                 to_upstream=counts.bytes_sent,
                 to_downstream=counts.bytes_received,

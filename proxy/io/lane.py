@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from cext import splice_lane as engine_lane
 from cext.engine import Engine
 from cext.splice_lane import Counters, Ending, Original, Place, Punt, Record
-from proxy.core.addresses import ClientAddress, OriginalDestination
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.admission import Refusal
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
 from proxy.core.lanes import Direction
 from proxy.core.record import ConnectionRecord
 from proxy.core.rulings import Ruling, Site
+from proxy.core.verdict import NOWHERE
 from proxy.io.bind import BoundListener
 from proxy.io.connection import CONNECTING, RELAYING
 from proxy.io.verdict_table import DIRECTIONS, SCOPES, Defaults, Group, VerdictTable, address
 
+RECORDS = 1024
 DRAIN_BACKLOG_MS = 500
 """Closing a listening socket resets who waits in its backlog and believes to be connected: they are served first. A
 listener that is paused serves nobody, and is not waited for any longer."""
@@ -123,19 +125,23 @@ class SpliceLane:
         """A punted connection has ended without ever having been relayed."""
         self._lane.forget()
 
-    def collect(self) -> None:
-        """Take in a batch of what the engine has to tell; its descriptor stays readable while there is more."""
+    def take_punts(self) -> None:
+        """A batch of connections to decide; the engine's descriptor stays readable while there are more."""
         for punt in self._lane.punts():
             if punt.hops:
                 self._events.hop(DIRECTIONS[punt.scope])
             self._events.punted(punt)
+
+    def take_records(self) -> None:
+        """Connections that have ended, at most RECORDS of them; the engine's descriptor stays readable while there are
+        more."""
         now = time.time()
-        for record in self._lane.records():
+        for record in self._lane.records(RECORDS):
             self._ended(record, now)
 
-    def collect_all(self) -> None:
-        """After the engine's close: the last that it has to tell."""
-        while records := self._lane.records():
+    def take_last_records(self) -> None:
+        """After the engine's close."""
+        while records := self._lane.records(RECORDS):
             for record in records:
                 self._ended(record, time.time())
 
@@ -191,6 +197,7 @@ class SpliceLane:
             direction=DIRECTIONS[record.scope],
             peer=ClientAddress(address(record.peer)),
             destination=OriginalDestination(address(original)),
+            upstream=NOWHERE if record.upstream is None else UpstreamAddress(address(record.upstream)),
             verdict=self._table.verdict(record),
             to_upstream=record.bytes_sent,
             to_downstream=record.bytes_received,

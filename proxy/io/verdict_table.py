@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cext.splice_lane import Action, Balance, Counters, Endpoint, Place, Record, SpliceLane
@@ -83,12 +83,11 @@ class VerdictTable:
             self._refresh(site)
 
     def verdict(self, record: Record) -> Verdict:
-        """What is to be told about a connection of the engine's."""
+        """What is to be told about a connection of the engine's. Its upstream is not always the connection's."""
         told = self._told[record.verdict]
-        if record.upstream is None:
+        if record.upstream is None or not told.by_endpoint:
             return told.general
-        upstream = UpstreamAddress(address(record.upstream))
-        return told.by_endpoint.get(upstream) or replace(told.general, upstream=upstream)
+        return told.by_endpoint.get(UpstreamAddress(address(record.upstream)), told.general)
 
     def counted(self, counters: Counters) -> Group | None:
         """None: nobody's, which have nothing to count."""

@@ -13,12 +13,11 @@ DEFAULT_LIMIT = 16384
 _CLOSE_S = 1.0
 
 
-class QueuedHandler(logging.Handler):
-    """Writes formatted records to a descriptor that it does not own. A record that finds the queue full is dropped
-    and counted in `dropped`; so is what can't be written because nobody reads any more."""
+class LineWriter:
+    """Writes lines to a descriptor that it does not own. One that finds the queue full is dropped and counted in
+    `dropped`; so is what can't be written because nobody reads any more."""
 
     def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
-        super().__init__()
         self.dropped = 0
         self._fd = fd
         self._limit = limit
@@ -28,11 +27,12 @@ class QueuedHandler(logging.Handler):
         self._thread = threading.Thread(target=self._write_all, name="tidegate-log", daemon=True)
         self._thread.start()
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def put(self, line: str) -> None:
+        """line: without its end."""
         if len(self._lines) >= self._limit:
             self.dropped += 1
             return
-        self._lines.append(self.format(record))
+        self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -42,7 +42,6 @@ class QueuedHandler(logging.Handler):
             self._closing = True
             self._wake.set()
             self._thread.join(_CLOSE_S)
-        super().close()
 
     def _write_all(self) -> None:
         while not self._closing or self._lines:
@@ -61,3 +60,22 @@ class QueuedHandler(logging.Handler):
     def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._fd, data) :]
+
+
+class QueuedHandler(logging.Handler):
+    """The same for log records."""
+
+    def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
+        super().__init__()
+        self._writer = LineWriter(fd, limit)
+
+    @property
+    def dropped(self) -> int:
+        return self._writer.dropped
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.put(self.format(record))
+
+    def close(self) -> None:
+        self._writer.close()
+        super().close()

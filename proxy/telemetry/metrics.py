@@ -118,6 +118,7 @@ class Metrics:
             "tidegate_upstream_connect_failures", "Connects that failed.", ("direction", "cluster")
         )
         self._reloads = counter("tidegate_config_reloads", "Readings of configuration while serving.", ("result",))
+        self._ends: dict[tuple[Direction, str, str, ServiceName | None, CloseReason], tuple[Counter, Counter]] = {}
         self._counted: dict[Hashable, _Counted] = {}
         """Of others' counters, what ours have been told already."""
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
@@ -156,8 +157,13 @@ class Metrics:
         """A connection that the engine kept has ended. What it carried, and that it was opened, the engine counts
         itself, unless it was never connected."""
         direction, verdict, reason = record.direction, record.verdict, record.close_reason or CloseReason.INTERNAL_ERROR
-        self._by(direction, verdict, response_flags(reason)).closed.inc()
-        self._closed.labels(direction, reason).inc()
+        key = (direction, verdict.cluster, verdict.protocol, verdict.service, reason)
+        counters = self._ends.get(key)
+        if counters is None:
+            series = self._by(direction, verdict, response_flags(reason))
+            counters = self._ends[key] = (series.closed, self._closed.labels(direction, reason))
+        for counter in counters:
+            counter.inc()
         if attempts > 1:
             self._retries.labels(direction).inc(attempts - 1)
         if not connected:

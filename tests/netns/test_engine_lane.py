@@ -153,7 +153,7 @@ class World:
         while len(self.seen) < count:
             left = deadline - time.monotonic()
             assert left > 0, f"{len(self.seen)} of {count} records; live: {self.lane.connections()}"
-            select.select([self.engine.completion_fd], [], [], left)
+            select.select([self.engine.record_fd], [], [], left)
             self.seen += self.lane.records()
         return self.seen
 

@@ -250,9 +250,9 @@ def test_dialling_a_listener_is_reset_and_counted(lab: Lab, proxy: ProxyProcess,
     logged = len(proxy.access_log())
     with pytest.raises(ConnectionResetError), dial(lab.app, host, port) as client:
         assert client.recv(1)
-    assert proxy.metric("tidegate_refused_total", **labels) == before + 1
+    until(lambda: proxy.metric("tidegate_refused_total", **labels) == before + 1, "the count")
     assert len(proxy.access_log()) == logged
-    assert "direct-dial" in proxy.stderr()
+    until(lambda: "direct-dial" in proxy.stderr(), "the log's line")
 
 
 def test_the_listeners_port_on_another_host_is_an_ordinary_port(lab: Lab, proxy: ProxyProcess) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.addresses import Address, ClientAddress, OriginalDestination
+from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason
 from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.record import ConnectionRecord
@@ -31,6 +31,7 @@ def record(number: int = 1) -> ConnectionRecord:
         direction=Direction.OUTBOUND,
         peer=ClientAddress(Address("10.0.0.2", 40000)),
         destination=DESTINATION,
+        upstream=UpstreamAddress(DESTINATION),
         verdict=decide(Direction.OUTBOUND, DESTINATION, LaneChoice.SPLICE),
         to_upstream=number,
         to_downstream=2,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.addresses import Address, ClientAddress, OriginalDestination
+from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason, of_connect_error, response_flags
 from proxy.core.istio_labels import LABELS, tcp_labels
 from proxy.core.lanes import Direction, Lane, LaneChoice
@@ -24,6 +24,7 @@ def record(direction: Direction, reason: CloseReason | None = CloseReason.FINISH
         direction=direction,
         peer=ClientAddress(Address("10.0.0.2", 40000)),
         destination=DESTINATION,
+        upstream=UpstreamAddress(DESTINATION),
         verdict=decide(direction, DESTINATION, LaneChoice.AUTO),
         to_upstream=10,
         to_downstream=2000,
