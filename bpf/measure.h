@@ -150,6 +150,7 @@ static __always_inline void tell_end(struct bpf_sock_ops *ctx, const struct tg_b
     };
     bool v4 = ctx->family == AF_INET;
     if (b->member.service == TG_INBOUND_SERVICE) {
+        address_from_ctx(end.member.endpoint.address, v4, ctx->local_ip4, ctx->local_ip6);
         address_from_ctx(end.client, v4, ctx->remote_ip4, ctx->remote_ip6);
         end.client_port = bpf_ntohl(ctx->remote_port);
     } else {

@@ -1,43 +1,58 @@
 """The kernel's half of the direct lane, whoever holds the capture."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from intercept.backends.ebpf_direct import DirectCounters, DirectService, End
+    from intercept.backends.ebpf_direct_live import DirectConnection
+    from intercept.backends.ebpf_direct_values import InboundCounters
 
 
 class KernelLane(NamedTuple):
-    """push: makes exactly these services the kernel's, in one instant. telemetry: totals, which never go back while the
-    capture lives. ended: at most so many connections that have ended, each told once. All raise CaptureError."""
+    """push: makes exactly these services the kernel's, in one instant. push_inbound: exactly these ports go straight to
+    the workload. telemetry, telemetry_inbound: totals, which never go back while the capture lives. ended: at most so
+    many connections that have ended, each told once. live: those that are open. All raise CaptureError."""
 
     push: "Callable[[Sequence[DirectService]], None]"
     telemetry: "Callable[[], list[DirectCounters]]"
     ended: "Callable[[int], list[End]]"
+    push_inbound: "Callable[[Set[int]], None]"
+    telemetry_inbound: "Callable[[], list[InboundCounters]]"
+    live: "Callable[[], list[DirectConnection]]"
 
 
 def pinned() -> KernelLane:
     """Of the capture that `init` has put in force in this network namespace; it is looked for at each call."""
-    from intercept.backends import ebpf_direct
+    from intercept.backends import ebpf_direct, ebpf_direct_inbound, ebpf_direct_live
 
-    return KernelLane(ebpf_direct.push, ebpf_direct.telemetry, ebpf_direct.ended)
+    return KernelLane(
+        ebpf_direct.push,
+        ebpf_direct.telemetry,
+        ebpf_direct.ended,
+        ebpf_direct_inbound.push_inbound,
+        ebpf_direct_inbound.telemetry_inbound,
+        ebpf_direct_live.connections,
+    )
 
 
 def held(maps: Mapping[str, int]) -> KernelLane:
     """Of a capture whose maps are descriptors of this process."""
-    from intercept.backends import ebpf_direct
+    from intercept.backends import ebpf_direct, ebpf_direct_inbound, ebpf_direct_live
     from intercept.backends.ebpf_errors import translated
 
-    def push(services: "Sequence[DirectService]") -> None:
-        with translated():
-            ebpf_direct.push_into(maps, services)
+    def of(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            with translated():
+                return function(maps, *arguments)
 
-    def telemetry() -> "list[DirectCounters]":
-        with translated():
-            return ebpf_direct.telemetry_of(maps)
+        return called
 
-    def ended(limit: int) -> "list[End]":
-        with translated():
-            return ebpf_direct.ended_of(maps, limit)
-
-    return KernelLane(push, telemetry, ended)
+    return KernelLane(
+        of(ebpf_direct.push_into),
+        of(ebpf_direct.telemetry_of),
+        of(ebpf_direct.ended_of),
+        of(ebpf_direct_inbound.push_inbound_into),
+        of(ebpf_direct_inbound.telemetry_inbound_of),
+        of(ebpf_direct_live.connections_of),
+    )

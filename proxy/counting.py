@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from proxy.core.direct import EndpointCounts
 from proxy.core.lanes import Direction
 from proxy.core.verdict import Verdict
-from proxy.io.direct_lane import DirectLane
+from proxy.io.direct_lane import INBOUND, DirectLane
 from proxy.io.lane import SpliceLane
 from proxy.telemetry.metrics import Kept
 
@@ -25,16 +25,17 @@ def kept(lane: SpliceLane, direct: DirectLane) -> Iterator[Kept]:
             to_downstream=one.bytes_received,
         )
     for number, member, counts in direct.counts():
+        inbound = number == INBOUND
         yield Kept(
             ("direct", number, member.endpoint),
             False,
-            Direction.OUTBOUND,
+            Direction.INBOUND if inbound else Direction.OUTBOUND,
             member.verdict,
             opened=counts.opened,
             closed=counts.closed,
             failures=counts.failed,
-            to_upstream=counts.bytes_sent,
-            to_downstream=counts.bytes_received,
+            to_upstream=counts.bytes_received if inbound else counts.bytes_sent,
+            to_downstream=counts.bytes_sent if inbound else counts.bytes_received,
         )
 
 

@@ -13,7 +13,7 @@ from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
-from proxy.core.direct import direct_services
+from proxy.core.direct import direct_services, straight_ports
 from proxy.core.lanes import Lane
 from proxy.core.policy import NO_POLICY, Policy
 from proxy.core.policy_decide import Lanes
@@ -201,8 +201,9 @@ class Sidecar:
         """Policy down to the lanes, the cheapest first: what it takes never comes to the next one."""
         policy = self._verdicts.policy
         available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
-        lanes = self._verdicts.lanes = Lanes(self._settings.lane, available)
-        self._direct.publish(direct_services(policy, lanes))
+        straight = straight_ports(policy, Lanes(self._settings.lane, available))
+        lanes = self._verdicts.lanes = Lanes(self._settings.lane, available, frozenset(straight))
+        self._direct.publish(direct_services(policy, lanes), straight)
         self._lane.put_in_force(rulings(policy, lanes))
 
     def _tool(self) -> ToolConnection:
@@ -226,7 +227,8 @@ class Sidecar:
                 self._observer.paused(reason)
 
     def _live_records(self) -> Iterator[ConnectionRecord]:
-        return operations.live_records(self._connections, self._lane)
+        yield from operations.live_records(self._connections, self._lane)
+        yield from self._direct.live()
 
     def _closed(self, connection: Connection, reason: CloseReason) -> None:
         self._observer.closed(connection, connection.record(reason), reason)

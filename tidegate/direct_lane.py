@@ -15,10 +15,13 @@ from intercept.errors import CaptureError
 
 if TYPE_CHECKING:
     from intercept.backends.ebpf_direct import DirectCounters, DirectService, End
+    from intercept.backends.ebpf_direct_live import DirectConnection
+    from intercept.backends.ebpf_direct_values import InboundCounters
 
 ROWS = 128
 """In a request: the proxy takes lines of 64 KiB."""
 ENDED_AT_ONCE = 8192
+LIVE_AT_ONCE = 1024
 COUNTED = "direct-counted"
 _DISCARD = 9
 _ENDINGS = ("finished", "reset", "upstream-failed")
@@ -31,11 +34,13 @@ class Courier:
         self._lane = lane
         self._say = say
         self._troubled = False
+        self._next_look = 0.0
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """Take the proxy's event to the kernel. What can't be put there stays as it is, and is said."""
         try:
             self._lane.push([_service(told) for told in event["services"]])
+            self._lane.push_inbound(set(event["straight"]))
             self._troubled = False
         except CaptureError as error:
             if not self._troubled:
@@ -46,13 +51,29 @@ class Courier:
         """What is to be told to the proxy now."""
         try:
             counters = [_counters(one) for one in self._lane.telemetry()]
+            counters += [_inbound(one) for one in self._lane.telemetry_inbound()]
             ended = [_ended(one) for one in self._lane.ended(ENDED_AT_ONCE)]
+            live = self._look_at_live()
         except CaptureError:
             return  # the capture has gone: whoever looks after it says so
         for first in range(0, len(counters), ROWS):
             yield {"op": COUNTED, "counters": counters[first : first + ROWS]}
         for first in range(0, len(ended), ROWS):
             yield {"op": COUNTED, "ended": ended[first : first + ROWS]}
+        if live is not None:
+            yield {"op": COUNTED, "begin": True, "live": live[:ROWS]}
+            for first in range(ROWS, len(live), ROWS):
+                yield {"op": COUNTED, "live": live[first : first + ROWS]}
+
+    def _look_at_live(self) -> list[dict[str, Any]] | None:
+        """None: not yet again. Every socket of the namespace is looked at, so a look is worth twenty times its time."""
+        began = time.monotonic()
+        if began < self._next_look:
+            return None
+        live = [_live(one) for one in self._lane.live()[:LIVE_AT_ONCE]]
+        now = time.monotonic()
+        self._next_look = now + 20 * (now - began)
+        return live
 
 
 def _service(told: Mapping[str, Any]) -> "DirectService":
@@ -87,14 +108,16 @@ def _is_denied(destination: str, networks: list[str]) -> bool:
 
 
 def _counters(one: "DirectCounters") -> dict[str, Any]:
+    own = {"service": one.service, "endpoint": [one.ip, one.port]}
+    return own | {"failed": one.failed, "denied": one.denied, "limited": one.limited} | _moved(one) | _ends(one)
+
+
+def _inbound(one: "InboundCounters") -> dict[str, Any]:
+    return {"service": 0, "endpoint": ["", one.port]} | _moved(one) | _ends(one)
+
+
+def _moved(one: "DirectCounters | InboundCounters | DirectConnection") -> dict[str, Any]:
     return {
-        "service": one.service,
-        "endpoint": [one.ip, one.port],
-        "opened": one.opened,
-        "closed": one.closed,
-        "failed": one.failed,
-        "denied": one.denied,
-        "limited": one.limited,
         "bytes_sent": one.bytes_sent,
         "bytes_received": one.bytes_received,
         "retransmits": one.retransmits,
@@ -102,17 +125,31 @@ def _counters(one: "DirectCounters") -> dict[str, Any]:
     }
 
 
+def _ends(one: "DirectCounters | InboundCounters") -> dict[str, Any]:
+    return {"opened": one.opened, "closed": one.closed}
+
+
 def _ended(one: "End") -> dict[str, Any]:
-    age_s = (one.ended_ns - one.begun_ns) / 1e9
     return {
         "service": one.service,
         "endpoint": list(one.endpoint),
         "client": list(one.client),
         "started_at": time.time() - (time.monotonic_ns() - one.begun_ns) / 1e9,
-        "age_s": age_s,
+        "age_s": (one.ended_ns - one.begun_ns) / 1e9,
         "bytes_sent": one.sent,
         "bytes_received": one.received,
         "retransmits": one.retransmits,
         "srtt_us": one.srtt_us,
         "close_reason": _ENDINGS[one.ending],
     }
+
+
+def _live(one: "DirectConnection") -> dict[str, Any]:
+    return {
+        "service": one.service,
+        "endpoint": list(one.endpoint),
+        "client": list(one.client),
+        "started_at": time.time() - one.age_s,
+        "age_s": one.age_s,
+        "established": one.established,
+    } | _moved(one)

@@ -60,6 +60,28 @@ def direct_services(policy: Policy, lanes: Lanes) -> tuple[DirectService, ...]:
     )
 
 
+def straight_ports(policy: Policy, lanes: Lanes) -> Mapping[int, Verdict]:
+    """The inbound ports that the kernel may take straight to the workload, since nothing that is claimed there needs
+    more; and what is to be told about connections to them."""
+    found: dict[int, Verdict] = {}
+    spoilt: set[int] = set()
+    for (_, port), destination in policy.inbound.items():
+        lane, reason = choose_lane(destination, lanes.forced, lanes.available)
+        if lane is not Lane.DIRECT or destination.denied or destination.rate_limit is not None:
+            spoilt.add(port)
+            continue
+        cluster = next(target.cluster for target in destination.targets if target.cluster is not None)
+        found[port] = Verdict(
+            upstream=NOWHERE,
+            cluster=cluster.name,
+            protocol=str(destination.protocol),
+            lane=Lane.DIRECT,
+            lane_reason=reason,
+            service=cluster.service,
+        )
+    return {port: verdict for port, verdict in found.items() if port not in spoilt}
+
+
 def _service(ip: str, port: int, destination: Destination, reason: str) -> DirectService:
     weighted = [target for target in destination.targets if target.weight]
     clusters = [target.cluster for target in weighted if target.cluster is not None]

@@ -22,9 +22,14 @@ class Lanes:
     forced: LaneChoice = LaneChoice.AUTO
     available: frozenset[Lane] = frozenset({Lane.SPLICE})
 
-    def of(self, direction: Direction) -> "Lanes":
-        """What has arrived for the workload is here already: there is nothing left to balance at connect()."""
-        return self if direction is Direction.OUTBOUND else Lanes(self.forced, self.available - {Lane.DIRECT})
+    straight: frozenset[int] = frozenset()
+    """Inbound ports that the kernel takes straight to the workload. It tells them apart by nothing but the port."""
+
+    def of(self, direction: Direction, port: int) -> "Lanes":
+        """Those that there are for a destination of that direction and port."""
+        if direction is Direction.OUTBOUND or port in self.straight:
+            return self
+        return Lanes(self.forced, self.available - {Lane.DIRECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ def decide(
     claimed = policy.claimed(direction, destination)
     if claimed is None:
         return pass_through(direction, destination, lanes.forced)
-    lane, reason = on_arrival(*choose_lane(claimed, lanes.forced, lanes.of(direction).available))
+    lane, reason = on_arrival(*choose_lane(claimed, lanes.forced, lanes.of(direction, destination.port).available))
     sending = _Sending(claimed, lane, reason, destination, client.ip, (), at)
     if client.ip in claimed.denied:
         return sending.refused(CloseReason.DENIED_SOURCE)

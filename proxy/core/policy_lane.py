@@ -8,7 +8,7 @@ MOST_DIRECT_ENDPOINTS = 128
 NO_TIMEOUTS = Timeouts()
 
 _MISSING = {
-    Lane.DIRECT: "the direct lane needs eBPF capture, and is for outbound connections",
+    Lane.DIRECT: "the direct lane needs eBPF capture, and inbound a port of which all claims allow it",
     Lane.PARSED: "HTTP is not parsed in this version, so its bytes are opaque",
 }
 

@@ -54,7 +54,7 @@ def rulings(policy: Policy, lanes: Lanes) -> Mapping[Site, Ruling | None]:
         nobody = OriginalDestination(Address("", 0))
         found[Site(direction)] = Ruling(pass_through(direction, nobody, lanes.forced))
         for (ip, port), destination in claims.items():
-            found[Site(direction, ip, port)] = _ruling(destination, lanes.of(direction))
+            found[Site(direction, ip, port)] = _ruling(destination, lanes.of(direction, port))
     return found
 
 

@@ -10,12 +10,14 @@ from proxy.core.close_reason import CloseReason
 from proxy.core.direct import DirectMember, DirectService, EndpointCounts
 from proxy.core.lanes import Direction
 from proxy.core.record import ConnectionRecord
-from proxy.core.verdict import NOWHERE
+from proxy.core.verdict import NOWHERE, Verdict
 from proxy.io.control import ControlConnection, ControlError, Operation
 
 _log = logging.getLogger("tidegate.proxy")
 Key = tuple[int, UpstreamAddress]
-"""The number of a service, and one of its endpoints."""
+"""The number of a service and one of its endpoints; INBOUND and a port alone."""
+INBOUND = 0
+"""In place of a service's number: the workload's own port."""
 
 
 class DirectLane:
@@ -28,6 +30,8 @@ class DirectLane:
         self._ended = ended
         self._follower: ControlConnection | None = None
         self._services: tuple[DirectService, ...] = ()
+        self._straight: list[int] = []
+        self._live: list[ConnectionRecord] = []
         self._numbers: dict[tuple[str, int], int] = {}
         self._members: dict[Key, DirectMember] = {}
         self._asked: dict[int, OriginalDestination] = {}
@@ -35,9 +39,13 @@ class DirectLane:
         self._before: dict[Key, EndpointCounts] = {}
         """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
 
-    def publish(self, services: tuple[DirectService, ...]) -> None:
-        """What is to be in the kernel. What was there is remembered: its connections live on."""
+    def publish(self, services: tuple[DirectService, ...], straight: Mapping[int, Verdict]) -> None:
+        """What is to be in the kernel, outbound and inbound. What was there is remembered: its connections live on."""
         self._services = services
+        self._straight = sorted(straight)
+        for port, verdict in straight.items():
+            own = UpstreamAddress(Address("", port))
+            self._members[INBOUND, own] = DirectMember(own, 0, verdict)
         for one in services:
             number = self._numbers.setdefault((one.ip, one.port), len(self._numbers) + 1)
             self._asked[number] = OriginalDestination(Address(one.ip, one.port))
@@ -65,7 +73,12 @@ class DirectLane:
         def counted(request: Mapping[str, Any]) -> Any:
             self._take_counts(_rows(request, "counters"))
             for row in _rows(request, "ended"):
-                self._take_record(row)
+                record = self._record(row)
+                if record is not None:
+                    self._ended(record)
+            if request.get("begin") is True:
+                self._live.clear()
+            self._live += filter(None, map(self._record, _rows(request, "live")))
             return {"ok": True}
 
         return {"direct-follow": follow, "direct-counted": counted}
@@ -82,6 +95,10 @@ class DirectLane:
             if member is not None:
                 yield number, member, counts
 
+    def live(self) -> list[ConnectionRecord]:
+        """Open connections as of a moment ago."""
+        return self._live if self._follower is not None else []
+
     def _all(self) -> Iterator[tuple[Key, EndpointCounts]]:
         for key in {*self._before, *self._counts}:
             yield key, self._before.get(key, EndpointCounts()) + self._counts.get(key, EndpointCounts())
@@ -89,7 +106,7 @@ class DirectLane:
     def _tell(self) -> None:
         if self._follower is not None and self.available:
             messages = [one.as_message(self._numbers[one.ip, one.port]) for one in self._services]
-            self._follower.tell("direct-services", services=messages)
+            self._follower.tell("direct-services", services=messages, straight=self._straight)
 
     def _take_counts(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
@@ -102,32 +119,36 @@ class DirectLane:
                 self._before[key] = self._before.get(key, EndpointCounts()) + last
             self._counts[key] = now
 
-    def _take_record(self, row: Mapping[str, Any]) -> None:
-        endpoint = UpstreamAddress(_address(row, "endpoint"))
-        number = row.get("service")
-        member = self._members.get((number, endpoint)) if type(number) is int else None
-        if member is None or type(number) is not int:
-            return
+    def _record(self, row: Mapping[str, Any]) -> ConnectionRecord | None:
+        """None: of a service that we know nothing of, which a former proxy has left in the kernel."""
+        number, endpoint = row.get("service"), UpstreamAddress(_address(row, "endpoint"))
+        if type(number) is not int:
+            raise ControlError("'service' is a number")
+        inbound = number == INBOUND
+        key = UpstreamAddress(Address("", endpoint.port)) if inbound else endpoint
+        member = self._members.get((number, key))
+        if member is None:
+            return None
         counts = _counts(row)
+        ending = row.get("close_reason")
         try:
-            started, age, reason = float(row["started_at"]), float(row["age_s"]), CloseReason(row["close_reason"])
+            started, age = float(row["started_at"]), float(row["age_s"])
+            reason = None if ending is None else CloseReason(ending)
         except (KeyError, TypeError, ValueError) as wrong:
-            raise ControlError(f"a record of a connection lacks something: {wrong}") from None
-        self._ended(
-            ConnectionRecord(
-                id=0,
-                direction=Direction.OUTBOUND,
-                peer=ClientAddress(_address(row, "client")),
-                destination=self._asked[number],
-                upstream=endpoint,
-                verdict=member.verdict,
-                to_upstream=counts.bytes_sent,
-                to_downstream=counts.bytes_received,
-                state="closed",
-                started_at=started,
-                age_s=age,
-                close_reason=reason,
-            )
+            raise ControlError(f"a connection's record lacks something: {wrong}") from None
+        return ConnectionRecord(
+            id=0,
+            direction=Direction.INBOUND if inbound else Direction.OUTBOUND,
+            peer=ClientAddress(_address(row, "client")),
+            destination=OriginalDestination(endpoint) if inbound else self._asked[number],
+            upstream=endpoint,
+            verdict=member.verdict,
+            to_upstream=counts.bytes_received if inbound else counts.bytes_sent,
+            to_downstream=counts.bytes_sent if inbound else counts.bytes_received,
+            state="closed" if reason is not None else "relaying" if row.get("established") else "connecting",
+            started_at=started,
+            age_s=age,
+            close_reason=reason,
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Lab
-from tests.netns.proxy_rig import PEER_V4, PEER_V6, ProxyProcess, Server, dial, until
+from tests.netns.proxy_rig import APP_V4, PEER_V4, PEER_V6, ProxyProcess, Server, dial, until
 from tests.netns.test_config_proxy import ONE, TWO, VIP, VIP6, ask, file, proxy_with, says, web, write
 from tests.unit.config.support import traffic_policy
 
@@ -165,6 +165,43 @@ def test_policy_that_the_kernel_cannot_honour_keeps_the_proxy_in_the_path(lab: L
         write(file, web(ONE))
         count = len(logged(proxy, "direct"))
         until(lambda: ask(lab) == b"1" and len(logged(proxy, "direct")) > count, "the direct lane again")
+
+
+def test_inbound_goes_straight_to_the_workload_and_is_told(lab: Lab, file: Path) -> None:
+    """The Service's endpoint is the workload itself."""
+    with Server(lab.app, APP_V4, ONE, says(b"w")) as workload, direct(lab, file, web(ONE)) as proxy:
+        write(file, web(ONE, host=APP_V4))
+
+        def arrives() -> bool:
+            with dial(lab.peer, APP_V4, ONE) as client:
+                assert client.recv(1) == b"w"
+                return bool(workload.peers[-1][:2] == client.getsockname()[:2])
+
+        until(arrives, "a connection without the proxy")
+        with dial(lab.peer, APP_V4, ONE) as client:
+            client.sendall(b"abc")
+            assert client.recv(4, socket.MSG_WAITALL) == b"wabc"
+            mine = "{}:{}".format(*client.getsockname())
+            until(lambda: mine in [one["downstream"] for one in connections(proxy)], "it to be shown while it is open")
+        (line,) = until(lambda: [one for one in logged(proxy, "direct") if one["downstream"] == mine], "its line")
+        assert (line["direction"], line["original_destination"]) == ("inbound", f"{APP_V4}:{ONE}")
+        assert (line["bytes_sent"], line["bytes_received"]) == (4, 3)
+        labels = {"reporter": "destination", "destination_service_name": "web"}
+        until(lambda: proxy.metric("istio_tcp_connections_closed_total", **labels) >= 1, "its count")
+
+
+def test_an_open_connection_is_shown_with_its_lane(lab: Lab, file: Path) -> None:
+    with direct(lab, file, web(ONE)) as proxy, dial(lab.app, VIP, 80) as client:
+        client.sendall(b"hello")
+        mine = "{}:{}".format(*client.getsockname())
+        (shown,) = until(lambda: [one for one in connections(proxy) if one["downstream"] == mine], "the connection")
+        assert (shown["lane"], shown["state"], shown["upstream"]) == ("direct", "relaying", f"{PEER_V4}:{ONE}")
+        until(lambda: any(one["bytes_sent"] == 5 for one in connections(proxy)), "its bytes")
+
+
+def connections(proxy: ProxyProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(proxy.request("/connections")[1])
+    return found
 
 
 def test_cleanup_ends_the_direct_lane_too(lab: Lab, file: Path) -> None:
