@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_inbound_goes_straight_to_the_workload_and_is_told(lab: Lab, file: Path)
             client.sendall(b"abc")
             assert client.recv(4, socket.MSG_WAITALL) == b"wabc"
             mine = "{}:{}".format(*client.getsockname())
-            until(lambda: mine in [one["downstream"] for one in connections(proxy)], "it to be shown while it is open")
+            until(lambda: mine in [one["downstream"] for one in connections(proxy)], "it to be shown while open")
         (line,) = until(lambda: [one for one in logged(proxy, "direct") if one["downstream"] == mine], "its line")
         assert (line["direction"], line["original_destination"]) == ("inbound", f"{APP_V4}:{ONE}")
         assert (line["bytes_sent"], line["bytes_received"]) == (4, 3)
