@@ -131,7 +131,7 @@ def _ends(one: "DirectCounters | InboundCounters") -> dict[str, Any]:
 
 def _ended(one: "End") -> dict[str, Any]:
     return {
-        "service": one.service,
+        "service": 0 if one.inbound else one.service,
         "endpoint": list(one.endpoint),
         "client": list(one.client),
         "started_at": time.time() - (time.monotonic_ns() - one.begun_ns) / 1e9,
