@@ -95,6 +95,11 @@ class End(NamedTuple):
     retransmits: int
     srtt_us: int
 
+    @property
+    def inbound(self) -> bool:
+        """From a client to the workload, whose own address the endpoint is then."""
+        return self.service == INBOUND_SERVICE
+
 
 class Balanced(NamedTuple):
     """struct tg_balanced, what of it is told."""
