@@ -183,7 +183,7 @@ static int dispatch(struct tg_worker *worker, struct tg_relay *relay, int judgem
     if (error < 0) {
         socket_reset(relay->side[DOWNSTREAM].fd);
         connection_closed(worker, relay);
-        free(relay);
+        relay_free(relay);
         engine_release(worker->engine);
         return error;
     }

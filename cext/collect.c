@@ -8,7 +8,7 @@
 
 static int signal_of(int queue)
 {
-    return queue == TG_RECORDED ? TG_LEISURELY : TG_URGENT;
+    return queue == TG_RECORDED || queue == TG_LOGGED ? TG_LEISURELY : TG_URGENT;
 }
 
 static void raise_signal(struct tg_engine *engine, int which)
@@ -28,7 +28,7 @@ static void wake_waiting(struct tg_engine *engine)
 
 void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count)
 {
-    if (queue == TG_RECORDED) {
+    if (signal_of(queue) == TG_LEISURELY) {
         atomic_fetch_add(&engine->unread, count);
         atomic_fetch_sub(&engine->outstanding, count);
         wake_waiting(engine);
@@ -48,7 +48,14 @@ struct tg_relay *engine_next(struct tg_engine *engine, int queue)
     return (struct tg_relay *)node;
 }
 
-static void begin(struct tg_engine *engine, int which)
+void engine_put_back(struct tg_engine *engine, int queue, struct tg_relay *relay)
+{
+    struct tg_queue *it = &engine->queues[queue];
+    relay->node.next = it->collected;
+    it->collected = &relay->node;
+}
+
+void collect_begin(struct tg_engine *engine, int which)
 {
     uint64_t ignored;
     pthread_mutex_lock(&engine->collecting);
@@ -63,7 +70,7 @@ void tg_engine_forget(tg_engine *engine)
     wake_waiting(engine);
 }
 
-static void finish(struct tg_engine *engine, int which, int collected)
+void collect_finish(struct tg_engine *engine, int which, int collected)
 {
     for (int queue = 0; queue < TG_QUEUES; queue++)
         if (signal_of(queue) == which &&
@@ -89,7 +96,7 @@ static void dispose(struct tg_engine *engine, struct tg_relay *relay)
 int tg_engine_completions(tg_engine *engine, tg_completion *out, int max)
 {
     int count = 0;
-    begin(engine, TG_URGENT);
+    collect_begin(engine, TG_URGENT);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_COMPLETED)) != NULL; count++) {
         out[count] = (tg_completion){
             .id = relay->id,
@@ -101,14 +108,14 @@ int tg_engine_completions(tg_engine *engine, tg_completion *out, int max)
         };
         dispose(engine, relay);
     }
-    finish(engine, TG_URGENT, count);
+    collect_finish(engine, TG_URGENT, count);
     return count;
 }
 
 int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
 {
     int count = 0;
-    begin(engine, TG_URGENT);
+    collect_begin(engine, TG_URGENT);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_PUNTED)) != NULL; count++) {
         const struct tg_connection *connection = relay->connection;
         out[count] = (tg_punt){
@@ -120,7 +127,7 @@ int tg_engine_punts(tg_engine *engine, tg_punt *out, int max)
         };
         relay_free(relay); /* its place goes with it */
     }
-    finish(engine, TG_URGENT, count);
+    collect_finish(engine, TG_URGENT, count);
     return count;
 }
 
@@ -162,7 +169,7 @@ static void record(const struct tg_relay *relay, uint64_t now_us, tg_record *out
 int tg_engine_records(tg_engine *engine, tg_record *out, int max)
 {
     int count = 0;
-    begin(engine, TG_LEISURELY);
+    collect_begin(engine, TG_LEISURELY);
     for (struct tg_relay *relay; count < max && (relay = engine_next(engine, TG_RECORDED)) != NULL; count++) {
         record(relay, relay->ended_us, &out[count]);
         out[count].reason = relay->reason;
@@ -170,7 +177,7 @@ int tg_engine_records(tg_engine *engine, tg_record *out, int max)
         relay_free(relay);
         atomic_fetch_sub(&engine->unread, 1);
     }
-    finish(engine, TG_LEISURELY, count);
+    collect_finish(engine, TG_LEISURELY, count);
     return count;
 }
 

@@ -185,6 +185,7 @@ static void connected(struct tg_worker *worker, struct tg_relay *relay)
     connection->group_id = connection->group->id;
     pthread_mutex_unlock(&worker->registry.mutex);
     counter_add(&connection->group->share[worker->index].opened, 1);
+    counter_add(&connection->group->share[worker->index].retries, connection->attempts - 1);
     atomic_store_explicit(&relay->active_ms, now_us / 1000, memory_order_relaxed);
     relay_schedule(worker, relay);
 }
@@ -239,10 +240,7 @@ void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
     own_remove(&worker->engine->owns, &connection->own);
     accept_starving(worker, relay, false);
     if (connection->connect_us >= 0)
-        counter_add(&connection->group->share[worker->index].closed, 1);
+        counter_add(&connection->group->share[worker->index].ended[relay->reason], 1);
     if (connection->admitted != NULL)
         atomic_fetch_sub(&connection->admitted->admitted, 1);
-    if (connection->ruling != NULL)
-        ruling_release(connection->ruling);
-    connection->ruling = NULL;
 }

@@ -18,7 +18,7 @@ struct tg_connection {
     /* What changes after the acceptance, upstream, group_id, connect_us and attempts, is written under the registry's
      * mutex: live walks read it. */
     tg_address upstream;
-    struct tg_ruling *ruling;  /* one reference; NULL: refused before anything was decided */
+    struct tg_ruling *ruling;  /* one reference, until the relay is freed; NULL: refused before anything was decided */
     struct tg_group *group;    /* of the endpoint being tried, or connected to */
     struct tg_group *admitted; /* counted there under max_connections */
     struct tg_own own;

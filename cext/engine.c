@@ -90,6 +90,8 @@ void relay_free(struct tg_relay *relay)
 {
     free(relay->direction[DOWNSTREAM].buffer);
     free(relay->direction[UPSTREAM].buffer);
+    if (relay->connection != NULL && relay->connection->ruling != NULL)
+        ruling_release(relay->connection->ruling);
     free(relay);
 }
 

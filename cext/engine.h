@@ -14,6 +14,7 @@
 #define TG_MAX_WORKERS 64
 #define TG_MAX_CAPACITY 16777216
 #define TG_MAX_HOPS 3
+#define TG_MAX_TEXT 4096
 
 enum tg_reason {
     TG_FINISHED = 0,         /* both sides closed cleanly and everything was delivered */
@@ -134,6 +135,8 @@ typedef struct {
     uint32_t keepalive_s; /* of both sides; 0: none */
     int64_t
         hairpin_from; /* a scope whose own upstream connections may arrive here as if they were a client's; -1: none */
+    int32_t inbound;  /* for the log: not 0 where the workload is the server */
+    int32_t unused;
     tg_address sources[2]; /* what upstream sockets of IPv4 and of IPv6 are bound to; family 0: the kernel's choice */
 } tg_listener;
 
@@ -164,6 +167,10 @@ typedef struct {
     uint64_t connect_timeout_ms; /* of each attempt; 0: the kernel's */
     uint64_t idle_timeout_ms;
     uint64_t lifetime_ms;
+    const char
+        *log_protocol;    /* the log's values, as they are to stand in a line, at most TG_MAX_TEXT bytes each; NULL: */
+    const char *log_lane; /* empty */
+    const char *log_reason;
 } tg_verdict;
 
 typedef struct {
@@ -200,7 +207,9 @@ typedef struct {
     uint64_t opened; /* connected */
     uint64_t closed; /* of those, ended */
     uint64_t connect_failures;
-    uint64_t refused; /* by REFUSE and by max_connections */
+    uint64_t ended[7]; /* those closed, by tg_reason up to TG_INTERNAL_ERROR */
+    uint64_t retries;  /* attempts beyond the first of those opened */
+    uint64_t refused;  /* by REFUSE and by max_connections */
     uint64_t bytes_sent;
     uint64_t bytes_received;
     uint64_t admitted; /* now held under max_connections */
@@ -238,6 +247,19 @@ int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, i
 
 /* Counters of all groups that a verdict ever named; walked like tg_engine_live. They never go back. */
 int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max);
+
+/* --- The access log --- */
+
+enum tg_log_format { TG_LOG_NONE = 0, TG_LOG_TEXT = 1, TG_LOG_JSON = 2 };
+
+/* With a format other than TG_LOG_NONE, accepted connections that were connected, look like none of our own (hops of 0)
+ * and ended by a reason up to TG_ABORTED are told by lines instead of records. To be set before the first listener.
+ * -EINVAL. */
+int tg_engine_set_log(tg_engine *engine, int format);
+
+/* Whole lines, as many as fit into `room`, which must hold one with its verdict's texts (16 KiB always do). Returns
+ * their bytes; *lines is how many they are. Under the records' descriptor. */
+int64_t tg_engine_lines(tg_engine *engine, char *out, size_t room, uint64_t *lines);
 /* cdef:end */
 
 #endif

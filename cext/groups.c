@@ -60,13 +60,17 @@ static void sum(const struct tg_engine *engine, const struct tg_group *group, tg
     for (unsigned i = 0; i < engine->worker_count; i++) {
         const struct tg_share *share = &group->share[i];
         /* Closed before opened: read the other way round, a connection could be closed that was never opened. */
-        out->closed += counter_read(&share->closed);
+        for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
+            out->ended[reason] += counter_read(&share->ended[reason]);
         out->opened += counter_read(&share->opened);
         out->connect_failures += counter_read(&share->connect_failures);
         out->refused += counter_read(&share->refused);
+        out->retries += counter_read(&share->retries);
         out->bytes_sent += counter_read(&share->bytes[DOWNSTREAM]);
         out->bytes_received += counter_read(&share->bytes[UPSTREAM]);
     }
+    for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
+        out->closed += out->ended[reason];
 }
 
 int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max)

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "connection.h"
 #include "engine.h"
@@ -109,7 +110,7 @@ struct tg_registry {
 };
 
 /* Ended relays on their way to the caller. */
-enum { TG_COMPLETED, TG_RECORDED, TG_PUNTED, TG_QUEUES };
+enum { TG_COMPLETED, TG_RECORDED, TG_LOGGED, TG_PUNTED, TG_QUEUES };
 
 struct tg_worker {
     struct tg_engine *engine;
@@ -156,7 +157,17 @@ struct tg_queue {
     struct tg_node *collected; /* taken from the mailbox, not yet handed out; under `collecting` */
 };
 
+/* Reasons that connections end by as connections do: below this. */
+#define TG_PLAIN_ENDINGS TG_INTERNAL_ERROR
+
+struct tg_log {
+    _Atomic int format; /* enum tg_log_format */
+    time_t second;      /* this and its date: under `collecting` */
+    char date[32];
+};
+
 struct tg_engine {
+    struct tg_log log;
     struct tg_worker *workers;
     unsigned worker_count;
     size_t capacity;
@@ -260,8 +271,15 @@ void engine_release(struct tg_engine *engine);
 void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count);
 void relay_free(struct tg_relay *relay);
 
-/* collect.c, under `collecting`: the next one ended of this queue, or NULL. */
+/* collect.c: every collection of what ended stands between these two. */
+void collect_begin(struct tg_engine *engine, int signal);
+void collect_finish(struct tg_engine *engine, int signal, int collected);
+/* In between: the next one ended of this queue, or NULL; and the last one again. */
 struct tg_relay *engine_next(struct tg_engine *engine, int queue);
+void engine_put_back(struct tg_engine *engine, int queue, struct tg_relay *relay);
+
+/* log.c: whether an ended connection is told by a line. */
+bool log_takes(const struct tg_engine *engine, const struct tg_relay *relay);
 
 /* lane.c: at the stop, after the workers were joined; and when the engine is freed. */
 void lane_close(struct tg_engine *engine);

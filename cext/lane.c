@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -142,9 +143,16 @@ static bool is_address(const tg_address *address)
     return address->family == 4 || address->family == 6;
 }
 
+static bool is_text(const char *text)
+{
+    return text == NULL || strnlen(text, TG_MAX_TEXT + 1) <= TG_MAX_TEXT;
+}
+
 static bool is_sound(const tg_verdict *verdict)
 {
     uint64_t total = 0;
+    if (!is_text(verdict->log_protocol) || !is_text(verdict->log_lane) || !is_text(verdict->log_reason))
+        return false;
     if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
         (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN))
         return false;

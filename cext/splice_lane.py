@@ -21,6 +21,7 @@ from cext._engine import ffi, lib
 from cext.engine import Engine, EngineError, check
 
 _BATCH = 256
+_LINES_ROOM = 256 * 1024
 
 
 class Ending(IntEnum):
@@ -43,6 +44,18 @@ class Ending(IntEnum):
 
 
 _ENDINGS = tuple(Ending)
+
+
+MAX_TEXT: int = lib.TG_MAX_TEXT
+
+
+class Log(IntEnum):
+    """How connections that end as connections do are told."""
+
+    NONE = 0
+    """By records, as all others."""
+    TEXT = 1
+    JSON = 2
 
 
 class Original(IntEnum):
@@ -107,6 +120,10 @@ class Verdict:
     connect_timeout_ms: int = 10_000
     idle_timeout_ms: int = 0
     lifetime_ms: int = 0
+    log_protocol: bytes = b""
+    """This and the next two: values of the log, as they are to stand in a line; at most MAX_TEXT bytes each."""
+    log_lane: bytes = b""
+    log_reason: bytes = b""
 
 
 class Punt(NamedTuple):
@@ -153,6 +170,9 @@ class Counters(NamedTuple):
     opened: int
     closed: int
     connect_failures: int
+    ended: tuple[int, ...]
+    """Those closed, by Ending from FINISHED to INTERNAL_ERROR."""
+    retries: int
     refused: int
     bytes_sent: int
     bytes_received: int
@@ -226,6 +246,21 @@ def _records(rows: Any, count: int, live: bool) -> list[Record]:
     return [_record(fields, live) for fields in _RECORD.iter_unpack(ffi.buffer(rows, count * _RECORD.size))]
 
 
+def _counters(row: Any) -> Counters:
+    return Counters(
+        row.group,
+        row.opened,
+        row.closed,
+        row.connect_failures,
+        tuple(row.ended),
+        row.retries,
+        row.refused,
+        row.bytes_sent,
+        row.bytes_received,
+        row.admitted,
+    )
+
+
 class SpliceLane:
     """Listeners and verdicts of one engine. Ends with the engine; `Engine.close` resets what is left, punts included.
 
@@ -235,6 +270,8 @@ class SpliceLane:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._leftover: list[Record] = []
+        self._last_lines = (b"", 0)
+        self._room = ffi.new("char[]", _LINES_ROOM)
         engine.before_close(self._save_records)
 
     def listen(
@@ -247,13 +284,14 @@ class SpliceLane:
         keepalive_s: int = 0,
         hairpin_from: int | None = None,
         sources: Iterable[str] = (),
+        inbound: bool = False,
     ) -> int:
         """Serve a listening TCP socket; consumes `fd` on success only. Returns the listener's number.
 
         `mark`: SO_MARK of upstream sockets (needs CAP_NET_ADMIN; without it connections fail rather than go unmarked).
         `hairpin_from`: the scope whose own upstream connections may arrive here as if they were a client's; others of
         ours are served, too, but count hops, and the fourth in a row is refused as a loop. `sources`: addresses that
-        upstream sockets are bound to, at most one a family.
+        upstream sockets are bound to, at most one a family. `inbound`: for the log's point of view.
         """
         bound = {ipaddress.ip_address(ip).version: Place(ip, 0) for ip in sources}
         options = ffi.new(
@@ -264,6 +302,7 @@ class SpliceLane:
                 "mark": mark,
                 "keepalive_s": keepalive_s,
                 "hairpin_from": -1 if hairpin_from is None else hairpin_from,
+                "inbound": inbound,
                 "sources": [_to_c(bound.get(version)) for version in (4, 6)],
             },
         )
@@ -305,6 +344,8 @@ class SpliceLane:
                 "lifetime_ms": verdict.lifetime_ms,
             },
         )
+        texts = [ffi.new("char[]", text) for text in (verdict.log_protocol, verdict.log_lane, verdict.log_reason)]
+        asked.log_protocol, asked.log_lane, asked.log_reason = texts
         address = ffi.new("tg_address *", _to_c(destination))
         result = lib.tg_engine_set_verdict(self._engine.handle, scope, address, asked)
         check(result, f"verdict {verdict.id} for {destination} in scope {scope}")
@@ -342,6 +383,18 @@ class SpliceLane:
             return taken
         return self._collect(limit)
 
+    def log(self, how: Log) -> None:
+        """To be called before the first `listen`."""
+        check(lib.tg_engine_set_log(self._engine.handle, int(how)), f"log format {how}")
+
+    def lines(self) -> tuple[bytes, int]:
+        """Lines of connections that have ended, each with its end, as many as there is room for, and how many they
+        are. Empty: no more wait. After the engine's close, those that it reset."""
+        if self._engine.is_closed:
+            taken, self._last_lines = self._last_lines, (b"", 0)
+            return taken
+        return self._lines()
+
     def connections(self) -> list[Record]:
         """A snapshot of those that go on. `Engine.abort` takes their ids."""
         if self._engine.is_closed:
@@ -361,7 +414,7 @@ class SpliceLane:
         rows = ffi.new("tg_counters[]", _BATCH)
         found: list[Counters] = []
         while count := lib.tg_engine_counters(self._engine.handle, cursor, rows, _BATCH):
-            found += [Counters(*(getattr(row, name) for name in Counters._fields)) for row in rows[0:count]]
+            found += [_counters(row) for row in rows[0:count]]
         return found
 
     def _collect(self, limit: int) -> list[Record]:
@@ -369,6 +422,15 @@ class SpliceLane:
         count = lib.tg_engine_records(self._engine.handle, rows, limit)
         return _records(rows, count, live=False)
 
+    def _lines(self) -> tuple[bytes, int]:
+        count = ffi.new("uint64_t *")
+        size = lib.tg_engine_lines(self._engine.handle, self._room, _LINES_ROOM, count)
+        return ffi.buffer(self._room, size)[:], count[0]
+
     def _save_records(self) -> None:
         while batch := self._collect(_BATCH):
             self._leftover += batch
+        text, total = b"", 0
+        while (more := self._lines())[1]:
+            text, total = text + more[0], total + more[1]
+        self._last_lines = (text, total)

@@ -28,10 +28,24 @@ static uint64_t stride_of(uint64_t total)
     return stride;
 }
 
+static size_t text_size(const char *text)
+{
+    return (text == NULL ? 0 : strlen(text)) + 1;
+}
+
+static const char *keep_text(char **at, const char *text)
+{
+    const char *kept = *at;
+    *at = stpcpy(*at, text == NULL ? "" : text) + 1;
+    return kept;
+}
+
 struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict)
 {
     const uint32_t count = verdict->action == TG_RELAY ? verdict->endpoint_count : 0;
-    struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0]);
+    const size_t texts =
+        text_size(verdict->log_protocol) + text_size(verdict->log_lane) + text_size(verdict->log_reason);
+    struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0] + texts);
     uint64_t total = 0;
     if (ruling == NULL)
         return NULL;
@@ -51,6 +65,11 @@ struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict
     }
     ruling->asked = *verdict;
     ruling->asked.endpoints = NULL;
+    char *at = (char *)&ruling->targets[count];
+    ruling->texts.protocol = keep_text(&at, verdict->log_protocol);
+    ruling->texts.lane = keep_text(&at, verdict->log_lane);
+    ruling->texts.lane_reason = keep_text(&at, verdict->log_reason);
+    ruling->asked.log_protocol = ruling->asked.log_lane = ruling->asked.log_reason = NULL;
     ruling->stride = total == 0 ? 0 : stride_of(total);
     atomic_init(&ruling->references, 1);
     return ruling;

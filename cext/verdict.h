@@ -14,10 +14,11 @@
 /* One worker's share of a group's counters: a cache line of its own. */
 struct tg_share {
     _Alignas(64) _Atomic uint64_t opened;
-    _Atomic uint64_t closed;
     _Atomic uint64_t connect_failures;
     _Atomic uint64_t refused;
     _Atomic uint64_t bytes[2];
+    _Atomic uint64_t ended[TG_INTERNAL_ERROR + 1]; /* of those closed, by reason */
+    _Atomic uint64_t retries;
 };
 
 /* Lives as long as the engine: counters never go back. */
@@ -41,6 +42,13 @@ struct tg_target {
     struct tg_group *group;
 };
 
+/* Of the log; in the same block of memory as the ruling, behind its targets. */
+struct tg_log_texts {
+    const char *protocol;
+    const char *lane;
+    const char *lane_reason;
+};
+
 /* A tg_verdict made ready for use. Immutable but for `turn`; counted references: one of the table's, one for each
  * connection. */
 struct tg_ruling {
@@ -50,6 +58,7 @@ struct tg_ruling {
     tg_verdict asked;      /* its endpoints pointer is not used */
     struct tg_group *group;
     uint64_t stride;
+    struct tg_log_texts texts;
     uint32_t target_count;
     struct tg_target targets[];
 };

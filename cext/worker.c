@@ -33,17 +33,19 @@ void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay)
     worker->ready_last = &relay->ready_next;
 }
 
-static int queue_of(const struct tg_relay *relay)
+static int queue_of(const struct tg_worker *worker, const struct tg_relay *relay)
 {
     if (relay->connection == NULL)
         return TG_COMPLETED;
-    return relay->connection->punted ? TG_PUNTED : TG_RECORDED;
+    if (relay->connection->punted)
+        return TG_PUNTED;
+    return log_takes(worker->engine, relay) ? TG_LOGGED : TG_RECORDED;
 }
 
 /* The relay may stand on the ready list still, so it is published only after the list was served. */
 void worker_retire(struct tg_worker *worker, struct tg_relay *relay)
 {
-    struct tg_ended *ended = &worker->ended[queue_of(relay)];
+    struct tg_ended *ended = &worker->ended[queue_of(worker, relay)];
     registry_remove(&worker->registry, relay);
     relay->node.next = NULL;
     if (ended->last == NULL)

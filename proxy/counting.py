@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from proxy.core.close_reason import CloseReason
 from proxy.core.direct import EndpointCounts
 from proxy.core.lanes import Direction
 from proxy.core.verdict import Verdict
 from proxy.io.direct_lane import INBOUND, DirectLane
-from proxy.io.lane import SpliceLane
+from proxy.io.lane import SpliceLane, reasons
 from proxy.telemetry.metrics import Kept
 
 
@@ -19,8 +20,9 @@ def kept(lane: SpliceLane, direct: DirectLane) -> Iterator[Kept]:
             group.direction,
             group.verdict,
             opened=one.opened,
-            closed=one.closed,
+            ended=dict(reasons(one)),
             failures=one.connect_failures,
+            retries=one.retries,
             to_upstream=one.bytes_sent,
             to_downstream=one.bytes_received,
         )
@@ -32,8 +34,9 @@ def kept(lane: SpliceLane, direct: DirectLane) -> Iterator[Kept]:
             Direction.INBOUND if inbound else Direction.OUTBOUND,
             member.verdict,
             opened=counts.opened,
-            closed=counts.closed,
+            ended={CloseReason.FINISHED: counts.closed},
             failures=counts.failed,
+            retries=0,
             to_upstream=counts.bytes_received if inbound else counts.bytes_sent,
             to_downstream=counts.bytes_sent if inbound else counts.bytes_received,
         )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from cext.engine import Engine
+from cext.splice_lane import Log
 from proxy import counting, operations
 from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
@@ -112,7 +113,15 @@ class Sidecar:
             self._engine,
             lane_listeners(settings, started),
             Defaults(settings.connect_timeout_s, settings.idle_timeout_s),
-            LaneEvents(self._connections.punted, self._observer.kept, self._observer.refused, self._metrics.recaptured),
+            LaneEvents(
+                self._connections.punted,
+                self._observer.kept,
+                self._access_log.rendered,
+                self._observer.refused,
+                self._metrics.recaptured,
+            ),
+            log=_log_of(settings),
+            log_texts=self._access_log.texts,
         )
         self._watch = EngineWatch(loop, self._engine, self._collect, self._take_records)
         self._compile()
@@ -287,3 +296,10 @@ class Sidecar:
             quit=lambda: self.drain.begin_soon(0.0, then_exit=True),
         )
         return {"admin": admin_routes(sources, actions), "telemetry": telemetry_routes(sources)}
+
+
+def _log_of(settings: ProxySettings) -> Log:
+    """A supervisor hears of each connection."""
+    if settings.supervisor_fd is not None:
+        return Log.NONE
+    return Log.JSON if settings.log_format is LogFormat.JSON else Log.TEXT

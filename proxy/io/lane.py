@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cext import splice_lane as engine_lane
 from cext.engine import Engine
-from cext.splice_lane import Counters, Ending, Original, Place, Punt, Record
+from cext.splice_lane import Counters, Ending, Log, Original, Place, Punt, Record
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.admission import Refusal
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
@@ -18,7 +18,7 @@ from proxy.core.rulings import Ruling, Site
 from proxy.core.verdict import NOWHERE
 from proxy.io.bind import BoundListener
 from proxy.io.connection import CONNECTING, RELAYING
-from proxy.io.verdict_table import DIRECTIONS, SCOPES, Defaults, Group, VerdictTable, address
+from proxy.io.verdict_table import DIRECTIONS, SCOPES, Defaults, Group, LogTexts, VerdictTable, address
 
 RECORDS = 1024
 DRAIN_BACKLOG_MS = 500
@@ -30,6 +30,8 @@ _REFUSALS = {
     Ending.DIRECT_DIAL: Refusal.DIRECT_DIAL,
     Ending.LOOP: Refusal.LOOP,
 }
+ENDED = tuple(Ending)[: Ending.INTERNAL_ERROR + 1]
+"""How connections end that were connected: the order of `Counters.ended`."""
 _REASONS = {
     Ending.FINISHED: CloseReason.FINISHED,
     Ending.DOWNSTREAM_RESET: CloseReason.DOWNSTREAM_RESET,
@@ -59,11 +61,12 @@ class LaneListener:
 @dataclass(frozen=True, slots=True)
 class LaneEvents:
     """punted takes the socket over. ended: a connection that the engine kept, in how many attempts it was connected,
-    and whether it ever was. refused: one that was reset at the door. hop: one that bears the addresses of an
-    upstream connection of ours."""
+    and whether it ever was. lines: so many lines of the log, of connections that are told in no other way. refused: one
+    that was reset at the door. hop: one that bears the addresses of an upstream connection of ours."""
 
     punted: Callable[[Punt], None]
     ended: Callable[[ConnectionRecord, int, bool], None]
+    lines: Callable[[bytes, int], None]
     refused: Callable[[Direction, ClientAddress, OriginalDestination | None, Refusal], None]
     hop: Callable[[Direction], None]
 
@@ -72,12 +75,21 @@ class SpliceLane:
     """Belongs to the event loop. Owns the listening sockets from `open` to `close`."""
 
     def __init__(
-        self, engine: Engine, listeners: Iterable[LaneListener], defaults: Defaults, events: LaneEvents
+        self,
+        engine: Engine,
+        listeners: Iterable[LaneListener],
+        defaults: Defaults,
+        events: LaneEvents,
+        *,
+        log: Log,
+        log_texts: LogTexts,
     ) -> None:
+        """log: NONE where each connection is to be told of by `ended`."""
         self.listeners = tuple(listeners)
         self._engine = engine
         self._lane = engine_lane.SpliceLane(engine)
-        self._table = VerdictTable(self._lane, defaults)
+        self._lane.log(log)
+        self._table = VerdictTable(self._lane, defaults, log_texts)
         self._events = events
         self._numbers: dict[int, list[int]] = {}
         self._accepted: dict[int, int] = {}
@@ -138,12 +150,19 @@ class SpliceLane:
         now = time.time()
         for record in self._lane.records(RECORDS):
             self._ended(record, now)
+        self._take_lines()
 
     def take_last_records(self) -> None:
         """After the engine's close."""
         while records := self._lane.records(RECORDS):
             for record in records:
                 self._ended(record, time.time())
+        self._take_lines()
+
+    def _take_lines(self) -> None:
+        lines, count = self._lane.lines()
+        if count:
+            self._events.lines(lines, count)
 
     def live(self) -> Iterator[ConnectionRecord]:
         """The connections that the engine keeps, as of now."""
@@ -153,6 +172,7 @@ class SpliceLane:
                 yield self._told(record, record.original, now, None)
 
     def counters(self) -> Iterator[tuple[Group, Counters]]:
+        """Of all connections that the engine has kept, by all that is told apart about them."""
         for counters in self._lane.counters():
             group = self._table.counted(counters)
             if group is not None:
@@ -173,6 +193,7 @@ class SpliceLane:
             # not allowed to arrive anywhere.
             hairpin_from=SCOPES[Direction.OUTBOUND] if one.direction is Direction.INBOUND else None,
             sources=one.sources,
+            inbound=one.direction is Direction.INBOUND,
         )
         sock.detach()
         return number
@@ -206,6 +227,12 @@ class SpliceLane:
             age_s=record.duration_us / 1e6,
             close_reason=reason,
         )
+
+
+def reasons(counters: Counters) -> Iterator[tuple[CloseReason, int]]:
+    """How many of those that were connected have ended for which reason."""
+    for ending, count in zip(ENDED, counters.ended, strict=True):
+        yield _REASONS[ending], count
 
 
 def _reason(record: Record) -> CloseReason:

@@ -1,11 +1,11 @@
 """The engine's verdict table, kept as the policy says, and what its numbers mean."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cext.splice_lane import Action, Balance, Counters, Endpoint, Place, Record, SpliceLane
+from cext.splice_lane import MAX_TEXT, Action, Balance, Counters, Endpoint, Place, Record, SpliceLane
 from cext.splice_lane import Verdict as EngineVerdict
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
 from proxy.core.lanes import Direction
@@ -35,6 +35,10 @@ class Group:
     verdict: Verdict
 
 
+LogTexts = Callable[[Verdict], tuple[bytes, bytes, bytes]]
+"""Protocol, lane and lane reason of a connection as its line in the access log has them."""
+
+
 class _InForce(NamedTuple):
     ruling: Ruling | None
     id: int
@@ -48,8 +52,9 @@ class _Told(NamedTuple):
 class VerdictTable:
     """Belongs to the event loop. Sites that are `held` are punted whatever the policy says."""
 
-    def __init__(self, lane: SpliceLane, defaults: Defaults) -> None:
+    def __init__(self, lane: SpliceLane, defaults: Defaults, log_texts: LogTexts) -> None:
         self._lane = lane
+        self._log_texts = log_texts
         self._defaults = defaults
         self._wanted: Mapping[Site, Ruling | None] = {}
         self._held: set[Site] = set()
@@ -114,6 +119,7 @@ class VerdictTable:
     def _engine_verdict(self, site: Site, ruling: Ruling, id_: int) -> EngineVerdict:
         self._told[id_] = _Told(ruling.verdict, {share.verdict.upstream: share.verdict for share in ruling.shares})
         timeouts, defaults = ruling.verdict.timeouts, self._defaults
+        protocol, lane, reason = self._log_texts(ruling.verdict)
         endpoints = tuple(
             Endpoint(
                 Place(share.verdict.upstream.ip, share.verdict.upstream.port, share.verdict.upstream.scope),
@@ -132,6 +138,9 @@ class VerdictTable:
             connect_timeout_ms=_milliseconds(timeouts.connect_s, defaults.connect_s),
             idle_timeout_ms=_milliseconds(timeouts.idle_s, defaults.idle_s),
             lifetime_ms=_milliseconds(timeouts.lifetime_s, 0),
+            log_protocol=protocol,
+            log_lane=lane,
+            log_reason=reason[:MAX_TEXT],
         )
 
     def _group(self, direction: Direction, verdict: Verdict) -> int:

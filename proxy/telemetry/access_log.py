@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from proxy.core.lanes import Direction
 from proxy.core.record import ConnectionRecord
+from proxy.core.verdict import Verdict
 from proxy.telemetry.log_writer import LineWriter
 
 
@@ -48,6 +49,7 @@ class AccessLog:
 
     def __init__(self, *, json_lines: bool, fd: int = 1) -> None:
         self._format = as_json if json_lines else as_text
+        self._quote = _as_json if json_lines else _quoted
         self._writer = LineWriter(fd)
 
     @property
@@ -57,6 +59,15 @@ class AccessLog:
 
     def closed(self, record: ConnectionRecord) -> None:
         self._writer.put(self._format(record))
+
+    def rendered(self, lines: bytes, count: int) -> None:
+        """Lines that the engine has rendered, to the same form (cext/log.c)."""
+        self._writer.put_block(lines, count)
+
+    def texts(self, verdict: Verdict) -> tuple[bytes, bytes, bytes]:
+        """Protocol, lane and lane reason as they stand in a line."""
+        reason = self._quote(verdict.lane_reason)
+        return verdict.protocol.encode(), str(verdict.lane).encode(), reason.encode()
 
     def close(self) -> None:
         self._writer.close()

@@ -22,6 +22,8 @@ class LineWriter:
         self._fd = fd
         self._limit = limit
         self._lines: deque[str] = deque()
+        self._blocks: deque[tuple[bytes, int]] = deque()
+        self._in_blocks = 0
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._write_all, name="tidegate-log", daemon=True)
@@ -29,10 +31,20 @@ class LineWriter:
 
     def put(self, line: str) -> None:
         """line: without its end."""
-        if len(self._lines) >= self._limit:
+        if len(self._lines) + self._in_blocks >= self._limit:
             self.dropped += 1
             return
         self._lines.append(line)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def put_block(self, block: bytes, lines: int) -> None:
+        """So many lines, each with its end."""
+        if len(self._lines) + self._in_blocks >= self._limit:
+            self.dropped += lines
+            return
+        self._in_blocks += lines
+        self._blocks.append((block, lines))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -44,9 +56,17 @@ class LineWriter:
             self._thread.join(_CLOSE_S)
 
     def _write_all(self) -> None:
-        while not self._closing or self._lines:
+        while not self._closing or self._lines or self._blocks:
             self._wake.wait()
             self._wake.clear()
+            while self._blocks:
+                block, lines = self._blocks[0]
+                try:
+                    self._write(block)
+                except OSError:
+                    self.dropped += lines
+                self._blocks.popleft()
+                self._in_blocks -= lines
             while self._lines:
                 # Lines are taken only as they are written: those in a batch still count against the limit.
                 batch = list(self._lines)[:256]

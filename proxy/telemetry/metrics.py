@@ -1,7 +1,8 @@
 """Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
@@ -37,16 +38,19 @@ class Measured(Protocol):
 class Kept:
     """Connections that somebody else saw through from end to end, all that are told about alike. They never go back.
 
-    reported: each of them is told of by `Metrics.kept` when it has ended; else these counts are all there is."""
+    reported: those that were never connected are told of by `Metrics.kept`; else these counts are all there is."""
 
     id: Hashable
     reported: bool
     direction: Direction
     verdict: Verdict
     opened: int
-    closed: int
+    ended: Mapping[CloseReason, int]
+    """Of those opened."""
     failures: int
     """Attempts to connect that failed."""
+    retries: int
+    """Attempts beyond the first of those opened."""
     to_upstream: int
     to_downstream: int
 
@@ -68,8 +72,9 @@ class MetricSources:
 
 class _Counted(NamedTuple):
     opened: int = 0
-    closed: int = 0
+    ended: Mapping[CloseReason, int] = MappingProxyType({})
     failures: int = 0
+    retries: int = 0
     sent: int = 0
     received: int = 0
 
@@ -118,7 +123,6 @@ class Metrics:
             "tidegate_upstream_connect_failures", "Connects that failed.", ("direction", "cluster")
         )
         self._reloads = counter("tidegate_config_reloads", "Readings of configuration while serving.", ("result",))
-        self._ends: dict[tuple[Direction, str, str, ServiceName | None, CloseReason], tuple[Counter, Counter]] = {}
         self._counted: dict[Hashable, _Counted] = {}
         """Of others' counters, what ours have been told already."""
         self._limit = Gauge("tidegate_connections_limit", "Connections held at most.", registry=self._registry)
@@ -153,22 +157,15 @@ class Metrics:
             self._by(connection.direction, before, _NOT_CONNECTED).closed.inc()
             self._of(connection, "-").opened.inc()
 
-    def kept(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
-        """A connection that the engine kept has ended. What it carried, and that it was opened, the engine counts
-        itself, unless it was never connected."""
+    def kept(self, record: ConnectionRecord, attempts: int) -> None:
+        """A connection that the engine kept has ended without ever having been connected. The others it counts."""
         direction, verdict, reason = record.direction, record.verdict, record.close_reason or CloseReason.INTERNAL_ERROR
-        key = (direction, verdict.cluster, verdict.protocol, verdict.service, reason)
-        counters = self._ends.get(key)
-        if counters is None:
-            series = self._by(direction, verdict, response_flags(reason))
-            counters = self._ends[key] = (series.closed, self._closed.labels(direction, reason))
-        for counter in counters:
-            counter.inc()
+        self._by(direction, verdict, "-").opened.inc()
+        self._by(direction, verdict, response_flags(reason)).closed.inc()
+        self._closed.labels(direction, reason).inc()
+        self._lanes.labels(direction, verdict.lane).inc()
         if attempts > 1:
             self._retries.labels(direction).inc(attempts - 1)
-        if not connected:
-            self._by(direction, verdict, "-").opened.inc()
-            self._lanes.labels(direction, verdict.lane).inc()
 
     def reloaded(self, accepted: bool) -> None:
         """Configuration was read again."""
@@ -198,7 +195,7 @@ class Metrics:
         for kept in self._sources.kept():
             self._count(kept)
             key = (kept.direction, str(kept.verdict.lane))
-            active[key] = active.get(key, 0) + kept.opened - kept.closed
+            active[key] = active.get(key, 0) + kept.opened - sum(kept.ended.values())
         family = GaugeMetricFamily("tidegate_connections_active", "Open connections.", labels=("direction", "lane"))
         for (direction, lane), count in active.items():
             family.add_metric((direction, lane), count)
@@ -223,12 +220,19 @@ class Metrics:
         self._lanes.labels(kept.direction, kept.verdict.lane).inc(kept.opened - before.opened)
         failures = kept.failures - before.failures
         self._failures.labels(kept.direction, kept.verdict.cluster).inc(failures)
+        self._retries.labels(kept.direction).inc(kept.retries - before.retries)
+        for reason, count in kept.ended.items():
+            more = count - before.ended.get(reason, 0)
+            if more:
+                self._by(kept.direction, kept.verdict, response_flags(reason)).closed.inc(more)
+                self._closed.labels(kept.direction, reason).inc(more)
         if not kept.reported:
-            series.closed.inc(kept.closed - before.closed)
             series.opened.inc(failures)
             self._by(kept.direction, kept.verdict, _NOT_CONNECTED).closed.inc(failures)
             self._lanes.labels(kept.direction, kept.verdict.lane).inc(failures)
-        self._counted[kept.id] = _Counted(kept.opened, kept.closed, kept.failures, kept.to_downstream, kept.to_upstream)
+        self._counted[kept.id] = _Counted(
+            kept.opened, kept.ended, kept.failures, kept.retries, kept.to_downstream, kept.to_upstream
+        )
 
     def _of(self, connection: Measured, flags: str) -> _Series:
         return self._by(connection.direction, connection.verdict, flags)

@@ -40,7 +40,8 @@ class Observer:
 
     def kept(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
         """A connection that the engine kept from end to end."""
-        self._metrics.kept(record, attempts, connected)
+        if not connected:
+            self._metrics.kept(record, attempts)
         self._access_log.closed(record)
         self._tell_supervisor(record)
 

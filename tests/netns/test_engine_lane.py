@@ -237,7 +237,7 @@ class TestDecided:
         assert (record.bytes_sent, record.bytes_received) == (9, 15)
         assert record.connect_us is not None
         assert 0 < record.connect_us <= record.duration_us
-        assert world.counters(100) == Counters(100, 1, 1, 0, 0, 9, 15, 0)
+        assert world.counters(100) == Counters(100, 1, 1, 0, (1, 0, 0, 0, 0, 0, 0), 0, 0, 9, 15, 0)
         assert world.counters(7).admitted == 0
 
     def test_counters_and_the_list_are_live(self, world: World) -> None:
@@ -252,7 +252,7 @@ class TestDecided:
         (live,) = world.lane.connections()
         assert (live.original, live.upstream, live.ending) == (SERVICE, server.place, None)
         assert live.bytes_sent == 5
-        assert world.counters(100) == Counters(100, 1, 0, 0, 0, 5, 11, 0)
+        assert world.counters(100) == Counters(100, 1, 0, 0, (0,) * 7, 0, 0, 5, 11, 0)
         assert world.counters(7).admitted == 1
         assert world.engine.live() == []
         world.engine.abort(live.id)
