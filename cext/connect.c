@@ -70,13 +70,13 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     /* Without its mark the connection might be captured: better none. */
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
-    socket_tune(fd, relay->keepalive_s);
+    socket_keep_urgent(fd);
     errno = -bind_source(fd, relay->connection, address);
     if (errno != 0)
         goto fail;
     if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
         goto fail;
-    relay->side[UPSTREAM] = (struct tg_side){.fd = fd};
+    relay->side[UPSTREAM] = (struct tg_side){.fd = fd, .plain = true};
     error = relay_watch(worker, relay, UPSTREAM);
     if (error < 0) {
         relay->side[UPSTREAM].fd = -1;

@@ -28,6 +28,7 @@ struct tg_side {
     int error; /* errno of the failure that ended this side; 0: alive */
     bool readable;
     bool writable;
+    bool plain; /* has no options of ours yet but SO_OOBINLINE: see relay_tune_late */
     bool eager; /* a short read doesn't prove that nothing is left: EOF, an error or urgent data may wait behind it */
 };
 
@@ -262,6 +263,9 @@ int relay_watch(struct tg_worker *worker, struct tg_relay *relay, int side);
 void relay_schedule(struct tg_worker *worker, struct tg_relay *relay);
 void relay_retry_later(struct tg_worker *worker, struct tg_relay *relay);
 void socket_tune(int fd, uint32_t keepalive_s);
+void socket_keep_urgent(int fd);
+/* Makes up for the options that a side was not given at its connect: short connections do without. */
+void relay_tune_late(struct tg_relay *relay, int side);
 void socket_reset(int fd);
 
 /* engine.c */

@@ -16,7 +16,8 @@
 enum {
     GRACE_MS = 1000, /* without progress, for delivering what a failed side had sent */
     LOOK_MS = 32,    /* between looks at what the survivor has not acknowledged: no event tells */
-    RETRY_MS = 64    /* after a shortage of memory */
+    RETRY_MS = 64,   /* after a shortage of memory */
+    TUNE_MS = 1000   /* after which a connection is no short one */
 };
 
 static void set_option(int fd, int level, int name, int value)
@@ -25,11 +26,22 @@ static void set_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
+/* Urgent bytes stay in the stream, in their place, instead of being lost. */
+void socket_keep_urgent(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
+void relay_tune_late(struct tg_relay *relay, int side)
+{
+    relay->side[side].plain = false;
+    socket_tune(relay->side[side].fd, relay->keepalive_s);
+}
+
 void socket_tune(int fd, uint32_t keepalive_s)
 {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    /* Urgent bytes stay in the stream, in their place, instead of being lost. */
-    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    socket_keep_urgent(fd);
     if (keepalive_s > 0) {
         const int interval = keepalive_s >= 30 ? (int)(keepalive_s / 3) : 10;
         set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
@@ -88,6 +100,8 @@ void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
         wakeup_ms = sooner(wakeup_ms, now_ms + LOOK_MS);
     if (relay->retry_ms != 0)
         wakeup_ms = sooner(wakeup_ms, relay->retry_ms);
+    if (relay->side[UPSTREAM].plain && !is_connecting(relay))
+        wakeup_ms = sooner(wakeup_ms, relay->started_us / 1000 + TUNE_MS);
     /* The wheel wants the future: a deadline that is just being served would come due again at once. */
     if (wakeup_ms <= now_ms)
         wakeup_ms = now_ms + 1;
@@ -241,6 +255,8 @@ void relay_timer(struct tg_worker *worker, struct tg_relay *relay)
                 relay->retry_ms = 0;
             worker_enqueue(worker, relay);
         }
+        if (relay->side[UPSTREAM].plain && !is_connecting(relay) && now_ms >= relay->started_us / 1000 + TUNE_MS)
+            relay_tune_late(relay, UPSTREAM);
         relay_schedule(worker, relay);
     }
 }

@@ -58,6 +58,9 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
     struct tg_buffer *buffer = direction->buffer;
     ssize_t sent;
 
+    /* The first segment waits for nobody's acknowledgement, with or without TCP_NODELAY. */
+    if (destination->plain && counter_read(&direction->bytes) > 0)
+        relay_tune_late(relay, 1 - from);
     if (buffer != NULL)
         sent = send(destination->fd, buffer->data + buffer->begin, buffer->end - buffer->begin, MSG_NOSIGNAL);
     else

@@ -266,6 +266,11 @@ static int collect(void)
         take_punt(&punts[i]);
     const int record_count = tg_engine_records(engine, records, 5);
     atomic_fetch_add(&recorded, (uint64_t)record_count);
+    static char lines[65536];
+    uint64_t line_count;
+    if (tg_engine_lines(engine, lines, sizeof lines, &line_count) < 0)
+        fail("lines");
+    atomic_fetch_add(&recorded, line_count);
     const int completion_count = tg_engine_completions(engine, completions, 5);
     atomic_fetch_add(&completed, (uint64_t)completion_count);
     while (tg_engine_connections(engine, &cursor, records, 5) > 0)
@@ -275,7 +280,7 @@ static int collect(void)
         for (int i = 0; i < 4; i++)
             if (counters[i].closed > counters[i].opened)
                 fail("closed before it was opened");
-    return punt_count + record_count + completion_count;
+    return punt_count + record_count + completion_count + (int)line_count;
 }
 
 static void *collect_all(void *argument)
@@ -330,6 +335,7 @@ int main(int count, char **arguments)
     int error = tg_engine_new(WORKERS, 200, &engine);
     if (error < 0)
         fail("tg_engine_new: %s", strerror(-error));
+    tg_engine_set_log(engine, TG_LOG_JSON);
     for (intptr_t i = 0; i < SERVERS; i++)
         pthread_create(&servers[i], NULL, serve, (void *)i);
     faults_set((unsigned)atoi(arguments[2]));
