@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint bench bench-smoke kernels kernel-smoke vm-test vagrant-validate clean
+.PHONY: setup demo test unit lint bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -29,6 +29,11 @@ lint: $(STAMP)
 bench: $(STAMP)
 	bench/setup
 	$(PYTHON) -m bench
+
+# A million short connections through the proxy, and what they leave: some four minutes.
+soak: $(STAMP)
+	bench/setup
+	$(PYTHON) -m bench.soak
 
 # Whether the comparison itself works: a second a load, the figures are thrown away.
 bench-smoke: $(STAMP)
