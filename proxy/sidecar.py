@@ -230,6 +230,7 @@ class Sidecar:
         for destination in self._held - self._probes.expected(time.monotonic()):
             self._held.discard(destination)
             self._lane.release(destination)
+        self._lane.tidy()
         before, self._pauses = self._pauses, self._lane.pauses()
         for reason, earlier, now in zip(PAUSES, before, self._pauses, strict=True):
             if now > earlier:

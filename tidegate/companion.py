@@ -6,6 +6,7 @@ Under ebpf capture it is also the direct lane's hand: what the proxy decides abo
 Started as root only; it ends with the proxy, and then the kernel's sign of life runs out by itself.
 """
 
+import gc
 import json
 import os
 import select
@@ -82,6 +83,7 @@ def _watch(port: int) -> None:
             if now - looked >= LOOK_S:
                 _look(watch, port)
                 looked = now
+                gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
             lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
             lines.flush()
             answer: Any = json.loads(lines.readline() or "null")

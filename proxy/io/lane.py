@@ -98,6 +98,10 @@ class SpliceLane:
     def put_in_force(self, wanted: Mapping[Site, Ruling | None]) -> None:
         self._table.put_in_force(wanted)
 
+    def tidy(self) -> None:
+        """To be called now and then, with longer in between than a record is under way."""
+        self._table.forget_retired()
+
     def hold(self, destination: OriginalDestination) -> None:
         self._table.hold(destination)
 

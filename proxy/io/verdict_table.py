@@ -68,7 +68,7 @@ class VerdictTable:
 
     def put_in_force(self, wanted: Mapping[Site, Ruling | None]) -> None:
         """For new connections. The engine changes each site at one stroke; only sites that differ are touched."""
-        self._forget_retired()
+        self.forget_retired()
         self._wanted = wanted
         for site in {*self._there, *wanted, *self._held}:
             self._refresh(site)
@@ -105,15 +105,15 @@ class VerdictTable:
         if site not in self._wanted and site not in self._held:
             if before is not None:
                 del self._there[site]
-                self._retired.add(before.id)
+                self._retire(before)
                 self._lane.remove_verdict(scope, place)
             return
         ruling = None if site in self._held else self._wanted[site]
         if before is not None:
             if before.ruling == ruling:
                 return
-            self._retired.add(before.id)
-        now = self._there[site] = _InForce(ruling, next(self._ids))
+            self._retire(before)
+        now = self._there[site] = _InForce(ruling, 0 if ruling is None else next(self._ids))
         self._lane.set_verdict(scope, place, _PUNT if ruling is None else self._engine_verdict(site, ruling, now.id))
 
     def _engine_verdict(self, site: Site, ruling: Ruling, id_: int) -> EngineVerdict:
@@ -152,8 +152,14 @@ class VerdictTable:
             self._groups[id_] = Group(direction, verdict)
         return id_
 
-    def _forget_retired(self) -> None:
-        """What nobody uses goes at the change after: a record may be under way from the engine to us."""
+    def _retire(self, before: _InForce) -> None:
+        if before.ruling is not None:
+            self._retired.add(before.id)
+
+    def forget_retired(self) -> None:
+        """To be called now and then. What nobody uses goes at the call after: a record may be under way to us."""
+        if not self._retired and not self._leaving:
+            return
         for id_ in self._leaving:
             self._told.pop(id_, None)
         used = {record.verdict for record in self._lane.connections()}
