@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ _MEMORY = "2G"
 
 
 _BOOT_LIMIT_S = 180
+STOP = threading.Event()
+"""Set it to have all guests ended at once."""
 
 
 class Ended(NamedTuple):
@@ -81,7 +84,7 @@ def boot(argv: Sequence[str], console: Path, sign: Path, limit_s: float) -> Ende
 def _wait(guest: subprocess.Popen[bytes], seconds: float, sign: Path | None) -> int | None:
     """Until the guest ends (its code), or the sign appears or time is up (None)."""
     deadline = time.monotonic() + seconds
-    while guest.poll() is None and time.monotonic() < deadline:
+    while guest.poll() is None and time.monotonic() < deadline and not STOP.is_set():
         if sign is not None and sign.exists():
             return None
         time.sleep(0.2)
