@@ -28,6 +28,7 @@ struct tg_side {
     int error; /* errno of the failure that ended this side; 0: alive */
     bool readable;
     bool writable;
+    bool fin;   /* its FIN has come; bytes may still be before it */
     bool plain; /* has no options of ours yet but SO_OOBINLINE: see relay_tune_late */
     bool eager; /* a short read doesn't prove that nothing is left: EOF, an error or urgent data may wait behind it */
 };

@@ -166,6 +166,9 @@ void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uin
     struct tg_side *it = &relay->side[side];
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
         it->eager = true;
+    /* Not after a failure, whose events include this one. */
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == EPOLLRDHUP)
+        it->fin = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
         it->readable = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

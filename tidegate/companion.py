@@ -126,9 +126,9 @@ class _Following:
 
     def _open(self) -> None:
         from intercept import direct
-        from tidegate.direct_lane import Courier
+        from tidegate.direct_lane import SOME_ENDED, Courier
 
-        self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr))
+        self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
         self._channel = _connected(self._port)
 
     def _send(self, request: dict[str, Any]) -> None:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 ROWS = 128
 """In a request: the proxy takes lines of 64 KiB."""
-ENDED_AT_ONCE = 8192
+ALL_ENDED = 8192
+"""As many as the kernel keeps (bpf/direct_maps.h)."""
+SOME_ENDED = 512
+"""Of each second, for a log: telling of a connection costs more than having it, so telling of all would be what limits
+the lane. The counters have them all."""
 LIVE_AT_ONCE = 1024
 COUNTED = "direct-counted"
 _DISCARD = 9
@@ -28,10 +32,12 @@ _ENDINGS = ("finished", "reset", "upstream-failed")
 
 
 class Courier:
-    """Carries services down and counts up. say: for what goes wrong, a line each."""
+    """Carries services down and counts up. say: for what goes wrong, a line each. ended_at_once: how many connections
+    that have ended are told one by one at each call of `requests`."""
 
-    def __init__(self, lane: KernelLane, say: Callable[[str], None]) -> None:
+    def __init__(self, lane: KernelLane, say: Callable[[str], None], ended_at_once: int) -> None:
         self._lane = lane
+        self._ended_at_once = ended_at_once
         self._say = say
         self._troubled = False
         self._next_look = 0.0
@@ -52,7 +58,7 @@ class Courier:
         try:
             counters = [_counters(one) for one in self._lane.telemetry()]
             counters += [_inbound(one) for one in self._lane.telemetry_inbound()]
-            ended = [_ended(one) for one in self._lane.ended(ENDED_AT_ONCE)]
+            ended = [_ended(one) for one in self._lane.ended(self._ended_at_once)]
             live = self._look_at_live()
         except CaptureError:
             return  # the capture has gone: whoever looks after it says so

@@ -169,9 +169,9 @@ class Supervisor:
         if lane is None or not self._config:
             return
         if self._courier is None:
-            from tidegate.direct_lane import Courier
+            from tidegate.direct_lane import ALL_ENDED, Courier
 
-            self._courier = Courier(lane, say)
+            self._courier = Courier(lane, say, ALL_ENDED)  # the report has every connection
         self._sidecar.request("direct-follow", available=True)
         self._deliver()
 
