@@ -199,7 +199,7 @@ def _place(ip: bytes, zone: int, port: int, family: int) -> Place | None:
     return Place(socket.inet_ntop(socket.AF_INET6, ip), port, zone) if family == 6 else None
 
 
-_known_place = lru_cache(4096)(_place)
+_known_place = lru_cache(512)(_place)
 """For destinations, which recur; peers' ports don't."""
 
 
