@@ -4,6 +4,7 @@ whoever may follows it on the control channel: is told of every change, and tell
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from zlib import crc32
 
 from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason
@@ -18,6 +19,7 @@ Key = tuple[int, UpstreamAddress]
 """The number of a service and one of its endpoints; INBOUND and a port alone."""
 INBOUND = 0
 """In place of a service's number: the workload's own port."""
+_NUMBERS = (1 << 31) - 1
 
 
 class DirectLane:
@@ -47,11 +49,21 @@ class DirectLane:
             own = UpstreamAddress(Address("", port))
             self._members[INBOUND, own] = DirectMember(own, 0, verdict)
         for one in services:
-            number = self._numbers.setdefault((one.ip, one.port), len(self._numbers) + 1)
+            number = self._number(one.ip, one.port)
             self._asked[number] = OriginalDestination(Address(one.ip, one.port))
             for member in (*one.members, DirectMember(NOWHERE, 0, one.verdict)):
                 self._members[number, member.endpoint] = member
         self._tell()
+
+    def _number(self, ip: str, port: int) -> int:
+        """The same in each proxy's life, for the kernel goes on counting by it from one to the next."""
+        number = self._numbers.get((ip, port))
+        if number is None:
+            number = crc32(f"{ip} {port}".encode()) % _NUMBERS + 1
+            while number in self._asked:
+                number = number % _NUMBERS + 1
+            self._numbers[ip, port] = number
+        return number
 
     def operations(self, connection: ControlConnection) -> dict[str, Operation]:
         """The commands of one control connection that belong to this lane."""

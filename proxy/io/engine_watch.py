@@ -44,5 +44,7 @@ class EngineWatch:
 
     def _take_records(self) -> None:
         self._later = None
-        self._leisurely()
-        self._loop.add_reader(self._engine.record_fd, self._records_wait)
+        try:
+            self._leisurely()
+        finally:  # whatever is wrong with one record, the next ones are to be heard of
+            self._loop.add_reader(self._engine.record_fd, self._records_wait)
