@@ -77,12 +77,12 @@ def test_connections_go_to_the_endpoint_and_are_told_as_the_proxys_are(lab: Lab,
         assert (line[0]["upstream"], line[0]["bytes_sent"]) == (f"{PEER_V4}:{ONE}", 5)
         assert "L4 policy only" in line[0]["lane_reason"]
         labels = {"destination_service_name": "web", "reporter": "source"}
-        until(lambda: proxy.metric("istio_tcp_connections_closed_total", **labels) >= 2, "the kernel's counts")
-        count = proxy.metric("istio_tcp_connections_opened_total", **labels)
-        assert count == proxy.metric("istio_tcp_connections_closed_total", **labels)
-        assert proxy.metric("istio_tcp_received_bytes_total", **labels) >= 5
+        closed, count = "istio_tcp_connections_closed_total", "istio_tcp_connections_opened_total"
+        until(lambda: proxy.metric(closed, **labels) == proxy.metric(count, **labels) >= 2, "the kernel's counts")
         endpoint = {"endpoint": f"{PEER_V4}:{ONE}", "lane": "direct"}
-        assert proxy.metric("tidegate_endpoint_connections_opened_total", **endpoint) == count
+        per_endpoint = "tidegate_endpoint_connections_opened_total"
+        assert proxy.metric(per_endpoint, **endpoint) == proxy.metric(count, **labels)
+        assert proxy.metric("istio_tcp_received_bytes_total", **labels) >= 5
         assert 0 < proxy.metric("tidegate_endpoint_srtt_seconds", **endpoint) < 1
 
 
