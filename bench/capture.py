@@ -73,7 +73,9 @@ def map_sizes() -> dict[str, int]:
     for path in Path("/sys/fs/bpf/tidegate").rglob("maps/tg_*"):
         fd = libbpf.get_pinned(path)
         try:
-            sizes[path.name] = len(libbpf.map_keys(fd, libbpf.map_info(fd).key_size))
+            # A ring buffer has no keys.
+            if key_size := libbpf.map_info(fd).key_size:
+                sizes[path.name] = len(libbpf.map_keys(fd, key_size))
         except libbpf.BpfError as refused:
             # Socket storage lives and dies with its socket and has no list of keys.
             if refused.errno != ENOTSUPP:
