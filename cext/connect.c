@@ -1,6 +1,7 @@
 /* From a decision to a connected upstream: one endpoint after the other, each within its time. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -56,6 +57,15 @@ static int bind_source(int fd, const struct tg_connection *connection, const tg_
     return bind(fd, (struct sockaddr *)&from, size) < 0 ? -errno : 0;
 }
 
+/* The client has spoken already, and its bytes will carry the handshake's last acknowledgement: a segment less. The
+ * kernel goes back to quick acknowledgements by itself when the connection is there. Not for clients that are silent:
+ * for 200 ms a server that speaks first would not know that it has a connection. */
+static void hold_handshake_ack(int fd)
+{
+    const int off = 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
+}
+
 /* Begins one attempt: 0, or -errno with nothing left open. */
 static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
 {
@@ -71,6 +81,8 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
     socket_keep_urgent(fd);
+    if (transfer_pending(&relay->direction[DOWNSTREAM]))
+        hold_handshake_ack(fd);
     errno = -bind_source(fd, relay->connection, address);
     if (errno != 0)
         goto fail;
@@ -167,9 +179,12 @@ void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
     connection->connecting = true;
     if (connection->ruling->target_count > 0)
         connection->target = ruling_pick(connection->ruling, next_random(worker));
+    transfer_early(worker, relay, DOWNSTREAM);
     const int error = relay_watch(worker, relay, DOWNSTREAM);
     if (error < 0)
         relay_end(worker, relay, TG_INTERNAL_ERROR, -error);
+    else if (relay->side[DOWNSTREAM].error != 0)
+        relay_end(worker, relay, TG_DOWNSTREAM_RESET, relay->side[DOWNSTREAM].error);
     else
         advance(worker, relay);
 }

@@ -246,6 +246,9 @@ enum tg_progress {
 };
 enum tg_progress transfer(struct tg_worker *worker, struct tg_relay *relay, int side);
 bool transfer_pending(const struct tg_direction *direction);
+/* Reads once from a side that no event has told of yet. What comes later must still make an event, so it is not in the
+ * epoll yet. */
+void transfer_early(struct tg_worker *worker, struct tg_relay *relay, int side);
 void transfer_discard(struct tg_worker *worker, struct tg_direction *direction);
 
 /* accept.c: for the owning worker, inside its turn. */

@@ -169,6 +169,12 @@ static enum tg_progress fill(struct tg_worker *worker, struct tg_relay *relay, i
     return TRANSFER_MORE;
 }
 
+void transfer_early(struct tg_worker *worker, struct tg_relay *relay, int from)
+{
+    relay->side[from].readable = true;
+    (void)fill(worker, relay, from);
+}
+
 /* An idle or finished direction borrows nothing. */
 static void give_back_pipe(struct tg_worker *worker, struct tg_direction *direction)
 {
