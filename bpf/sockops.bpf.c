@@ -64,16 +64,14 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx, struct bpf_sock *
 
 /* What the inbound hook has left to the workload because the direct lane has that port. Not before 5.15: it could be
  * another namespace's. */
-static __always_inline void on_arrival(struct bpf_sock_ops *ctx, struct bpf_sock *sk, const struct tg_flow *flow)
+static __always_inline void on_arrival(struct bpf_sock_ops *ctx, struct bpf_sock *sk, const struct selected *s,
+                                       const struct tg_flow *flow)
 {
-    struct selected s = {};
-    if (!has(TG_FEATURE_SOCKOPS_NETNS) || !goes_straight(flow->listener_port) || !select_policy(&s))
+    if (!has(TG_FEATURE_SOCKOPS_NETNS) || !goes_straight(flow->listener_port) || is_own(s, flow->client))
         return;
-    if (bpf_get_netns_cookie(ctx) != s.policy->netns_cookie || is_own(&s, flow->client))
+    if (flagged(s, TG_NO_IPV6) && !address_is_v4(flow->client))
         return;
-    if (flagged(&s, TG_NO_IPV6) && !address_is_v4(flow->client))
-        return;
-    if (inbound_decide(&s, flow->client, flow->listener_port) == TG_RULE_IN_INCLUDE_PORT)
+    if (inbound_decide(s, flow->client, flow->listener_port) == TG_RULE_IN_INCLUDE_PORT)
         on_straight_accept(ctx, sk, flow->listener_port);
 }
 
@@ -81,17 +79,18 @@ static __always_inline void on_arrival(struct bpf_sock_ops *ctx, struct bpf_sock
 static __always_inline void on_accept(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
     struct tg_flow flow = {};
+    struct selected s = {};
+    bool in_force = select_policy(&s);
+    /* The same addresses and ports may exist in another namespace. And who shares our cgroup but not our namespace, as
+     * all of a host do under its root cgroup, shall not notice us. */
+    if (in_force && has(TG_FEATURE_SOCKOPS_NETNS) && bpf_get_netns_cookie(ctx) != s.policy->netns_cookie)
+        return;
     read_flow(ctx, false, &flow);
-    on_arrival(ctx, sk, &flow);
+    if (in_force)
+        on_arrival(ctx, sk, &s, &flow);
     struct tg_endpoint *found = bpf_map_lookup_elem(&tg_pending, &flow);
     if (!found)
         return;
-    if (has(TG_FEATURE_SOCKOPS_NETNS)) {
-        struct selected s = {};
-        /* The same addresses and ports may exist in another namespace. */
-        if (select_policy(&s) && bpf_get_netns_cookie(ctx) != s.policy->netns_cookie)
-            return;
-    }
     struct tg_endpoint wanted = *found;
     if (!bpf_sk_storage_get(&tg_accepted_for, sk, &wanted, BPF_SK_STORAGE_GET_F_CREATE))
         count(TG_RULE_LOST_DESTINATION);
