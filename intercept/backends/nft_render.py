@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from intercept.backends.contract import LISTENERS
 from intercept.backends.nft_match import Statement, Table, comment, in_cgroup, lines_of
-from intercept.backends.projection import listener_named, prefix
+from intercept.backends.projection import listener_named, prefix, terse
 from intercept.intent import WhenDown
 from intercept.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule, Steer
 
@@ -36,8 +36,7 @@ class Projection(NamedTuple):
 def build(plan: Plan, *, salt: str = "") -> Table:
     """The table's content without what is stored beside the rules.
 
-    Every hook has its chain, also one that has nothing to do there: chains are listed in the order in which they were
-    made, and so the same plan gives the same listing whatever was in force before it.
+    A hook with nothing to do has no chain: each of these is gone through by every packet of the namespace.
     """
     table = Table(salt)
     if plan.intent.when_down is WhenDown.OPEN:
@@ -53,14 +52,14 @@ def build(plan: Plan, *, salt: str = "") -> Table:
         (_NAT, "prerouting", -100),
     )
     for projection, hook, priority in hooks:
-        kind = "nat" if projection is _NAT else "filter"
-        base = f"type {kind} hook {hook} priority {priority}; policy accept;"
-        table.chains[f"{projection.name}_{hook}"] = (base, [])
-    for projection, hook, _ in hooks:
         chain = f"{projection.name}_{hook}"
         rules, interface = (plan.outbound, "oifname") if hook == "output" else (plan.inbound, "iifname")
         kept = _prefix(plan, rules, projection)
-        if kept and chain == "raw_output":
+        if not kept:
+            continue
+        kind = "nat" if projection is _NAT else "filter"
+        table.chains[chain] = (f"type {kind} hook {hook} priority {priority}; policy accept;", [])
+        if chain == "raw_output":
             table.chains[chain][1].extend(_zone_of_answers(plan))
         _Writer(table, plan, projection, interface).write(chain, kept)
     return table
@@ -104,7 +103,8 @@ class _Writer:
 
 
 def _prefix(plan: Plan, rules: tuple[Rule, ...], projection: Projection) -> list[Rule]:
-    return prefix(plan, rules, projection.carries, projection.skips)
+    kept = prefix(plan, rules, projection.carries, projection.skips)
+    return terse(kept, projection.carries) if projection is _GUARD else kept
 
 
 def _statements(rule: Rule, plan: Plan, projection: Projection) -> list[Statement]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from intercept.backends.contract import LISTENERS
-from intercept.rules import Judge, Plan, Rule
+from intercept.rules import Condition, Direct, Judge, Not, Plan, Protocol, Rule
 
 Test = Callable[[Rule], bool]
 
@@ -27,3 +27,32 @@ def prefix(plan: Plan, rules: tuple[Rule, ...], carries: Test, skips: Test) -> l
         or (isinstance(rule.verdict, Judge) and prefix(plan, plan.chain(rule.verdict.chain), carries, skips))
     ]
     return list(kept[: effective[-1] + 1]) if effective else []
+
+
+def terse(rules: list[Rule], carries: Test) -> list[Rule]:
+    """Without the rules that only let pass what none of the following would do anything with.
+
+    For hooks that every packet goes through; where connections come by once, such a rule is there to be counted.
+    """
+    return [
+        rule
+        for index, rule in enumerate(rules)
+        if not _lets_pass_in_vain(rule, [later for later in rules[index + 1 :] if _acts(later, carries)])
+    ]
+
+
+def _acts(rule: Rule, carries: Test) -> bool:
+    return carries(rule) or isinstance(rule.verdict, Judge)
+
+
+def _lets_pass_in_vain(rule: Rule, acting: list[Rule]) -> bool:
+    match rule:
+        case Rule(conditions=(Not(condition),), verdict=Direct()):
+            return all(any(_implies(one, condition) for one in later.conditions) for later in acting)
+    return False
+
+
+def _implies(one: Condition, other: Condition) -> bool:
+    if isinstance(one, Protocol) and isinstance(other, Protocol):
+        return set(one.names) <= set(other.names)
+    return one == other

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from intercept.backends import xt_parts as xt
 from intercept.backends.contract import EVERY_LISTENER, Sign
-from intercept.backends.projection import Test, listener_named, prefix
+from intercept.backends.projection import Test, listener_named, prefix, terse
 from intercept.backends.xt_match import Sets, alternatives
 from intercept.backends.xt_rule import Header, XtRule
 from intercept.intent import WhenDown
@@ -49,7 +49,7 @@ def build(plan: Plan, family: int, name: Callable[[str], str], sets: Sets) -> Bu
         chains: dict[str, Chain] = {}
         for suffix, built_in, rules in (("OUT", "OUTPUT", plan.outbound), ("IN", hook.inbound_chain, plan.inbound)):
             writer = _Writer(plan, family, hook, "out" if suffix == "OUT" else "in", name, sets, chains)
-            kept = prefix(plan, rules, hook.carries(plan), hook.skips)
+            kept = _held_by(hook, plan, rules)
             if kept:
                 writer.write(suffix, built_in, kept)
         if chains:
@@ -124,11 +124,17 @@ class _Writer:
         ]
 
     def _leading_to(self, judge: str) -> xt.Target:
-        kept = prefix(self._plan, self._plan.chain(judge), self._hook.carries(self._plan), self._hook.skips)
+        kept = _held_by(self._hook, self._plan, self._plan.chain(judge))
         if not kept:
             return xt.RETURN
         self.write("VIRT", "", kept)
         return xt.lead_to(self._name("VIRT"), goto=True)
+
+
+def _held_by(hook: Hook, plan: Plan, rules: tuple[Rule, ...]) -> list[Rule]:
+    carries = hook.carries(plan)
+    kept = prefix(plan, rules, carries, hook.skips)
+    return terse(kept, carries) if hook.table == "filter" else kept
 
 
 def _is_dns(plan: Plan) -> Test:

@@ -42,13 +42,25 @@ def test_only_known_words_and_plain_values_reach_nft(flags: dict[str, Any]) -> N
         assert not re.search(r"skuid (?!@|!= @)|skgid (?!@|!= @)", text)
 
 
-def test_the_same_plan_has_the_same_hooks_whatever_it_does() -> None:
-    def hooks(text: str) -> list[str]:
-        return re.findall(r"type \w+ hook \w+ priority -?\d+", text)
+def test_a_hook_that_has_nothing_to_do_is_not_there() -> None:
+    def hooks(text: str) -> set[str]:
+        return set(re.findall(r"chain (\w+) \{\n\t\ttype", text))
 
-    assert (
-        hooks(rendered({})) == hooks(rendered({"dns": "all", "drop-invalid": True})) == hooks(rendered({}, Mode.TPROXY))
-    )
+    usual = {"guard_output", "guard_prerouting", "nat_output", "nat_prerouting"}
+    assert hooks(rendered({})) == usual
+    assert hooks(rendered({"dns": "all"})) == {"raw_output", *usual}
+    assert hooks(rendered({}, Mode.TPROXY)) == {"mangle_prerouting", *usual} - {"nat_prerouting"}
+
+
+def test_packets_of_begun_connections_are_let_pass_by_the_first_rule_of_each_guard() -> None:
+    for flags in ({}, {"dns": "all"}):
+        guards = re.findall(r"chain guard_(\w+) \{\n\t\ttype.*\n((?:\t\t.*\n)*)", rendered(flags))
+        found = {hook: re.findall(r'comment "([^"]+)"', rules) for hook, rules in guards}
+        listeners = ["own-listener", "own-listener-dns"] if flags else ["own-listener"]
+        assert found == {
+            "output": ["begun", *listeners],
+            "prerouting": ["loopback-interface", "begun", *listeners],
+        }
 
 
 def test_overlapping_networks_are_merged() -> None:
