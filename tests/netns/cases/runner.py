@@ -72,6 +72,8 @@ class Runner:
 
     def run(self, case: Case) -> None:
         self.lab.resolv_conf = case.resolv_conf if case.resolv_conf is not None else RESOLV_CONF
+        # To a REDIRECT, a source port that an earlier case used towards another port is taken, and is exchanged.
+        self.lab.app.run(["conntrack", "-F"])
         try:
             self._run(case)
         finally:
