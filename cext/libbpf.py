@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -295,6 +296,7 @@ def context_readable(program: int, attach: int, offset: int) -> bool:
     return _checked(result, "load a BPF program") == 1
 
 
+@cache
 def possible_cpus() -> int:
     """How many values a per-CPU map has for a key."""
     total = 0

@@ -14,7 +14,7 @@ from intercept.host import HostFacts, read_host
 from intercept.intent import Intent, Ipv6, Mode
 from intercept.lock import changing_capture
 from intercept.plan import Plan, build
-from intercept.results import Applied, Bound, Planned, Status
+from intercept.results import Applied, Bound, Planned, Status, Watched
 from intercept.rules import INBOUND
 from intercept.stored import Document, Unreadable, as_flags, document_of, read_document
 
@@ -27,6 +27,7 @@ __all__ = [
     "Bound",
     "Planned",
     "Status",
+    "Watched",
     "apply",
     "bind",
     "choose_mode",
@@ -38,6 +39,7 @@ __all__ = [
     "remove",
     "render",
     "status",
+    "watched",
 ]
 
 # What another mode left is removed after the new one is in force, rules before routes. nftables and tproxy share one
@@ -178,6 +180,24 @@ def status() -> Status:
             runs=living,
         )
     return Status(False, conntrack=_conntrack(), runs=living)
+
+
+def watched() -> Watched | None:
+    """None: no capture of `init`'s is in force here."""
+    host = read_host()
+    for mode in _INSPECTION_ORDER:
+        there = _built(mode)
+        found = there.inspect(runs.PLAIN, _expected(host)) if there else None
+        if found is None:
+            continue
+        if not found.active:
+            return None
+        read, problem = _read(found.document)
+        if read is None:
+            return Watched(mode, (*found.drift, problem), None)
+        drift = (*found.drift, *passthrough_address.drift(read.intent, host))
+        return Watched(read.mode, drift, _plan_again(read, host))
+    return None
 
 
 def explain(connection: "Connection", intent: Intent | None) -> "Decision":

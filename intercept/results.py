@@ -96,6 +96,15 @@ class Bound:
         self.close()
 
 
+class Watched(Value):
+    """What somebody who looks again and again has to know of the capture in force, at a part of status's cost."""
+
+    mode: Mode
+    drift: tuple[str, ...]
+    plan: Plan | None
+    """None: what is stored with the rules is damaged; drift says so."""
+
+
 class Status(Value):
     active: bool
     mode: str = ""

@@ -15,14 +15,18 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate import companion_privileges
 from tidegate.supervise import linux
 
+if TYPE_CHECKING:
+    from intercept.plan import Plan
+
 BEAT_S = 0.3
-# Reading the rules and comparing them costs milliseconds, a probe through them a process: each in its own time.
+# Reading the rules and comparing them costs milliseconds, a probe through them a process or two: each in its own time.
 LOOK_S = 2.0
+PROBE_S = 6.0
 ANSWER_S = 1.0
 COUNT_S = 1.0
 FOLLOW = "direct-follow"
@@ -38,7 +42,11 @@ class Watch:
     in_force: bool = False
     mode: str = ""
     refreshing: bool = False
+    suited: tuple[int, bool] | None = None
     problem: str | None = None
+    probed: "Plan | None" = None
+    probed_at: float = 0.0
+    probes_said: str | None = None
 
 
 def may_watch() -> bool:
@@ -77,13 +85,16 @@ def _watch(port: int) -> None:
     with _connected(port) as channel:
         lines = channel.makefile("rw", encoding="utf-8")
         following = _Following(port)
-        looked = 0.0
+        looked, frozen = 0.0, False
         while True:
             now = time.monotonic()
             if now - looked >= LOOK_S:
                 _look(watch, port)
                 looked = now
                 gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
+                if watch.in_force and not frozen:
+                    frozen = True
+                    gc.freeze()  # everything is imported by now, and need not be looked through each time
             lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
             lines.flush()
             answer: Any = json.loads(lines.readline() or "null")
@@ -168,33 +179,37 @@ def _look(watch: Watch, port: int) -> None:
     try:
         if watch.mode == Mode.EBPF:
             _tell_addresses()
-        found = capture.status()
+        found = capture.watched()
     except CaptureError as error:
         watch.problem = str(error)
         return
-    intent = found.intent
-    watch.in_force = False
-    if not found.active:
-        watch.refreshing = False
+    watch.in_force = watch.refreshing = False
+    if found is None:
         watch.problem = "the capture that was in force is gone" if watch.seen_in_force else None
         return
-    if intent and str(intent.get("outbound-port")) != str(port):
-        watch.refreshing = False
+    plan = found.plan
+    if plan is not None and plan.intent.listeners.outbound != port:
         return  # somebody else's capture
     watch.seen_in_force = watch.in_force = True
     watch.mode = found.mode
-    _suit_listener(str(intent.get("inbound-port")), transparent=found.mode == Mode.TPROXY)
-    watch.refreshing = intent.get("when-down") == str(WhenDown.OPEN)
-    watch.problem = "; ".join(found.drift) or _probed()
+    watch.problem = "; ".join(found.drift) or None
+    if plan is not None:
+        _suit_listener(watch, plan.intent.listeners.inbound, transparent=found.mode == Mode.TPROXY)
+        watch.refreshing = plan.intent.when_down is WhenDown.OPEN
+        watch.problem = watch.problem or _probed(watch, plan)
 
 
-def _suit_listener(port: str, *, transparent: bool) -> None:
-    """init and proxy start in either order: what the mode needs of the proxy's inbound listener is known only now."""
+def _suit_listener(watch: Watch, port: int, *, transparent: bool) -> None:
+    """init and proxy start in either order: what the mode needs of the proxy's inbound listener is known only now. It
+    has the same listeners all its life, and finding them means looking at each of its sockets."""
     from intercept.transparency import set_transparent
 
+    if watch.suited == (port, transparent):
+        return
     try:
-        set_transparent(os.getppid(), int(port), transparent)
-    except (OSError, ValueError) as error:
+        set_transparent(os.getppid(), port, transparent)
+        watch.suited = port, transparent
+    except OSError as error:
         print(f"tidegate: the inbound listener could not be suited to the capture: {error}", file=sys.stderr)
 
 
@@ -205,15 +220,17 @@ def _tell_addresses() -> None:
     ebpf.refresh_addresses()
 
 
-def _probed() -> str | None:
-    """A synthetic connection through the capture path; what is wrong with it."""
-    from intercept import capture
+def _probed(watch: Watch, plan: "Plan") -> str | None:
+    """What is wrong with synthetic connections through the capture path: now, if it is time or something was wrong or
+    has changed; else as it was found last."""
     from intercept.check import look
-    from intercept.host import read_host
 
-    plan = capture.plan_in_force(read_host())
-    failed = [probe for probe in look(plan) if not probe.ok] if plan is not None else []
-    return "; ".join(f"{probe.name}: {probe.detail}" for probe in failed) or None
+    now = time.monotonic()
+    if plan != watch.probed or watch.probes_said is not None or now - watch.probed_at >= PROBE_S:
+        failed = [probe for probe in look(plan) if not probe.ok]
+        watch.probed, watch.probed_at = plan, now
+        watch.probes_said = "; ".join(f"{probe.name}: {probe.detail}" for probe in failed) or None
+    return watch.probes_said
 
 
 def _refresh(watch: Watch) -> None:

@@ -40,10 +40,12 @@ class Courier:
         self._ended_at_once = ended_at_once
         self._say = say
         self._troubled = False
+        self._used = False
         self._next_look = 0.0
 
     def deliver(self, event: Mapping[str, Any]) -> None:
         """Take the proxy's event to the kernel. What can't be put there stays as it is, and is said."""
+        self._used = self._used or bool(event["services"] or event["straight"])
         try:
             self._lane.push([_service(told) for told in event["services"]])
             self._lane.push_inbound(set(event["straight"]))
@@ -55,6 +57,8 @@ class Courier:
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """What is to be told to the proxy now."""
+        if not self._used:
+            return
         try:
             counters = [_counters(one) for one in self._lane.telemetry()]
             counters += [_inbound(one) for one in self._lane.telemetry_inbound()]
