@@ -10,8 +10,9 @@ import re
 from typing import NamedTuple
 from zlib import crc32
 
+from intercept.backends.nft_hooks import ALIVE
 from intercept.backends.nft_match import ID_SETS
-from intercept.backends.nft_render import ALIVE, SEAL, STORE
+from intercept.backends.nft_render import SEAL, STORE
 
 _BLOCK = re.compile(r"^\t(chain|set|map|flowtable|counter) (\S+) \{$")
 _RULE_COMMENT = re.compile(r' comment "([^"]*)"$')

@@ -7,6 +7,7 @@ from intercept import runs
 from intercept.backends import nft_render
 from intercept.backends.contract import ALIVE_S, EVERY_LISTENER, Held, InForce, Sign
 from intercept.backends.nft_elements import add_ids
+from intercept.backends.nft_hooks import ALIVE
 from intercept.backends.nft_listing import Listing, read_listing
 from intercept.backends.nft_match import Table
 from intercept.backends.nft_session import Rejected, Session
@@ -142,7 +143,7 @@ def _clearing(name: str, table: Table, old: Listing | None) -> str:
 
 def _kept_sets(table: Table) -> set[str]:
     """Those of listeners keep what they know of the proxy; sets of ids are named by their content."""
-    return {one for one in table.sets if one in table.ids or one.startswith(nft_render.ALIVE)}
+    return {one for one in table.sets if one in table.ids or one.startswith(ALIVE)}
 
 
 class _Found:
@@ -265,7 +266,7 @@ def _refresh(session: Session, name: str, listening: Iterable[Sign]) -> None:
     life = f"timeout {int(ALIVE_S * 1000)}ms"
     lines = []
     for listener, family in listening:
-        target = f"element inet {name} {nft_render.ALIVE}{listener}"
+        target = f"element inet {name} {ALIVE}{listener}"
         # Kernels before 6.12 don't renew the timeout of an element that is there: delete it and add it again. `add`
         # before `delete` makes deleting possible also when it has expired.
         add = f"add {target} {{ ipv{family} {life} }}\n"

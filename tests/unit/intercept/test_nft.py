@@ -42,25 +42,29 @@ def test_only_known_words_and_plain_values_reach_nft(flags: dict[str, Any]) -> N
         assert not re.search(r"skuid (?!@|!= @)|skgid (?!@|!= @)", text)
 
 
+def chains(text: str) -> dict[str, list[str]]:
+    """The rules' names of each chain that hangs on a hook."""
+    found = re.findall(r"chain (\w+) \{\n\t\ttype.*\n((?:\t\t.*\n)*)", text)
+    return {name: re.findall(r'comment "([^"]+)"', rules) for name, rules in found}
+
+
 def test_a_hook_that_has_nothing_to_do_is_not_there() -> None:
-    def hooks(text: str) -> set[str]:
-        return set(re.findall(r"chain (\w+) \{\n\t\ttype", text))
+    assert set(chains(rendered({}))) == {"nat_output", "nat_prerouting"}
+    assert set(chains(rendered({"dns": "all"}))) == {"raw_output", "nat_output", "nat_prerouting"}
+    assert set(chains(rendered({}, Mode.TPROXY))) == {"nat_output", "mangle_prerouting"}
+    dropping = rendered({"drop-invalid": True})
+    assert chains(dropping)["guard_output"] == ["drop-invalid"]
+    assert chains(dropping)["guard_prerouting"] == ["loopback-interface", "not-local", "drop-invalid"]
 
-    usual = {"guard_output", "guard_prerouting", "nat_output", "nat_prerouting"}
-    assert hooks(rendered({})) == usual
-    assert hooks(rendered({"dns": "all"})) == {"raw_output", *usual}
-    assert hooks(rendered({}, Mode.TPROXY)) == {"mangle_prerouting", *usual} - {"nat_prerouting"}
 
-
-def test_packets_of_begun_connections_are_let_pass_by_the_first_rule_of_each_guard() -> None:
-    for flags in ({}, {"dns": "all"}):
-        guards = re.findall(r"chain guard_(\w+) \{\n\t\ttype.*\n((?:\t\t.*\n)*)", rendered(flags))
-        found = {hook: re.findall(r'comment "([^"]+)"', rules) for hook, rules in guards}
-        listeners = ["own-listener", "own-listener-dns"] if flags else ["own-listener"]
-        assert found == {
-            "output": ["begun", *listeners],
-            "prerouting": ["loopback-interface", "begun", *listeners],
-        }
+def test_a_listener_dialled_straight_is_refused_in_each_direction_once() -> None:
+    nothing = {"include-inbound-ports": "", "include-outbound-cidrs": ""}
+    for flags in ({}, {"dns": "all"}, {"drop-invalid": True}, nothing):
+        for mode in (Mode.NFTABLES, Mode.TPROXY):
+            lines = [line for line in rendered(flags, mode).splitlines() if "reject" in line and "own-listener" in line]
+            assert len(lines) == (4 if "dns" in flags else 2), (flags, mode, lines)
+    # Without a redirection there may be no conntrack, and then nobody calls a NAT chain.
+    assert set(chains(rendered(nothing))) == {"guard_output", "guard_prerouting"}
 
 
 def test_overlapping_networks_are_merged() -> None:
