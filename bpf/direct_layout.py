@@ -188,6 +188,12 @@ def service_id(packed: bytes) -> bytes:
     return packed[24:28]
 
 
+def service_flags(packed: bytes) -> int:
+    """Of a packed service: ServiceFlag."""
+    (flags,) = struct.unpack_from("=I", packed, 28)
+    return int(flags)
+
+
 def member(key: bytes) -> tuple[int, str, int]:
     """(service id, address, port) of struct tg_member."""
     (number,) = struct.unpack_from("=I", key)

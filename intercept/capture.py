@@ -224,7 +224,16 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
     if connection.local is None:
         own = any(connection.destination in one for one in host.own if one.version == connection.destination.version)
         connection = replace(connection, local=own)
-    return judge(plan, connection)
+    decision = judge(plan, connection)
+    carried = intent is None and plan.mode is Mode.EBPF and decision.decision == "capture"
+    past = _past_the_proxy(connection) if carried and connection.protocol == "tcp" else None
+    return decision if past is None else replace(decision, reason=f"{decision.reason}; {past}")
+
+
+def _past_the_proxy(connection: "Connection") -> str | None:
+    from intercept.backends.ebpf_direct_told import told
+
+    return told(inbound=connection.direction == INBOUND, ip=str(connection.destination), port=connection.port)
 
 
 def _check_cgroup(intent: Intent) -> None:

@@ -19,6 +19,7 @@ import pytest
 from bpf.loader import OBJECTS, features
 from cext import libbpf
 from cext.libbpf import AttachType
+from intercept.backends import ebpf_direct_inbound
 from intercept.backends.ebpf_direct import DirectEndpoint
 from intercept.backends.ebpf_places import open_places
 from tests.lab import Lab
@@ -294,3 +295,24 @@ def _setresuid(real: int) -> None:
     # The system call: it concerns this thread, where libc's function tells them all.
     number = {"x86_64": 117, "aarch64": 147}[platform.machine()]
     assert ctypes.CDLL(None).syscall(number, real, -1, -1) == 0
+
+
+def test_explain_tells_what_goes_past_the_proxy(lab: Lab) -> None:
+    def why(direction: str, address: str, port: int) -> str:
+        answer = lab.tidegate("explain", direction, "--dst", f"{address}:{port}", "--json").ok().json
+        assert answer["decision"] == "capture", answer
+        return str(answer["reason"])
+
+    virtual = VIRTUAL[socket.AF_INET]
+    assert "direct lane" not in why("outbound", virtual, PORT)
+    push(lab, service(endpoints=2))
+    assert why("outbound", virtual, PORT).endswith("connect() goes to one of its 2 endpoints, past the proxy")
+    assert "direct lane" not in why("outbound", virtual, PORT + 1)
+    push(lab, service(denied=True))
+    assert why("outbound", virtual, PORT).endswith("denied to this workload: refused in connect()")
+    push(lab, service(endpoints=0))
+    assert why("outbound", virtual, PORT).endswith("without an endpoint: refused in connect()")
+    with lab.app.entered():
+        ebpf_direct_inbound.push_inbound({8080})
+    assert why("inbound", "10.0.0.2", 8080).endswith("straight to the workload's socket, past the proxy")
+    assert "direct lane" not in why("inbound", "10.0.0.2", 8081)
