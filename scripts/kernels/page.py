@@ -28,11 +28,11 @@ def page(results: Sequence[Mapping[str, Any]], hosts: str = "") -> str:
 
 def overview(results: Sequence[Mapping[str, Any]]) -> str:
     """The README's table: backends and lanes of each kernel."""
-    rows = [
-        [_title(one), *(_backend(one, name) for name in _BACKENDS), _whole(_step(one, "splice")), _auto(one)]
-        for one in _plain(results)
-    ]
-    return _table(["kernel", *_BACKENDS, "proxy (splice lane)", "`auto` takes"], rows)
+    rows = []
+    for one in _plain(results):
+        lanes = (_whole(_step(one, step)) for step in ("splice", "direct"))
+        rows.append([_title(one), *(_backend(one, name) for name in _BACKENDS), *lanes, _auto(one)])
+    return _table(["kernel", *_BACKENDS, "splice lane", "direct lane (ebpf)", "`auto` takes"], rows)
 
 
 def _plain(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
