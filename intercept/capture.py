@@ -182,16 +182,13 @@ def status() -> Status:
     return Status(False, conntrack=_conntrack(), runs=living)
 
 
-def watched() -> Watched | None:
+def watched(host: HostFacts) -> Watched | None:
     """None: no capture of `init`'s is in force here."""
-    host = read_host()
     for mode in _INSPECTION_ORDER:
         there = _built(mode)
         found = there.inspect(runs.PLAIN, _expected(host)) if there else None
-        if found is None:
+        if found is None or not found.active:
             continue
-        if not found.active:
-            return None
         read, problem = _read(found.document)
         if read is None:
             return Watched(mode, (*found.drift, problem), None)
@@ -247,15 +244,12 @@ def _check_cgroup(intent: Intent) -> None:
 
 def plan_in_force(host: HostFacts) -> Plan | None:
     """What `init` put in force here, made again from what is stored with it. CaptureError: it is damaged."""
-    for mode in _INSPECTION_ORDER:
-        there = _built(mode)
-        found = there.inspect(runs.PLAIN, _expected(host)) if there else None
-        if found is not None and found.active:
-            read, problem = _read(found.document)
-            if read is None:
-                raise CaptureError(problem)
-            return _plan_again(read, host)
-    return None
+    found = watched(host)
+    if found is None:
+        return None
+    if found.plan is None:
+        raise CaptureError(found.drift[-1])
+    return found.plan
 
 
 def _built(mode: Mode) -> Backend | None:

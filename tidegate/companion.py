@@ -174,12 +174,13 @@ def _connected(port: int) -> socket.socket:
 def _look(watch: Watch, port: int) -> None:
     from intercept import capture
     from intercept.errors import CaptureError
+    from intercept.host import read_host
     from intercept.intent import Mode, WhenDown
 
     try:
         if watch.mode == Mode.EBPF:
             _tell_addresses()
-        found = capture.watched()
+        found = capture.watched(read_host())
     except CaptureError as error:
         watch.problem = str(error)
         return
