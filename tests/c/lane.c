@@ -276,8 +276,8 @@ static int collect(void)
     while (tg_engine_connections(engine, &cursor, records, 5) > 0)
         continue;
     cursor = 0;
-    while (tg_engine_counters(engine, &cursor, counters, 4) > 0)
-        for (int i = 0; i < 4; i++)
+    for (int count; (count = tg_engine_counters(engine, &cursor, counters, 4)) > 0;)
+        for (int i = 0; i < count; i++)
             if (counters[i].closed > counters[i].opened)
                 fail("closed before it was opened");
     return punt_count + record_count + completion_count + (int)line_count;
