@@ -9,7 +9,7 @@ INPUTS  := pyproject.toml setup.py scripts/setup scripts/packages.apt
 
 setup: $(STAMP)
 
-$(STAMP): $(INPUTS) $(wildcard cext/*.c cext/*.h cext/*.py bpf/*.bpf.c bpf/*.h)
+$(STAMP): $(INPUTS) $(shell find cext bpf -name '*.[ch]' -o -name 'build.py' | grep -v '/_')
 	scripts/setup
 	@touch $@
 
@@ -63,4 +63,4 @@ vagrant-validate:
 	cd vagrant && vagrant validate
 
 clean:
-	rm -rf $(VENV) build *.egg-info bpf/objects cext/*.so cext/_*.c
+	rm -rf $(VENV) build *.egg-info bpf/objects cext/*/*.so cext/*/_*.c

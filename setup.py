@@ -6,4 +6,4 @@ from setuptools import setup
 
 run_path("bpf/build.py")["build"]()
 
-setup(cffi_modules=["cext/build_engine.py:ffibuilder", "cext/build_libbpf.py:ffibuilder"])
+setup(cffi_modules=["cext/engine/build.py:ffibuilder", "cext/libbpf/build.py:ffibuilder"])

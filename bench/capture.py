@@ -67,7 +67,7 @@ def connect(network: Network, count: int) -> float:
 
 def map_sizes() -> dict[str, int]:
     """Entries in each map of ours that is pinned, by name."""
-    from cext import libbpf
+    from cext.libbpf import libbpf
 
     sizes = {}
     for path in Path("/sys/fs/bpf/tidegate").rglob("maps/tg_*"):

@@ -11,8 +11,8 @@ import socket
 import sys
 import time
 
-from cext.engine import Engine
-from cext.splice_lane import ANYTHING, Action, SpliceLane, Verdict
+from cext.engine.engine import Engine
+from cext.engine.lane import ANYTHING, Action, SpliceLane, Verdict
 
 OUTBOUND = 1
 BACKLOG = 4096

@@ -1,4 +1,4 @@
-"""Compiles bpf/*.bpf.c to bpf/objects/*.bpf.o. `python -m bpf.build`; does nothing when the objects are fresh.
+"""Compiles bpf/hooks/*.bpf.c to bpf/objects/*.bpf.o. `python -m bpf.build`; does nothing when the objects are fresh.
 
 Called by the build (setup.py) and by `make setup`; never at run time: the host that runs tidegate needs no compiler.
 """
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+HOOKS = HERE / "hooks"
+INCLUDE = HERE / "include"
 OBJECTS = HERE / "objects"
 FLAGS = [
     "-target",
@@ -32,9 +34,9 @@ class BuildFailed(Exception):
 def build(clang: str = "clang", *, force: bool = False) -> list[Path]:
     """Returns the objects that were made anew."""
     OBJECTS.mkdir(exist_ok=True)
-    shared = [path.stat().st_mtime for path in [*HERE.glob("*.h"), Path(__file__)]]
+    shared = [path.stat().st_mtime for path in [*INCLUDE.rglob("*.h"), Path(__file__)]]
     made = []
-    for source in sorted(HERE.glob("*.bpf.c")):
+    for source in sorted(HOOKS.glob("*.bpf.c")):
         target = OBJECTS / (source.name.removesuffix(".c") + ".o")
         if not force and target.exists() and target.stat().st_mtime > max(*shared, source.stat().st_mtime):
             continue
@@ -47,7 +49,7 @@ def _compile(clang: str, source: Path, target: Path) -> None:
     # A target of its own and a rename: two builds at once, or a build that is killed, never leave half an object.
     partial = target.with_suffix(f".{os.getpid()}.partial")
     # Debian keeps <asm/types.h> in a folder per architecture, which -target bpf doesn't search.
-    include = ["-I", f"/usr/include/{platform.machine()}-linux-gnu"]
+    include = ["-I", str(INCLUDE), "-I", f"/usr/include/{platform.machine()}-linux-gnu"]
     command = [clang, *FLAGS, *include, "-c", str(source), "-o", str(partial)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -66,7 +68,7 @@ def main() -> int:
     except BuildFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"bpf: {len(made)} of {len(list(HERE.glob('*.bpf.c')))} programs compiled\n")
+    sys.stdout.write(f"bpf: {len(made)} of {len(list(HOOKS.glob('*.bpf.c')))} programs compiled\n")
     return 0
 
 

@@ -4,22 +4,23 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from intercept import passthrough_address, runs, traces
+from intercept import runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import ALIVE_S, EVERY_LISTENER, Backend, Sign
 from intercept.backends.persistence import persistently
-from intercept.choosing import choose_mode, presume_mode
+from intercept.choose_mode import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError, Unsupported
-from intercept.host import HostFacts, read_host
-from intercept.intent import Intent, Ipv6, Mode
+from intercept.host import passthrough_address
+from intercept.host.facts import HostFacts, read_host
+from intercept.intent.intent import Intent, Ipv6, Mode
 from intercept.lock import changing_capture
-from intercept.plan import Plan, build
+from intercept.plan.build import Plan, build
+from intercept.plan.rules import INBOUND
+from intercept.plan.stored import Document, Unreadable, as_flags, document_of, read_document
 from intercept.results import Applied, Bound, Planned, Status, Watched
-from intercept.rules import INBOUND
-from intercept.stored import Document, Unreadable, as_flags, document_of, read_document
 
 if TYPE_CHECKING:
-    from intercept.explain import Connection, Decision
+    from intercept.plan.explain import Connection, Decision
 
 __all__ = [
     "ALIVE_S",
@@ -93,7 +94,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
 
 def _put_in_force(plan: Plan, host: HostFacts, name: str, wait_s: float) -> bool:
     """False: it was in force already."""
-    from intercept import switching
+    from intercept import change_over as switching
 
     for mode in _INSPECTION_ORDER:
         if not switching.crosses(mode, plan.mode) or _built(mode) is None:
@@ -205,8 +206,8 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
     """
     from dataclasses import replace
 
-    from intercept.explain import Decision
-    from intercept.explain import explain as judge
+    from intercept.plan.explain import Decision
+    from intercept.plan.explain import explain as judge
 
     host = read_host()
     if intent is not None:
@@ -228,7 +229,7 @@ def explain(connection: "Connection", intent: Intent | None) -> "Decision":
 
 
 def _past_the_proxy(connection: "Connection") -> str | None:
-    from intercept.backends.ebpf_direct_told import told
+    from intercept.backends.ebpf.direct.told import told
 
     return told(inbound=connection.direction == INBOUND, ip=str(connection.destination), port=connection.port)
 
@@ -236,7 +237,7 @@ def _past_the_proxy(connection: "Connection") -> str | None:
 def _check_cgroup(intent: Intent) -> None:
     if intent.cgroup is None:
         return
-    from intercept import cgroups
+    from intercept.host import cgroups
 
     if not cgroups.exists(intent.cgroup):
         raise BadInput("--cgroup", intent.cgroup, f"a folder that exists below {cgroups.mount_point()}")

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
-from intercept.explain import Connection, as_on_the_wire, explain
-from intercept.host import HostFacts
-from intercept.rules import INBOUND, OUTBOUND, Plan
+from intercept.host.facts import HostFacts
+from intercept.plan.explain import Connection, as_on_the_wire, explain
+from intercept.plan.rules import INBOUND, OUTBOUND, Plan
 
 Address = IPv4Address | IPv6Address
 Endpoint = tuple[Address, int]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 
 from intercept.backends.contract import Held
-from intercept.direct import KernelLane
-from intercept.intent import Mode
-from intercept.plan import Plan
-from intercept.stored import as_flags
-from intercept.value import Value
+from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.intent.intent import Mode
+from intercept.intent.value import Value
+from intercept.plan.build import Plan
+from intercept.plan.stored import as_flags
 
 
 class Applied(Value):

@@ -3,8 +3,8 @@
 import os
 import re
 
-from intercept import privilege
-from intercept.intent import Mode
+from intercept.host import privilege
+from intercept.intent.intent import Mode
 
 _PIN_FOLDER = "tidegate"
 
@@ -17,7 +17,7 @@ def may_have(mode: Mode) -> bool:
             # Routes of ours stand in a table of their own. The kernel goes on naming a table that has become empty.
             return re.search(r"^Id -?\d+:$", _text("/proc/thread-self/net/fib_trie"), re.MULTILINE) is not None
         case Mode.IPTABLES:
-            from intercept.backends import iptables_peek
+            from intercept.backends.iptables import peek as iptables_peek
 
             # Without CAP_NET_RAW tables can't be read, but rules of ours never stand without an ipset of ours.
             blind = not privilege.has(privilege.NET_RAW) and iptables_tables_loaded()
@@ -31,8 +31,8 @@ def iptables_tables_loaded() -> bool:
 
 
 def _sets_of_ours() -> bool:
-    from intercept.backends.ipset_netlink import Ipset
-    from intercept.backends.iptables_peek import PREFIX
+    from intercept.backends.iptables.ipset import Ipset
+    from intercept.backends.iptables.peek import PREFIX
 
     with Ipset() as ipset:
         return any(name.startswith(PREFIX) for name in ipset.names())

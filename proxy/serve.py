@@ -6,10 +6,10 @@ import sys
 
 import uvloop
 
-from proxy.policy_source import Configured, PolicySource
+from proxy.feed.source import Configured, PolicySource
 from proxy.settings import ProxySettings
 from proxy.sidecar import Sidecar
-from proxy.startup import Started, start
+from proxy.start.startup import Started, start
 from proxy.telemetry.log_writer import QueuedHandler
 
 _log = logging.getLogger("tidegate.proxy")

@@ -1,13 +1,13 @@
-"""Everything that can be set about the proxy, as one immutable value. `tidegate.proxy_cmd` makes it from flags; each
-part of the proxy gets the values it needs from `proxy.serve`, never the whole."""
+"""Everything that can be set about the proxy, as one immutable value. `tidegate.commands.proxy` makes it from flags;
+each part of the proxy gets the values it needs from `proxy.serve`, never the whole."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
-from proxy.core.limits import default_max_connections
 from proxy.errors import BadSetting
+from proxy.limits import default_max_connections
 
 
 class InboundOriginalDst(StrEnum):

@@ -7,35 +7,36 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from cext.engine import Engine
-from cext.splice_lane import Log
-from proxy import counting, operations
+from cext.engine.engine import Engine
+from cext.engine.lane import Log
+from proxy.admin import views as operations
 from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
+from proxy.control.channel import ControlConnection, Operation, ToolConnection
 from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
-from proxy.core.direct import direct_services, straight_ports
+from proxy.core.decide.connection import Lanes
+from proxy.core.decide.probes import ProbeRegistry
 from proxy.core.lanes import Lane
-from proxy.core.policy import NO_POLICY, Policy
-from proxy.core.policy_decide import Lanes
-from proxy.core.probes import ProbeRegistry
-from proxy.core.record import ConnectionRecord
-from proxy.core.rulings import rulings
-from proxy.io.connection import Connection
-from proxy.io.connections import ConnectionEvents, Connections
-from proxy.io.control import ControlConnection, Operation, ToolConnection
-from proxy.io.direct_lane import DirectLane
-from proxy.io.dns_relay import DnsRelay
-from proxy.io.drain import SERVING, Drain
-from proxy.io.engine_watch import EngineWatch
-from proxy.io.lane import LaneEvents, SpliceLane
-from proxy.io.reload import Reloader
-from proxy.io.verdict_table import Defaults
-from proxy.io.verdicts import Verdicts
-from proxy.listening import lane_listeners, upstream_options
-from proxy.policy_source import Configured
+from proxy.core.lower.to_engine import rulings
+from proxy.core.lower.to_kernel import direct_services, straight_ports
+from proxy.core.policy.policy import NO_POLICY, Policy
+from proxy.core.report.record import ConnectionRecord
+from proxy.feed.reload import Reloader
+from proxy.feed.source import Configured
+from proxy.lanes import counting
+from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.dns.relay import DnsRelay
+from proxy.lanes.drain import SERVING, Drain
+from proxy.lanes.options import lane_listeners, upstream_options
+from proxy.lanes.punted.connection import Connection
+from proxy.lanes.punted.connections import ConnectionEvents, Connections
+from proxy.lanes.punted.verdicts import Verdicts
+from proxy.lanes.splice.lane import LaneEvents, SpliceLane
+from proxy.lanes.splice.verdict_table import Defaults
+from proxy.lanes.splice.watch import EngineWatch
 from proxy.settings import LogFormat, ProxySettings
-from proxy.startup import Started
+from proxy.start.startup import Started
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.endpoints import EndpointMetrics, EndpointSources
 from proxy.telemetry.metrics import PAUSES, Metrics, MetricSources

@@ -11,17 +11,17 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "init": ("tidegate.init_cmd", "Put capture in force in this network namespace, then exit."),
-    "cleanup": ("tidegate.cleanup_cmd", "Remove exactly what tidegate put into this network namespace."),
-    "status": ("tidegate.status_cmd", "Tell what is in force, and whether it is still as it was put there."),
-    "check": ("tidegate.check_cmd", "Prove that the capture in force works, by probes through it."),
-    "explain": ("tidegate.explain_cmd", "Tell whether and why a connection is captured."),
-    "adopt": ("tidegate.adopt_cmd", "Register a third-party proxy's listeners with the capture in force."),
-    "doctor": ("tidegate.doctor_cmd", "Tell what this host offers, tried for real, and which mode to take."),
-    "discover": ("tidegate.discover_cmd", "Watch who calls whom here, to know what there is to capture."),
-    "run": ("tidegate.run_cmd", "Run a command with its traffic captured, and report what it talked to."),
-    "proxy": ("tidegate.proxy_cmd", "Run the sidecar in the foreground."),
-    "config": ("tidegate.config_cmd", "Check configuration documents."),
+    "init": ("tidegate.commands.init", "Put capture in force in this network namespace, then exit."),
+    "cleanup": ("tidegate.commands.cleanup", "Remove exactly what tidegate put into this network namespace."),
+    "status": ("tidegate.commands.status", "Tell what is in force, and whether it is still as it was put there."),
+    "check": ("tidegate.commands.check", "Prove that the capture in force works, by probes through it."),
+    "explain": ("tidegate.commands.explain", "Tell whether and why a connection is captured."),
+    "adopt": ("tidegate.commands.adopt", "Register a third-party proxy's listeners with the capture in force."),
+    "doctor": ("tidegate.commands.doctor", "Tell what this host offers, tried for real, and which mode to take."),
+    "discover": ("tidegate.commands.discover", "Watch who calls whom here, to know what there is to capture."),
+    "run": ("tidegate.commands.run", "Run a command with its traffic captured, and report what it talked to."),
+    "proxy": ("tidegate.commands.proxy", "Run the sidecar in the foreground."),
+    "config": ("tidegate.commands.config", "Check configuration documents."),
 }
 
 

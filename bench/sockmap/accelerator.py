@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import bpf.build
-from cext import libbpf
-from cext.libbpf import AttachType
-from intercept.cgroups import find_mount_point
+from cext.libbpf import libbpf
+from cext.libbpf.libbpf import AttachType
+from intercept.host.cgroups import find_mount_point
 
 SOURCE = Path(__file__).with_name("accelerator.bpf.c")
 _SK_MSG_VERDICT = 7

@@ -14,8 +14,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cext import libbpf
-from cext.libbpf import AttachType, ProgramType
+from cext.libbpf import libbpf
+from cext.libbpf.libbpf import AttachType, ProgramType
 
 HERE = Path(__file__).resolve().parent
 MOST_CALLS = 16384

@@ -7,13 +7,13 @@ from importlib import import_module
 
 from intercept.backends.contract import Backend
 from intercept.errors import Unsupported
-from intercept.intent import Mode
+from intercept.intent.intent import Mode
 
 MODULES = {
-    Mode.EBPF: "intercept.backends.ebpf",
-    Mode.NFTABLES: "intercept.backends.nftables",
-    Mode.IPTABLES: "intercept.backends.iptables",
-    Mode.TPROXY: "intercept.backends.tproxy",
+    Mode.EBPF: "intercept.backends.ebpf.backend",
+    Mode.NFTABLES: "intercept.backends.nftables.backend",
+    Mode.IPTABLES: "intercept.backends.iptables.backend",
+    Mode.TPROXY: "intercept.backends.tproxy.backend",
 }
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from intercept.direct import KernelLane
-from intercept.rules import Plan
+from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.plan.rules import Plan
 
 
 class Sign(NamedTuple):
@@ -23,7 +23,7 @@ EVERY_LISTENER = tuple(Sign(listener, family) for listener in LISTENERS for fami
 class InForce(NamedTuple):
     """What a backend found of ours in this network namespace.
 
-    document: the stored canonical text (`intercept.stored`), None when it can't be read any more.
+    document: the stored canonical text (`intercept.plan.stored`), None when it can't be read any more.
     drift: what differs from what was put in force, one sentence each; empty is as it should be.
     counters: rule name -> packets or connections, where the backend has them.
     active: False when what is there does nothing (left-overs of an interrupted change).

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from intercept.backends.contract import LISTENERS
-from intercept.rules import Condition, Direct, Judge, Not, Plan, Protocol, Rule
+from intercept.plan.rules import Condition, Direct, Judge, Not, Plan, Protocol, Rule
 
 Test = Callable[[Rule], bool]
 

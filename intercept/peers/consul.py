@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from intercept.errors import BadInput, Unsupported
-from intercept.intent import Exempt, Inbound, Intent, Outbound, PortRange, SelfCalls
+from intercept.intent.intent import Exempt, Inbound, Intent, Outbound, PortRange, SelfCalls
 from intercept.peers.goflags import Flag, Given, Kind, Style, go_int, parse
 from intercept.peers.settings import Settings, ids, listeners, ports
 from intercept.peers.translated import Translated

@@ -3,21 +3,11 @@
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
-from intercept import parsing
 from intercept.errors import BadInput, Unsupported
-from intercept.intent import Dns, Exempt, IdRange, Inbound, Intent, Ipv6, Mode, Outbound, PortRange, SelfCalls
+from intercept.intent import parsing
+from intercept.intent.intent import Dns, Exempt, IdRange, Inbound, Intent, Ipv6, Mode, Outbound, PortRange, SelfCalls
 from intercept.peers.goflags import Flag, Given, Kind, Style, Values, parse
-from intercept.peers.settings import (
-    Settings,
-    id_ranges,
-    ids,
-    interfaces,
-    listeners,
-    port,
-    ports,
-    ports_or_all,
-    united,
-)
+from intercept.peers.settings import Settings, id_ranges, ids, interfaces, listeners, port, ports, ports_or_all, united
 from intercept.peers.translated import PASSTHROUGH_SOURCES, Action, Translated
 
 COMMAND = ("pilot-agent", "istio-iptables")

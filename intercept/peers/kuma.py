@@ -2,9 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from intercept import parsing
 from intercept.errors import BadInput, Unsupported
-from intercept.intent import Dns, Exempt, Inbound, Intent, Ipv6, Mode, Outbound, PortRange, SelfCalls, UserPortExclusion
+from intercept.intent import parsing
+from intercept.intent.intent import (
+    Dns,
+    Exempt,
+    Inbound,
+    Intent,
+    Ipv6,
+    Mode,
+    Outbound,
+    PortRange,
+    SelfCalls,
+    UserPortExclusion,
+)
 from intercept.peers.goflags import Given, Kind, Style, Values, go_int, parse
 from intercept.peers.kuma_file import values_in
 from intercept.peers.kuma_names import FLAGS, NAMES, PREFIX, SETTINGS

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from intercept import parsing
 from intercept.errors import BadInput
-from intercept.intent import Exempt, Inbound, Intent, Ipv6, Listeners, Outbound, SelfCalls
+from intercept.intent import parsing
+from intercept.intent.intent import Exempt, Inbound, Intent, Ipv6, Listeners, Outbound, SelfCalls
 from intercept.peers.goflags import Flag, Given, Kind, Style, go_int, parse
 from intercept.peers.settings import Settings, listeners, ports
 from intercept.peers.translated import Translated

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from intercept import parsing
 from intercept.errors import BadInput
-from intercept.intent import IdRange, Listeners, Network, PortRange
+from intercept.intent import parsing
+from intercept.intent.intent import IdRange, Listeners, Network, PortRange
 from intercept.peers.goflags import Flag, Given, Kind, Values, check, go_bool, go_int
 
 _PREFIXED = re.compile(r"[^/%]+/[0-9]{1,3}", re.ASCII)

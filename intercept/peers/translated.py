@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from intercept.intent import Intent
+from intercept.intent.intent import Intent
 
 PASSTHROUGH_SOURCES = ("127.0.0.6", "::6")
 """What the proxies of Istio and Kuma bind for calls to the workload that they take no part in."""

@@ -7,9 +7,9 @@ import json
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.core.record import ConnectionRecord
-from proxy.core.verdict import Verdict
+from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.log_writer import LineWriter
 
 
@@ -61,7 +61,7 @@ class AccessLog:
         self._writer.put(self._format(record))
 
     def rendered(self, lines: bytes, count: int) -> None:
-        """Lines that the engine has rendered, to the same form (cext/log.c)."""
+        """Lines that the engine has rendered, to the same form (cext/engine/tell/log.c)."""
         self._writer.put_block(lines, count)
 
     def texts(self, verdict: Verdict) -> tuple[bytes, bytes, bytes]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from proxy.core.direct import EndpointCounts
-from proxy.core.verdict import Verdict
+from proxy.core.decide.verdict import Verdict
+from proxy.core.lower.to_kernel import EndpointCounts
 
 _LABELS = ("cluster", "endpoint", "lane")
 _COUNTERS = {

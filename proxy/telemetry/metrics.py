@@ -12,11 +12,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from proxy.core.close_reason import CloseReason, response_flags
-from proxy.core.istio_labels import LABELS, tcp_labels
+from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.core.policy import ServiceName
-from proxy.core.record import ConnectionRecord
-from proxy.core.verdict import Verdict
+from proxy.core.policy.policy import ServiceName
+from proxy.core.report.istio_labels import LABELS, tcp_labels
+from proxy.core.report.record import ConnectionRecord
 
 _NOT_CONNECTED = response_flags(CloseReason.UPSTREAM_REFUSED)
 PAUSES = ("max-connections", "resources")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 
 from proxy.core.addresses import ClientAddress, OriginalDestination
-from proxy.core.admission import Refusal
 from proxy.core.close_reason import CloseReason
+from proxy.core.decide.admission import Refusal
 from proxy.core.lanes import Direction
-from proxy.core.log_budget import LogBudget
-from proxy.core.record import ConnectionRecord
+from proxy.core.report.log_budget import LogBudget
+from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Measured, Metrics
 

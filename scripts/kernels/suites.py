@@ -45,11 +45,11 @@ def steps(boot: Boot) -> tuple[Step, ...]:
     if boot.arguments:
         return (Step("restricted", ("tests/vm",), 300), Step("doctor", limit_s=200))
     return (
-        Step("capture", ("tests/netns/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 900),
+        Step("capture", ("tests/netns/intercept/test_hosts_capture.py", "--backends", ",".join(BACKENDS)), 900),
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
-        Step("direct", ("tests/netns/test_hosts_direct.py",), 400),
-        Step("engine", ("tests/unit/test_engine_relay.py", "-k", _TIMED), 150),
-        Step("splice", ("tests/netns/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 450),
+        Step("direct", ("tests/netns/direct/test_hosts_direct.py",), 400),
+        Step("engine", ("tests/unit/cext/test_engine_relay.py", "-k", _TIMED), 150),
+        Step("splice", ("tests/netns/proxy/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 450),
         Step("bpf", ("tests/unit/bpf",), 120),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.network import PEER4, inside
-from intercept import cgroups
+from intercept.host import cgroups
 from tests.e2e.conftest import MARK, TIDEGATE, Runner
 
 pytestmark = [pytest.mark.kernel, pytest.mark.e2e]

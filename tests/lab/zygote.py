@@ -26,7 +26,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 
-WARM = ("tidegate.cli", "intercept.capture", "intercept.explain", "nftables", "pyroute2", "iptc")
+WARM = ("tidegate.cli", "intercept.capture", "intercept.plan.explain", "nftables", "pyroute2", "iptc")
 """What is worth importing before the fork; a module that fails to import fails again, and aloud, in the command."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -131,9 +131,9 @@ def main() -> None:
             importlib.import_module(name)
         except Exception as error:  # see WARM
             print(f"zygote: {name}: {error}", file=sys.stderr)
-    for path in sorted((Path.cwd() / "intercept/backends").glob("*.py")):
+    for path in sorted((Path.cwd() / "intercept/backends").rglob("*.py")):
         try:
-            importlib.import_module(f"intercept.backends.{path.stem}")
+            importlib.import_module(".".join(path.relative_to(Path.cwd()).with_suffix("").parts))
         except Exception as error:
             print(f"zygote: {path.stem}: {error}", file=sys.stderr)
     for line in sys.stdin:

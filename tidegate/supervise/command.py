@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from intercept import cgroups
-from tidegate.supervise import linux
+from intercept.host import cgroups
+from tidegate import processes as linux
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126

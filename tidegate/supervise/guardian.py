@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tidegate.supervise import linux
+from tidegate import processes as linux
 
 DISMISSAL_S = 5.0
 

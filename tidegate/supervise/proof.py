@@ -9,11 +9,12 @@ import random
 import secrets
 from pathlib import Path
 
-from intercept import cgroups, probing
-from intercept.explain import Connection
-from intercept.host import HostFacts, read_host
-from intercept.rules import Plan
-from tidegate.supervise.sidecar import Sidecar
+from intercept.check import probe as probing
+from intercept.host import cgroups
+from intercept.host.facts import HostFacts, read_host
+from intercept.plan.explain import Connection
+from intercept.plan.rules import Plan
+from tidegate.supervise.proxy_process import Sidecar
 
 CONNECT_S = 3.0
 

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from intercept import cgroups
 from intercept.errors import PrivilegeMissing
+from intercept.host import cgroups
 
 PREFIX = "tidegate-run-"
 NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)")

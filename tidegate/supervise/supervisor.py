@@ -11,14 +11,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from intercept import capture, cgroups
-from intercept.direct import KernelLane
-from intercept.intent import Dns, Intent, Mode, WhenDown
-from tidegate.supervise import command, guardian, linux, proof, scope
-from tidegate.supervise.sidecar import Sidecar, SidecarFailed
+from intercept import capture
+from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.host import cgroups
+from intercept.intent.intent import Dns, Intent, Mode, WhenDown
+from tidegate import processes as linux
+from tidegate.supervise import command, guardian, proof, scope
+from tidegate.supervise.proxy_process import Sidecar, SidecarFailed
 
 if TYPE_CHECKING:
-    from tidegate.direct_lane import Courier
+    from tidegate.beside.courier import Courier
 
 # How long connections that the command left open may stay silent before they are taken as finished.
 QUIET_MS = 500
@@ -127,7 +129,7 @@ class Supervisor:
             arguments += ["--proxy-uid", str(exempt.uids[0])]
         if exempt.gids:
             arguments += ["--proxy-gid", str(exempt.gids[0])]
-        # See intercept.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
+        # See intercept.host.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
         arguments += ["--inbound-original-dst", "auto" if self._intent.mode is Mode.TPROXY else "sockopt"]
         for path in self._config:
             arguments += ["--config", path]
@@ -169,7 +171,7 @@ class Supervisor:
         if lane is None or not self._config:
             return
         if self._courier is None:
-            from tidegate.direct_lane import ALL_ENDED, Courier
+            from tidegate.beside.courier import ALL_ENDED, Courier
 
             self._courier = Courier(lane, say, ALL_ENDED)  # the report has every connection
         self._sidecar.request("direct-follow", available=True)

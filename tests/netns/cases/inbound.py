@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from tests.netns.cases.model import (
-    INBOUND,
-    TELEMETRY,
-    Captured,
-    Case,
-    Dial,
-    Direct,
-    Unserved,
-    from_guest,
-    from_peer,
-)
+from tests.netns.cases.model import INBOUND, TELEMETRY, Captured, Case, Dial, Direct, Unserved, from_guest, from_peer
 
 IN = Captured(INBOUND)
 

@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from tests.lab.third_party_proxy import ProxyOptions
-from tests.netns.cases.model import (
-    PROXY_USER,
-    Captured,
-    Case,
-    Dial,
-    Direct,
-    Refused,
-    dials,
-    from_peer,
-)
+from tests.netns.cases.model import PROXY_USER, Captured, Case, Dial, Direct, Refused, dials, from_peer
 
 CASES = (
     Case("out-all", (), dials({("peer", 80): Captured(), ("far", 443): Captured()})),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bpf import layout
 from bpf.layout import Feature, Flag, Kind, Policy
 
-WIRE = (Path(layout.__file__).parent / "wire.h").read_text()
+WIRE = (Path(layout.__file__).parent / "include" / "wire.h").read_text()
 UNDER_OTHER_NAMES = {
     "default": "OUT_DEFAULT",
     "own-listener": "OUT_LISTENER",

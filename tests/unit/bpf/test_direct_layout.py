@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from bpf import direct_layout
 from bpf.direct_layout import Service, ServiceFlag
-from intercept.backends.ebpf_direct_values import DirectEndpoint, DirectService, packed
+from intercept.backends.ebpf.direct.values import DirectEndpoint, DirectService, packed
 from intercept.errors import CaptureError
 
-WIRE = (Path(direct_layout.__file__).parent / "direct_wire.h").read_text()
+WIRE = (Path(direct_layout.__file__).parent / "include" / "direct" / "values.h").read_text()
 
 weights = st.lists(st.integers(1, 1000), min_size=1, max_size=direct_layout.ENDPOINTS)
 

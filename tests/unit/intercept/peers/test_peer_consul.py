@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from intercept.errors import BadInput, Unsupported
-from intercept.from_flags import intent_from_flags
+from intercept.intent.from_flags import intent_from_flags
 from intercept.peers import read
-from intercept.stored import as_flags
+from intercept.plan.stored import as_flags
 
 REQUIRED = ("-proxy-uid", "1234", "-proxy-inbound-port", "20000")
 DEFAULTS = {"outbound-port": "15001", "inbound-port": "20000", "proxy-uid": "1234", "proxy-gid": ""}

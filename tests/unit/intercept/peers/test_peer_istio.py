@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intercept.errors import BadInput, Unsupported
-from intercept.from_flags import intent_from_flags
+from intercept.intent.from_flags import intent_from_flags
 from intercept.peers import Action, read
-from intercept.stored import as_flags
+from intercept.plan.stored import as_flags
 
 NOTHING: Mapping[str, str] = {}
 DEFAULTS = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from intercept.errors import BadInput
-from intercept.from_flags import intent_from_flags
+from intercept.intent.from_flags import intent_from_flags
 from intercept.peers import Action, read
-from intercept.stored import as_flags
+from intercept.plan.stored import as_flags
 
 PORTS = ("-p", "4143", "-o", "4140")
 DEFAULTS = {

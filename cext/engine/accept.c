@@ -1,0 +1,235 @@
+/* From the listening socket to a decision. A connection is accepted only when there is memory for it and the engine has
+ * room; what can't be served now waits in the listener's backlog. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "decide/original.h"
+#include "internal.h"
+
+enum {
+    ACCEPTS_PER_TURN = 16, /* also lets idle workers have their share of a burst */
+    PAUSE_MS = 100
+};
+
+static void set_watched(struct tg_worker *worker, bool watched)
+{
+    for (int number = 0; number < TG_MAX_LISTENERS; number++) {
+        struct tg_listening *listening = &worker->engine->listeners[number];
+        if (!atomic_load(&listening->open))
+            continue;
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = LISTENER_EVENT(number)};
+        /* Already there, already gone, or closed meanwhile: what was wanted holds. Lack of memory is met again at the
+         * next resume. */
+        if (epoll_ctl(worker->epoll_fd, watched ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listening->fd, &event) < 0 &&
+            watched && (errno == ENOMEM || errno == ENOSPC)) {
+            worker->paused = true;
+            wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
+        }
+    }
+}
+
+/* Level-triggered and not accepted, a listener would spin: it leaves the epoll for a while. Trying again in vain is
+ * part of the same pause. */
+static void pause_accepting(struct tg_worker *worker, _Atomic uint64_t *reason)
+{
+    if (worker->paused)
+        return;
+    worker->paused = true;
+    if (!worker->short_of)
+        counter_add(reason, 1);
+    worker->short_of = true;
+    set_watched(worker, false);
+    wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
+}
+
+void accept_starving(struct tg_worker *worker, struct tg_relay *relay, bool starving)
+{
+    struct tg_connection *connection = relay->connection;
+    if (connection->short_of == starving)
+        return;
+    connection->short_of = starving;
+    if (!starving) {
+        worker->starving--;
+        return;
+    }
+    worker->starving++;
+    pause_accepting(worker, &worker->pauses);
+}
+
+void accept_resume(struct tg_worker *worker)
+{
+    if (!worker->paused)
+        return;
+    /* A newcomer would take the descriptor that somebody waits for, and then wait for the next one himself. */
+    if (worker->starving > 0) {
+        wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
+        return;
+    }
+    worker->paused = false;
+    atomic_store(&worker->wants_space, false);
+    wheel_disarm(&worker->wheel, &worker->resume);
+    set_watched(worker, true);
+}
+
+/* Makes sure that the next connection has memory and room: worker->spare. False: accepting is paused. */
+static bool prepare(struct tg_worker *worker)
+{
+    if (worker->spare != NULL)
+        return true;
+    struct tg_relay *relay = calloc(1, sizeof *relay + sizeof *relay->connection);
+    if (relay == NULL) {
+        pause_accepting(worker, &worker->pauses);
+        return false;
+    }
+    /* Said before asking, so that room made in between is not missed. */
+    atomic_store(&worker->wants_space, true);
+    if (!engine_reserve(worker->engine)) {
+        free(relay);
+        pause_accepting(worker, &worker->limit_pauses);
+        return false;
+    }
+    atomic_store(&worker->wants_space, false);
+    relay->connection = (struct tg_connection *)(relay + 1);
+    worker->spare = relay;
+    return true;
+}
+
+static void give_spare_back(struct tg_worker *worker)
+{
+    if (worker->spare == NULL)
+        return;
+    free(worker->spare);
+    worker->spare = NULL;
+    engine_release(worker->engine);
+}
+
+static struct tg_relay *connection_of(struct tg_worker *worker, int fd, const struct tg_listening *listening,
+                                      const struct sockaddr_storage *from)
+{
+    struct tg_relay *relay = worker->spare;
+    struct tg_connection *connection = relay->connection;
+    worker->spare = NULL;
+    connection->listener = listening->options;
+    connection->peer = address_from(from);
+    connection->connect_us = -1;
+    relay->side[DOWNSTREAM].fd = fd;
+    relay->side[UPSTREAM].fd = -1;
+    relay->started_us = clock_us();
+    atomic_init(&relay->active_ms, relay->started_us / 1000);
+    relay->keepalive_s = listening->options.keepalive_s;
+    relay->begun = true;
+    return relay;
+}
+
+static bool is_admitted(struct tg_connection *connection)
+{
+    struct tg_group *group = connection->ruling->group;
+    const uint64_t limit = connection->ruling->asked.max_connections;
+    if (atomic_fetch_add(&group->admitted, 1) < limit || limit == 0) {
+        connection->admitted = group;
+        return true;
+    }
+    atomic_fetch_sub(&group->admitted, 1);
+    return false;
+}
+
+/* How many connections of ours may lead to this one (own.h). */
+static uint32_t hops_of(struct tg_engine *engine, const struct tg_connection *connection)
+{
+    uint32_t scope, hops;
+    if (!own_find(&engine->owns, &connection->peer, &connection->original, &scope, &hops) ||
+        (int64_t)scope == connection->listener.hairpin_from)
+        return 0;
+    return hops + 1;
+}
+
+/* What is to be done with the connection: an action, or the tg_reason to refuse it for (all of them are greater). */
+static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct tg_listening *listening)
+{
+    struct tg_connection *connection = relay->connection;
+    const int refusal = original_destination(relay->side[DOWNSTREAM].fd, &connection->peer,
+                                             connection->listener.original, listening->port, &connection->original);
+    if (refusal != 0)
+        return refusal;
+    connection->hops = hops_of(worker->engine, connection);
+    if (connection->hops > TG_MAX_HOPS)
+        return TG_LOOP;
+    struct tg_ruling *ruling = table_find(worker->engine, connection->listener.scope, &connection->original);
+    if (ruling == NULL)
+        return TG_PUNT;
+    connection->ruling = ruling;
+    connection->verdict = ruling->asked.id;
+    connection->group_id = ruling->asked.group;
+    relay->idle_timeout_ms = ruling->asked.idle_timeout_ms;
+    relay->lifetime_ms = ruling->asked.lifetime_ms;
+    if (ruling->asked.action == TG_PUNT)
+        return TG_PUNT;
+    if (ruling->asked.action != TG_REFUSE && is_admitted(connection))
+        return ruling->asked.action;
+    counter_add(&ruling->group->share[worker->index].refused, 1);
+    return ruling->asked.action == TG_REFUSE ? TG_REFUSED : TG_LIMITED;
+}
+
+/* A judged connection is in nobody's hands yet. 0: it is taken care of; else -errno, and it has been reset. */
+static int dispatch(struct tg_worker *worker, struct tg_relay *relay, int judgement)
+{
+    _Static_assert((int)TG_REFUSE < (int)TG_REFUSED, "an action is never taken for a refusal");
+    relay->connection->punted = judgement == TG_PUNT;
+    const int error = registry_add(&worker->registry, relay, worker->index);
+    if (error < 0) {
+        socket_reset(relay->side[DOWNSTREAM].fd);
+        connection_closed(worker, relay);
+        relay_free(relay);
+        engine_release(worker->engine);
+        return error;
+    }
+    atomic_fetch_add_explicit(&worker->active, 1, memory_order_relaxed);
+    if (judgement == TG_PUNT) {
+        /* The descriptor leaves with the punt. */
+        relay->done = true;
+        connection_closed(worker, relay);
+        worker_retire(worker, relay);
+    } else if (judgement > TG_REFUSE) {
+        relay_end(worker, relay, judgement, 0);
+    } else {
+        connect_begin(worker, relay);
+    }
+    return 0;
+}
+
+/* False: nothing more can be accepted now. */
+static bool accept_one(struct tg_worker *worker, struct tg_listening *listening)
+{
+    struct sockaddr_storage from = {0};
+    socklen_t size = sizeof from;
+    if (!prepare(worker))
+        return false;
+    const int fd = accept4(listening->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            pause_accepting(worker, &worker->pauses);
+        /* Of these that connection is gone, and the next one may be fine. */
+        return errno == EINTR || errno == ECONNABORTED || errno == EPROTO || errno == EPERM;
+    }
+    worker->short_of = false;
+    atomic_fetch_add_explicit(&listening->accepted, 1, memory_order_relaxed);
+    struct tg_relay *relay = connection_of(worker, fd, listening, &from);
+    if (dispatch(worker, relay, judge(worker, relay, listening)) < 0) {
+        pause_accepting(worker, &worker->pauses);
+        return false;
+    }
+    return true;
+}
+
+void accept_event(struct tg_worker *worker, int number)
+{
+    struct tg_listening *listening = &worker->engine->listeners[number];
+    for (int i = 0; i < ACCEPTS_PER_TURN && !worker->paused && atomic_load(&listening->open); i++)
+        if (!accept_one(worker, listening))
+            break;
+    give_spare_back(worker);
+}

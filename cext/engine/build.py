@@ -1,0 +1,57 @@
+"""Builds `cext.engine._engine`: run by setuptools through `setup.py`, or by hand to compile in place.
+
+The C header is the single source of declarations: the part between its two cdef marks is what cffi reads.
+"""
+
+from pathlib import Path
+
+from cffi import FFI
+
+ROOM = Path(__file__).resolve().parent
+TOP = ROOM.parents[1]
+# Relative on purpose: setuptools refuses absolute source paths.
+SOURCES = sorted(str(path.relative_to(TOP)) for path in ROOM.rglob("*.c") if not path.name.startswith("_"))
+HEADERS = sorted(str(path.relative_to(TOP)) for path in ROOM.rglob("*.h"))
+FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread"]
+
+
+def declarations() -> str:
+    """The text between the header's cdef marks; a missing mark is an error, never an empty module."""
+    text = (ROOM / "engine.h").read_text(encoding="ascii")
+    _, begin, rest = text.partition("/* cdef:begin */")
+    wanted, end, _ = rest.partition("/* cdef:end */")
+    if not begin or not end:
+        raise ValueError("cext/engine/engine.h: the cdef:begin and cdef:end marks are missing")
+    return wanted
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "cext.engine._engine",
+    '#include "engine.h"',
+    sources=SOURCES,
+    depends=HEADERS,
+    include_dirs=["cext/engine"],
+    extra_compile_args=FLAGS,
+    extra_link_args=["-pthread"],
+)
+
+
+def compile_in_place() -> Path:
+    """Build the extension beside its sources. It is moved there whole: other processes may have the old one mapped."""
+    import tempfile
+
+    # On the same file system, so that the move is a rename; cffi compiles relative to this folder.
+    with tempfile.TemporaryDirectory(dir=TOP, prefix=".engine-build-") as folder:
+        for source in SOURCES + HEADERS:
+            link = Path(folder) / source
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(TOP / source)
+        built = Path(ffibuilder.compile(tmpdir=folder))
+        # setuptools' name for it; under any other one, the older of the two builds might be the one that is imported.
+        return built.replace(ROOM / "_engine.abi3.so")
+
+
+if __name__ == "__main__":
+    compile_in_place()

@@ -1,0 +1,106 @@
+#include "decide/verdict.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static uint64_t common_divisor(uint64_t one, uint64_t other)
+{
+    while (other != 0) {
+        const uint64_t rest = one % other;
+        one = other;
+        other = rest;
+    }
+    return one;
+}
+
+/* Round robin walks the weights in steps of about 0.618 of their sum: every ticket is drawn once a round, and an
+ * endpoint's tickets are spread over the round instead of coming in a row. */
+static uint64_t stride_of(uint64_t total)
+{
+    uint64_t stride = total * 618 / 1000;
+    if (stride == 0)
+        stride = 1;
+    while (common_divisor(stride, total) != 1)
+        stride++;
+    return stride;
+}
+
+static size_t text_size(const char *text)
+{
+    return (text == NULL ? 0 : strlen(text)) + 1;
+}
+
+static const char *keep_text(char **at, const char *text)
+{
+    const char *kept = *at;
+    *at = stpcpy(*at, text == NULL ? "" : text) + 1;
+    return kept;
+}
+
+struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict)
+{
+    const uint32_t count = verdict->action == TG_RELAY ? verdict->endpoint_count : 0;
+    const size_t texts =
+        text_size(verdict->log_protocol) + text_size(verdict->log_lane) + text_size(verdict->log_reason);
+    struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0] + texts);
+    uint64_t total = 0;
+    if (ruling == NULL)
+        return NULL;
+    ruling->group = group_get(engine, verdict->group);
+    if (ruling->group == NULL)
+        goto fail;
+    for (uint32_t i = 0; i < count; i++) {
+        const tg_endpoint *endpoint = &verdict->endpoints[i];
+        if (endpoint->weight == 0)
+            continue;
+        struct tg_target *target = &ruling->targets[ruling->target_count++];
+        total += endpoint->weight;
+        *target = (struct tg_target){.address = endpoint->address, .ceiling = total - 1};
+        target->group = group_get(engine, endpoint->group);
+        if (target->group == NULL)
+            goto fail;
+    }
+    ruling->asked = *verdict;
+    ruling->asked.endpoints = NULL;
+    char *at = (char *)&ruling->targets[count];
+    ruling->texts.protocol = keep_text(&at, verdict->log_protocol);
+    ruling->texts.lane = keep_text(&at, verdict->log_lane);
+    ruling->texts.lane_reason = keep_text(&at, verdict->log_reason);
+    ruling->asked.log_protocol = ruling->asked.log_lane = ruling->asked.log_reason = NULL;
+    ruling->stride = total == 0 ? 0 : stride_of(total);
+    atomic_init(&ruling->references, 1);
+    return ruling;
+fail:
+    free(ruling);
+    return NULL;
+}
+
+void ruling_release(struct tg_ruling *ruling)
+{
+    if (atomic_fetch_sub_explicit(&ruling->references, 1, memory_order_acq_rel) == 1)
+        free(ruling);
+}
+
+uint32_t ruling_pick(struct tg_ruling *ruling, uint64_t random)
+{
+    const uint64_t total = ruling->targets[ruling->target_count - 1].ceiling + 1;
+    uint32_t low = 0;
+    uint32_t high = ruling->target_count - 1;
+    uint64_t ticket;
+
+    if (ruling->asked.balance == TG_ROUND_ROBIN)
+        ticket = (atomic_fetch_add_explicit(&ruling->turn, 1, memory_order_relaxed) % total) * ruling->stride % total;
+    else
+        ticket = random % total;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (ticket <= ruling->targets[middle].ceiling)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}

@@ -1,0 +1,100 @@
+"""Which of the proxy's listeners are up in this network namespace, asked of the kernel's socket diagnosis.
+
+Only listening sockets are walked, so the answer costs the same however many connections there are.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator
+
+from intercept.backends.contract import LISTENERS, Sign
+from intercept.errors import Unsupported
+from intercept.intent.intent import Listeners
+
+Ports = dict[int, frozenset[int]]
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_DUMP = 0x301  # request, root, match
+_LISTENING = 1 << 10
+_UNCONNECTED = 1 << 7
+_DONE, _ERROR = 3, 2
+_HEADER = struct.Struct("=IHHII")
+_DIAG = struct.Struct("=BBBB")
+_ENDS = struct.Struct("!HH")
+_MESSAGE_SIZE = 72
+_ATTRIBUTE = struct.Struct("=HH")
+_SKV6ONLY = 11
+_RECEIVE = 1 << 16
+
+
+def signs(listeners: Listeners, tcp: Ports, udp: Ports) -> list[Sign]:
+    """Which listeners are up, whoever's they are. Pure. DNS counts by UDP: not every proxy answers it over TCP too."""
+    return [
+        Sign(name, family)
+        for name in LISTENERS
+        for family in (4, 6)
+        if getattr(listeners, name) in (udp if name == "dns" else tcp)[family]
+    ]
+
+
+def signs_here(listeners: Listeners) -> list[Sign]:
+    """Needs no privilege. Raises Unsupported where the kernel can't tell."""
+    return signs(listeners, taken(socket.IPPROTO_TCP), taken(socket.IPPROTO_UDP))
+
+
+def taken(protocol: int) -> Ports:
+    """IP version -> ports on which something can be received for it; a dual-stack socket counts for both."""
+    states = _LISTENING if protocol == socket.IPPROTO_TCP else _UNCONNECTED
+    found: dict[int, set[int]] = {4: set(), 6: set()}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as diag:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            body = struct.pack("=BBBBI", family, protocol, 0, 0, states) + bytes(48)
+            diag.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + body)
+            for message in answers(diag):
+                port, versions = read(message)
+                for version in versions:
+                    found[version].add(port)
+    return {version: frozenset(ports) for version, ports in found.items()}
+
+
+def read(message: bytes) -> tuple[int, tuple[int, ...]]:
+    """Port and IP versions of one `inet_diag_msg` with its attributes. Pure."""
+    family = _DIAG.unpack_from(message)[0]
+    port, _ = _ENDS.unpack_from(message, _DIAG.size)
+    if family == socket.AF_INET:
+        return port, (4,)
+    told = dict(attributes(message[_MESSAGE_SIZE:]))
+    any_address = message[8:24] == bytes(16)
+    both = any_address and told.get(_SKV6ONLY, b"\1") == b"\0"
+    return port, ((4, 6) if both else (6,))
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(kind, content) of what follows an `inet_diag_msg`. Pure."""
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind, data[at + _ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3
+
+
+def answers(diag: socket.socket) -> Iterator[bytes]:
+    """The bodies of a dump's messages. Raises Unsupported."""
+    while True:
+        data = diag.recv(_RECEIVE)
+        at = 0
+        while at < len(data):
+            length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+            if kind == _DONE:
+                return
+            body = data[at + _HEADER.size : at + length]
+            if kind == _ERROR:
+                code = -struct.unpack_from("=i", body)[0]
+                raise Unsupported(
+                    f"this kernel can't tell who listens: sock_diag, error {code} (modules tcp_diag, udp_diag)"
+                )
+            yield body
+            at += (length + 3) & ~3

@@ -1,0 +1,130 @@
+"""What the engine may decide by itself: the part of a policy that needs nothing but the destination.
+
+A ruling says how connections to a destination are to be treated; where there is none, each of them is decided in turn
+(`policy_decide`), with all that is remembered. Both come from the same policy, so they agree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd, lcm
+from typing import NamedTuple
+
+from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
+from proxy.core.decide.connection import Lanes
+from proxy.core.decide.lane import choose_lane, on_arrival
+from proxy.core.decide.verdict import NOWHERE, Verdict
+from proxy.core.decide.verdict import decide as pass_through
+from proxy.core.lanes import Direction
+from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy, Protocol, Target
+
+MAX_WEIGHT = (1 << 32) - 1
+"""Of all endpoints of a ruling together."""
+
+
+class Site(NamedTuple):
+    """Whom a ruling is for: connections of a direction to an address; `ip` empty: to all that have no ruling."""
+
+    direction: Direction
+    ip: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """An endpoint's part of the connections; `verdict` is what is told about them, its upstream the endpoint."""
+
+    weight: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """`verdict`: of a connection that is with none of the endpoints; its timeouts and lane hold for all. No shares:
+    it goes to its original destination."""
+
+    verdict: Verdict
+    shares: tuple[Share, ...] = ()
+    round_robin: bool = False
+
+
+def rulings(policy: Policy, lanes: Lanes) -> Mapping[Site, Ruling | None]:
+    """For every site of the policy, and for all others; None: connections to it are decided one by one."""
+    found: dict[Site, Ruling | None] = {}
+    for direction, claims in ((Direction.OUTBOUND, policy.outbound), (Direction.INBOUND, policy.inbound)):
+        nobody = OriginalDestination(Address("", 0))
+        found[Site(direction)] = Ruling(pass_through(direction, nobody, lanes.forced))
+        for (ip, port), destination in claims.items():
+            found[Site(direction, ip, port)] = _ruling(destination, lanes.of(direction, port))
+    return found
+
+
+def obstacle(destination: Destination) -> str | None:
+    """Why connections to the destination are decided one by one; None: they need not be."""
+    weighted = [target for target in destination.targets if target.weight]
+    if destination.denied:
+        return "denied sources"
+    if destination.rate_limit is not None:
+        return "a rate limit"
+    if not weighted:
+        return "nothing to send to"
+    if destination.affinity_s is not None:
+        return "session affinity"
+    return _obstacle_of_targets(weighted)
+
+
+def _obstacle_of_targets(weighted: list[Target]) -> str | None:
+    clusters = [target.cluster for target in weighted if target.cluster is not None]
+    if len(clusters) < len(weighted):
+        return "an unresolved backend"
+    passing = [cluster for cluster in clusters if cluster.balancing is Balancing.PASSTHROUGH]
+    if passing and len(clusters) > 1:
+        return "a split with the original destination"
+    if not all(cluster.endpoints or cluster in passing for cluster in clusters):
+        return "a backend without endpoints"
+    if any(cluster.affinity_s is not None for cluster in clusters):
+        return "session affinity"
+    if any(cluster.max_connections is not None for cluster in clusters):
+        return "maxConnections"
+    if any(cluster.balancing is Balancing.LEAST_REQUEST and len(cluster.endpoints) > 1 for cluster in clusters):
+        return "LEAST_REQUEST"
+    if len({cluster.timeouts for cluster in clusters}) > 1:
+        return "backends with timeouts of their own"
+    if not passing and sum(weights(weighted)) > MAX_WEIGHT:
+        return "weights that are too fine"
+    return None
+
+
+def weights(weighted: list[Target]) -> list[int]:
+    """Of every endpoint of every target in order, as small as whole numbers can be."""
+    counts = [len(target.cluster.endpoints) for target in weighted if target.cluster is not None]
+    common = lcm(*counts)
+    each = [target.weight * (common // count) for target, count in zip(weighted, counts, strict=True)]
+    divisor = reduce(gcd, each)
+    return [weight // divisor for weight, count in zip(each, counts, strict=True) for _ in range(count)]
+
+
+def _ruling(destination: Destination, lanes: Lanes) -> Ruling | None:
+    if obstacle(destination) is not None:
+        return None
+    lane, reason = on_arrival(*choose_lane(destination, lanes.forced, lanes.available))
+    weighted = [target for target in destination.targets if target.weight]
+    clusters = [target.cluster for target in weighted if target.cluster is not None]
+
+    def verdict(cluster: Cluster, upstream: UpstreamAddress) -> Verdict:
+        return Verdict(
+            upstream=upstream,
+            cluster=cluster.name,
+            protocol="tcp" if destination.protocol is Protocol.DETECT else str(destination.protocol),
+            lane=lane,
+            lane_reason=reason,
+            service=cluster.service,
+            timeouts=cluster.timeouts,
+        )
+
+    general = verdict(clusters[0], NOWHERE)
+    if clusters[0].balancing is Balancing.PASSTHROUGH:
+        return Ruling(general)
+    members = [(cluster, endpoint) for cluster in clusters for endpoint in cluster.endpoints]
+    shares = (Share(weight, verdict(*one)) for weight, one in zip(weights(weighted), members, strict=True))
+    in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
+    return Ruling(general, tuple(shares), in_turn)

@@ -1,0 +1,143 @@
+"""The direct lane: destinations that the kernel balances by itself at connect(), with no proxy in the path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from proxy.core.addresses import Address, UpstreamAddress
+from proxy.core.decide.connection import Lanes
+from proxy.core.decide.lane import choose_lane
+from proxy.core.decide.verdict import NOWHERE, Verdict
+from proxy.core.lanes import Lane
+from proxy.core.lower.to_engine import weights
+from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy
+
+
+class DirectMember(NamedTuple):
+    """An endpoint's part of the connections; `verdict` is what is told about them."""
+
+    endpoint: UpstreamAddress
+    weight: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DirectService:
+    """One address of a Service as the kernel gets it."""
+
+    ip: str
+    port: int
+    destination: Destination
+    members: tuple[DirectMember, ...]
+    verdict: Verdict
+    """Of what never came to one of the members."""
+    round_robin: bool
+    affinity_s: float | None
+
+    def as_message(self, id_: int) -> dict[str, Any]:
+        """What whoever may write to the kernel's maps is told. id_: the one by which it tells of it in turn."""
+        limit = self.destination.rate_limit
+        return {
+            "id": id_,
+            "ip": self.ip,
+            "port": self.port,
+            "round_robin": self.round_robin,
+            "endpoints": [[one.endpoint.ip, one.endpoint.port, one.weight] for one in self.members],
+            "affinity_s": self.affinity_s or 0,
+            "denied": list(self.destination.denied.networks),
+            "rate_per_s": 0 if limit is None else limit.per_s,
+            "burst": 1 if limit is None else limit.burst,
+        }
+
+
+def direct_services(policy: Policy, lanes: Lanes) -> tuple[DirectService, ...]:
+    """Those of the outbound destinations whose lane is the direct one."""
+    return tuple(
+        _service(ip, port, destination, reason)
+        for (ip, port), destination in policy.outbound.items()
+        for lane, reason in [choose_lane(destination, lanes.forced, lanes.available)]
+        if lane is Lane.DIRECT
+    )
+
+
+def straight_ports(policy: Policy, lanes: Lanes) -> Mapping[int, Verdict]:
+    """The inbound ports that the kernel may take straight to the workload, since nothing that is claimed there needs
+    more; and what is to be told about connections to them."""
+    found: dict[int, Verdict] = {}
+    spoilt: set[int] = set()
+    for (_, port), destination in policy.inbound.items():
+        lane, reason = choose_lane(destination, lanes.forced, lanes.available)
+        if lane is not Lane.DIRECT or destination.denied or destination.rate_limit is not None:
+            spoilt.add(port)
+            continue
+        cluster = next(target.cluster for target in destination.targets if target.cluster is not None)
+        found[port] = Verdict(
+            upstream=NOWHERE,
+            cluster=cluster.name,
+            protocol=str(destination.protocol),
+            lane=Lane.DIRECT,
+            lane_reason=reason,
+            service=cluster.service,
+        )
+    return {port: verdict for port, verdict in found.items() if port not in spoilt}
+
+
+def _service(ip: str, port: int, destination: Destination, reason: str) -> DirectService:
+    weighted = [target for target in destination.targets if target.weight]
+    clusters = [target.cluster for target in weighted if target.cluster is not None]
+    asked = UpstreamAddress(Address(ip, port))
+
+    def verdict(cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
+        return Verdict(
+            upstream=endpoint,
+            cluster=cluster.name,
+            protocol=str(destination.protocol),
+            lane=Lane.DIRECT,
+            lane_reason=reason,
+            service=cluster.service,
+        )
+
+    if clusters[0].balancing is Balancing.PASSTHROUGH:
+        members: tuple[DirectMember, ...] = (DirectMember(asked, 1, verdict(clusters[0], asked)),)
+    else:
+        each = [(cluster, endpoint) for cluster in clusters for endpoint in cluster.endpoints]
+        members = tuple(
+            DirectMember(endpoint, weight, verdict(cluster, endpoint))
+            for weight, (cluster, endpoint) in zip(weights(weighted), each, strict=True)
+        )
+    affinity = destination.affinity_s if destination.affinity_s is not None else clusters[0].affinity_s
+    in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
+    return DirectService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """What the kernel has counted of a service's endpoint; they never go back, but for the smoothed round trip time."""
+
+    opened: int = 0
+    closed: int = 0
+    failed: int = 0
+    denied: int = 0
+    limited: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    retransmits: int = 0
+    srtt_us: int = 0
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "EndpointCounts":
+        """Raises ValueError when it is not what we expect to be told."""
+        names = cls.__slots__
+        values = {name: told.get(name, 0) for name in names}
+        wrong = [name for name, value in values.items() if type(value) is not int or value < 0]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no count: {values[wrong[0]]!r}")
+        return cls(**values)
+
+    def is_behind(self, other: "EndpointCounts") -> bool:
+        """Whether some count is lower than that of `other`, and so counted from another beginning."""
+        return any(getattr(self, name) < getattr(other, name) for name in self.__slots__ if name != "srtt_us")
+
+    def __add__(self, other: "EndpointCounts") -> "EndpointCounts":
+        total = {name: getattr(self, name) + getattr(other, name) for name in self.__slots__}
+        return replace(EndpointCounts(**total), srtt_us=other.srtt_us or self.srtt_us)

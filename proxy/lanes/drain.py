@@ -1,0 +1,85 @@
+"""Ending well: stop accepting, let connections finish, reset what is left at the deadline."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from proxy.lanes.punted.connections import Connections
+from proxy.lanes.splice.lane import SpliceLane
+
+GRACE_S = 1.0
+"""How long aborted connections may take to be reported by the engine."""
+
+SERVING = "serving"
+DRAINING = "draining"
+DRAINED = "drained"
+
+_log = logging.getLogger("tidegate.proxy")
+
+
+class Drain:
+    """Belongs to the event loop. on_drained is called once, on_exit once, both from the loop or from `begin`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lane: SpliceLane,
+        connections: Connections,
+        on_drained: Callable[[], None],
+        on_exit: Callable[[], None],
+    ) -> None:
+        self.state = SERVING
+        self._loop = loop
+        self._lane = lane
+        self._connections = connections
+        self._on_drained = on_drained
+        self._on_exit = on_exit
+        self._exit = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, timeout_s: float, *, then_exit: bool) -> None:
+        """Drain for at most timeout_s. Called again, the earlier deadline counts, and one wish to exit is enough."""
+        first_wish = then_exit and not self._exit
+        self._exit = self._exit or then_exit
+        if self.state == DRAINED:
+            if first_wish:
+                self._on_exit()
+            return
+        if self.state == SERVING:
+            self.state = DRAINING
+            self._lane.close()
+            _log.info("draining %d connections for at most %g s", self._lane.outstanding(), timeout_s)
+        self._arm(timeout_s)
+        self.look()
+
+    def begin_soon(self, timeout_s: float, *, then_exit: bool) -> None:
+        """`begin` from the loop's next round, for a caller who has to answer first."""
+        self._loop.call_soon(lambda: self.begin(timeout_s, then_exit=then_exit))
+
+    def _arm(self, timeout_s: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= self._loop.time() + timeout_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(timeout_s, self._deadline)
+
+    def look(self) -> None:
+        """To be called whenever connections have ended."""
+        if self.state == DRAINING and self._lane.outstanding() == 0:
+            self._finish()
+
+    def _deadline(self) -> None:
+        _log.warning("the drain's time is over: resetting %d connections", self._lane.outstanding())
+        self._timer = self._loop.call_later(GRACE_S, self._finish)
+        self._lane.abort_all()
+        self._connections.abort_all()
+
+    def _finish(self) -> None:
+        if self.state == DRAINED:
+            return
+        self.state = DRAINED
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_drained()
+        if self._exit:
+            self._on_exit()

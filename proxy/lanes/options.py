@@ -1,0 +1,52 @@
+"""Settings and started sockets, as the lanes want them."""
+
+import socket
+
+from cext.engine.lane import Original
+from proxy.core.lanes import Direction
+from proxy.lanes.punted.upstream import UpstreamOptions
+from proxy.lanes.splice.lane import LaneListener
+from proxy.settings import InboundOriginalDst, ProxySettings
+from proxy.start.bind import BoundListener
+from proxy.start.startup import Started
+
+_ORIGINAL = {
+    InboundOriginalDst.AUTO: Original.AUTO,
+    InboundOriginalDst.SOCKOPT: Original.SOCKOPT,
+    InboundOriginalDst.SOCKNAME: Original.SOCKNAME,
+}
+
+
+def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions]:
+    """Only connections to the workload have a source address of their own."""
+    sources = {int(socket.AF_INET6 if ":" in ip else socket.AF_INET): ip for ip in settings.inbound_sources}
+    return {
+        direction: UpstreamOptions(
+            connect_timeout_s=settings.connect_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            mark=settings.proxy_mark,
+            sources=sources if direction is Direction.INBOUND else {},
+        )
+        for direction in Direction
+    }
+
+
+def lane_listeners(settings: ProxySettings, started: Started) -> list[LaneListener]:
+    def listener(direction: Direction, bound: BoundListener, original: Original) -> LaneListener:
+        return LaneListener(
+            direction,
+            bound,
+            original,
+            mark=settings.proxy_mark or 0,
+            keepalive_s=settings.keepalive_s,
+            sources=settings.inbound_sources if direction is Direction.INBOUND else (),
+        )
+
+    found = [
+        listener(Direction.OUTBOUND, started.outbound, Original.SOCKOPT),
+        listener(Direction.INBOUND, started.inbound, _ORIGINAL[settings.inbound_original_dst]),
+    ]
+    if started.dns is not None:
+        # Over TCP a question is a connection like any other, and its original destination is known.
+        found.append(listener(Direction.OUTBOUND, started.dns, Original.SOCKOPT))
+    return found

@@ -1,0 +1,245 @@
+"""The splice lane as the proxy uses it: the engine accepts from all listeners, decides by the verdict table what it
+can, and punts the rest here. What it kept is told of when it has ended."""
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cext.engine import lane as engine_lane
+from cext.engine.engine import Engine
+from cext.engine.lane import Counters, Ending, Log, Original, Place, Punt, Record
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
+from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
+from proxy.core.decide.admission import Refusal
+from proxy.core.decide.verdict import NOWHERE
+from proxy.core.lanes import Direction
+from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.report.record import ConnectionRecord
+from proxy.lanes.punted.connection import CONNECTING, RELAYING
+from proxy.lanes.splice.verdict_table import DIRECTIONS, SCOPES, Defaults, Group, LogTexts, VerdictTable, address
+from proxy.start.bind import BoundListener
+
+RECORDS = 1024
+DRAIN_BACKLOG_MS = 500
+"""Closing a listening socket resets who waits in its backlog and believes to be connected: they are served first. A
+listener that is paused serves nobody, and is not waited for any longer."""
+
+_REFUSALS = {
+    Ending.NO_DESTINATION: Refusal.MISSING_ORIGINAL_DESTINATION,
+    Ending.DIRECT_DIAL: Refusal.DIRECT_DIAL,
+    Ending.LOOP: Refusal.LOOP,
+}
+ENDED = tuple(Ending)[: Ending.INTERNAL_ERROR + 1]
+"""How connections end that were connected: the order of `Counters.ended`."""
+_REASONS = {
+    Ending.FINISHED: CloseReason.FINISHED,
+    Ending.DOWNSTREAM_RESET: CloseReason.DOWNSTREAM_RESET,
+    Ending.UPSTREAM_RESET: CloseReason.UPSTREAM_RESET,
+    Ending.IDLE_TIMEOUT: CloseReason.IDLE_TIMEOUT,
+    Ending.LIFETIME: CloseReason.LIFETIME,
+    Ending.ABORTED: CloseReason.DRAIN_DEADLINE,
+    Ending.INTERNAL_ERROR: CloseReason.INTERNAL_ERROR,
+    Ending.CONNECT_TIMEOUT: CloseReason.UPSTREAM_TIMEOUT,
+}
+"""Only a drain's deadline aborts. REFUSED and LIMITED do not come: no verdict of ours asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneListener:
+    """A direction's listening sockets, and how connections that arrive there are treated."""
+
+    direction: Direction
+    bound: BoundListener
+    original: Original
+    mark: int = 0
+    keepalive_s: int = 0
+    sources: tuple[str, ...] = ()
+    """What upstream sockets are bound to, at most one address a family."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEvents:
+    """punted takes the socket over. ended: a connection that the engine kept, in how many attempts it was connected,
+    and whether it ever was. lines: so many lines of the log, of connections that are told in no other way. refused: one
+    that was reset at the door. hop: one that bears the addresses of an upstream connection of ours."""
+
+    punted: Callable[[Punt], None]
+    ended: Callable[[ConnectionRecord, int, bool], None]
+    lines: Callable[[bytes, int], None]
+    refused: Callable[[Direction, ClientAddress, OriginalDestination | None, Refusal], None]
+    hop: Callable[[Direction], None]
+
+
+class SpliceLane:
+    """Belongs to the event loop. Owns the listening sockets from `open` to `close`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        listeners: Iterable[LaneListener],
+        defaults: Defaults,
+        events: LaneEvents,
+        *,
+        log: Log,
+        log_texts: LogTexts,
+    ) -> None:
+        """log: NONE where each connection is to be told of by `ended`."""
+        self.listeners = tuple(listeners)
+        self._engine = engine
+        self._lane = engine_lane.SpliceLane(engine)
+        self._lane.log(log)
+        self._table = VerdictTable(self._lane, defaults, log_texts)
+        self._events = events
+        self._numbers: dict[int, list[int]] = {}
+        self._accepted: dict[int, int] = {}
+        self.state = "paused"
+
+    def put_in_force(self, wanted: Mapping[Site, Ruling | None]) -> None:
+        self._table.put_in_force(wanted)
+
+    def tidy(self) -> None:
+        """To be called now and then, with longer in between than a record is under way."""
+        self._table.forget_retired()
+
+    def hold(self, destination: OriginalDestination) -> None:
+        self._table.hold(destination)
+
+    def release(self, destination: OriginalDestination) -> None:
+        self._table.release(destination)
+
+    def open(self) -> None:
+        """Begin to accept. The sockets are the engine's from now on."""
+        for index, one in enumerate(self.listeners):
+            self._numbers[index] = [self._listen(one, sock) for sock in one.bound.sockets]
+        self.state = "accepting"
+
+    def close(self) -> None:
+        """Stop accepting for good; who waits in the backlogs is let in first, as far as the limit allows."""
+        for index, numbers in self._numbers.items():
+            self._accepted[index] = self.accepted(index)
+            for number in numbers:
+                self._lane.unlisten(number, DRAIN_BACKLOG_MS)
+        self._numbers.clear()
+        self.state = "closed"
+
+    def accepted(self, index: int) -> int:
+        """How many connections the listener of this index has accepted."""
+        before = self._accepted.get(index, 0)
+        return before + sum(self._lane.accepted(number) for number in self._numbers.get(index, ()))
+
+    def outstanding(self) -> int:
+        """Connections in any hands: the engine's, those on their way from or to it, and the punted ones."""
+        return self._engine.totals().outstanding
+
+    def pauses(self) -> tuple[int, int]:
+        """How often accepting has paused: at the limit of connections, for lack of descriptors or memory."""
+        totals = self._engine.totals()
+        return totals.limit_pauses, totals.accept_pauses
+
+    def forget(self) -> None:
+        """A punted connection has ended without ever having been relayed."""
+        self._lane.forget()
+
+    def take_punts(self) -> None:
+        """A batch of connections to decide; the engine's descriptor stays readable while there are more."""
+        for punt in self._lane.punts():
+            if punt.hops:
+                self._events.hop(DIRECTIONS[punt.scope])
+            self._events.punted(punt)
+
+    def take_records(self) -> None:
+        """Connections that have ended, at most RECORDS of them; the engine's descriptor stays readable while there are
+        more."""
+        now = time.time()
+        for record in self._lane.records(RECORDS):
+            self._ended(record, now)
+        self._take_lines()
+
+    def take_last_records(self) -> None:
+        """After the engine's close."""
+        while records := self._lane.records(RECORDS):
+            for record in records:
+                self._ended(record, time.time())
+        self._take_lines()
+
+    def _take_lines(self) -> None:
+        lines, count = self._lane.lines()
+        if count:
+            self._events.lines(lines, count)
+
+    def live(self) -> Iterator[ConnectionRecord]:
+        """The connections that the engine keeps, as of now."""
+        now = time.time()
+        for record in self._lane.connections():
+            if record.original is not None:
+                yield self._told(record, record.original, now, None)
+
+    def counters(self) -> Iterator[tuple[Group, Counters]]:
+        """Of all connections that the engine has kept, by all that is told apart about them."""
+        for counters in self._lane.counters():
+            group = self._table.counted(counters)
+            if group is not None:
+                yield group, counters
+
+    def abort_all(self) -> None:
+        for record in self._lane.connections():
+            self._engine.abort(record.id)
+
+    def _listen(self, one: LaneListener, sock: socket.socket) -> int:
+        number = self._lane.listen(
+            sock.fileno(),
+            scope=SCOPES[one.direction],
+            original=one.original,
+            mark=one.mark,
+            keepalive_s=one.keepalive_s,
+            # The hairpin that `--self-calls hairpin` asks for. It can't go round: the inbound side's own connection is
+            # not allowed to arrive anywhere.
+            hairpin_from=SCOPES[Direction.OUTBOUND] if one.direction is Direction.INBOUND else None,
+            sources=one.sources,
+            inbound=one.direction is Direction.INBOUND,
+        )
+        sock.detach()
+        return number
+
+    def _ended(self, record: Record, now: float) -> None:
+        direction = DIRECTIONS[record.scope]
+        if record.hops and record.ending is not Ending.LOOP:
+            self._events.hop(direction)
+        refusal = _REFUSALS.get(record.ending) if record.ending is not None else None
+        if refusal is not None or record.original is None:
+            peer = ClientAddress(address(record.peer))
+            destination = None if record.original is None else OriginalDestination(address(record.original))
+            self._events.refused(direction, peer, destination, refusal or Refusal.MISSING_ORIGINAL_DESTINATION)
+            return
+        told = self._told(record, record.original, now, _reason(record))
+        self._events.ended(told, record.attempts, record.connect_us is not None)
+
+    def _told(self, record: Record, original: Place, now: float, reason: CloseReason | None) -> ConnectionRecord:
+        state = RELAYING if record.connect_us is not None else CONNECTING
+        return ConnectionRecord(
+            id=record.id,
+            direction=DIRECTIONS[record.scope],
+            peer=ClientAddress(address(record.peer)),
+            destination=OriginalDestination(address(original)),
+            upstream=NOWHERE if record.upstream is None else UpstreamAddress(address(record.upstream)),
+            verdict=self._table.verdict(record),
+            to_upstream=record.bytes_sent,
+            to_downstream=record.bytes_received,
+            state="closed" if reason is not None else state,
+            started_at=now - record.duration_us / 1e6,
+            age_s=record.duration_us / 1e6,
+            close_reason=reason,
+        )
+
+
+def reasons(counters: Counters) -> Iterator[tuple[CloseReason, int]]:
+    """How many of those that were connected have ended for which reason."""
+    for ending, count in zip(ENDED, counters.ended, strict=True):
+        yield _REASONS[ending], count
+
+
+def _reason(record: Record) -> CloseReason:
+    if record.ending is Ending.CONNECT_FAILED:
+        return of_shortage(record.error) or of_connect_error(record.error)
+    return CloseReason.INTERNAL_ERROR if record.ending is None else _REASONS[record.ending]

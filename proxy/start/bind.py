@@ -1,0 +1,111 @@
+"""Making the listening sockets: one for IPv4 and one for IPv6 a direction, both at the same port."""
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from proxy.core.addresses import Address, to_sockaddr
+from proxy.errors import AddressInUse, PrivilegeMissing, ProxyError
+from proxy.start.sockets import keep_alive
+
+BACKLOG = 4096
+"""The kernel cuts it down to net.core.somaxconn. While accepting pauses, new connections wait here."""
+_FREE_PORT_TRIES = 32
+_IP_TRANSPARENT = 19
+_IPV6_TRANSPARENT = 75
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundListener:
+    """Listening sockets of one direction; the owner closes them. ipv6_missing says why there is none, or is empty."""
+
+    port: int
+    sockets: tuple[socket.socket, ...]
+    transparent: bool
+    ipv6_missing: str
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return ("0.0.0.0",) if self.ipv6_missing else ("0.0.0.0", "::")
+
+
+def bind_listener(flag: str, port: int, *, keepalive_s: int, transparent: bool) -> BoundListener:
+    """Listens on 0.0.0.0 and [::] at port (0: a free one, the same for both). flag is named in errors.
+
+    transparent asks for IP_TRANSPARENT, without which TPROXY does not deliver; the privilege for it may be missing,
+    and the result says so. Raises AddressInUse, PrivilegeMissing or ProxyError, having closed what it opened.
+    """
+    for _ in range(_FREE_PORT_TRIES):
+        first = _listen(flag, Address("0.0.0.0", port), keepalive_s)
+        chosen = int(first.getsockname()[1])
+        try:
+            second = _listen(flag, Address("::", chosen), keepalive_s)
+        except AddressInUse:
+            first.close()
+            if port == 0:
+                continue  # somebody has this port in IPv6 only: take another
+            raise
+        except ProxyError as failed:
+            if not (isinstance(failed.__cause__, OSError) and failed.__cause__.errno in _NO_IPV6):
+                first.close()
+                raise
+            why = failed.__cause__.strerror or str(failed)
+            return BoundListener(chosen, (first,), transparent and _make_transparent((first,)), why)
+        both = (first, second)
+        return BoundListener(chosen, both, transparent and _make_transparent(both), "")
+    raise ProxyError(f"{flag}: found no port that is free in IPv4 and IPv6 in {_FREE_PORT_TRIES} tries")
+
+
+def bind_service(flag: str, address: Address) -> socket.socket:
+    """A listening socket of an HTTP endpoint. Raises as `bind_listener` does."""
+    return _listen(flag, address, keepalive_s=0)
+
+
+def bind_control(outbound_port: int, name: str) -> socket.socket:
+    """The listening unix socket of the control channel. Raises AddressInUse: somebody took the abstract name."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.bind(name)
+        sock.listen(16)
+    except OSError as failed:
+        sock.close()
+        if failed.errno == errno.EADDRINUSE:
+            raise AddressInUse("--outbound-port", f"control socket @tidegate/{outbound_port}") from failed
+        raise ProxyError(f"can't listen on control socket @tidegate/{outbound_port}: {failed.strerror}") from failed
+    return sock
+
+
+def _listen(flag: str, address: Address, keepalive_s: int) -> socket.socket:
+    sock: socket.socket | None = None
+    try:
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.is_ipv6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if keepalive_s:
+            keep_alive(sock, keepalive_s)  # accepted sockets inherit it, which spares them four system calls
+        sock.bind(to_sockaddr(address))
+        sock.listen(BACKLOG)
+    except OSError as failed:
+        if sock is not None:
+            sock.close()
+        if failed.errno == errno.EADDRINUSE:
+            raise AddressInUse(flag, str(address)) from failed
+        if failed.errno == errno.EACCES:
+            raise PrivilegeMissing("CAP_NET_BIND_SERVICE", f"listen on {address} ({flag})") from failed
+        raise ProxyError(f"{flag}: can't listen on {address}: {failed.strerror}") from failed
+    return sock
+
+
+def _make_transparent(sockets: tuple[socket.socket, ...]) -> bool:
+    try:
+        for sock in sockets:
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_TRANSPARENT, 1)
+            else:
+                sock.setsockopt(socket.SOL_IP, _IP_TRANSPARENT, 1)
+    except PermissionError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""What happens before the event loop exists, in the one possible order: descriptors, listening sockets, privileges."""
+
+import contextlib
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from proxy.control.channel import abstract_name
+from proxy.core.lanes import LaneChoice
+from proxy.errors import BadSetting
+from proxy.lanes.dns.relay import bind_dns
+from proxy.settings import InboundOriginalDst, ProxySettings
+from proxy.start import privileges
+from proxy.start.bind import BoundListener, bind_control, bind_listener, bind_service
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Everything that was opened as the user who started us. The holder owns the sockets."""
+
+    outbound: BoundListener
+    inbound: BoundListener
+    dns: BoundListener | None
+    dns_sockets: tuple[socket.socket, ...]
+    """UDP, on the same port as `dns`."""
+    control: socket.socket
+    admin: socket.socket | None
+    telemetry: socket.socket | None
+    supervisor: socket.socket | None
+    connection_limit: int
+    warnings: tuple[str, ...]
+
+
+def start(settings: ProxySettings) -> Started:
+    """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again."""
+    parent = os.getppid()
+    descriptors = raise_descriptor_limit()
+    with contextlib.ExitStack() as undo:
+        started = _open(settings, descriptors, undo)
+        became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
+        if settings.supervisor_fd is not None:
+            privileges.die_with_parent(parent)
+        undo.pop_all()
+    warnings = tuple(_warnings(settings, started, became=became))
+    return replace(started, warnings=warnings)
+
+
+def raise_descriptor_limit() -> int:
+    """Raises RLIMIT_NOFILE's soft limit to the hard one; returns it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack) -> Started:
+    def keep(sock: socket.socket) -> socket.socket:
+        return undo.enter_context(contextlib.closing(sock))
+
+    def listener(flag: str, port: int, *, transparent: bool) -> BoundListener:
+        bound = bind_listener(flag, port, keepalive_s=settings.keepalive_s, transparent=transparent)
+        for sock in bound.sockets:
+            keep(sock)
+        return bound
+
+    supervisor = None if settings.supervisor_fd is None else keep(inherited_socket(settings.supervisor_fd))
+    outbound = listener("--outbound-port", settings.outbound_port, transparent=False)
+    inbound = listener(
+        "--inbound-port",
+        settings.inbound_port,
+        transparent=settings.inbound_original_dst is not InboundOriginalDst.SOCKOPT,
+    )
+    dns, dns_sockets = _dns(settings, listener, keep)
+    return Started(
+        outbound=outbound,
+        inbound=inbound,
+        dns=dns,
+        dns_sockets=dns_sockets,
+        control=keep(bind_control(outbound.port, abstract_name(outbound.port))),
+        admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
+        telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
+        supervisor=supervisor,
+        connection_limit=settings.connection_limit(descriptors),
+        warnings=(),
+    )
+
+
+def _dns(
+    settings: ProxySettings,
+    listener: Callable[..., BoundListener],
+    keep: Callable[[socket.socket], socket.socket],
+) -> tuple[BoundListener | None, tuple[socket.socket, ...]]:
+    if settings.dns_port is None:
+        return None, ()
+    tcp = listener("--dns-port", settings.dns_port, transparent=False)
+    return tcp, tuple(keep(sock) for sock in bind_dns("--dns-port", tcp.port))
+
+
+def inherited_socket(fd: int) -> socket.socket:
+    """The supervisor's end of a socketpair. Raises BadSetting when the descriptor is no unix stream socket."""
+    allowed = "the descriptor of an inherited unix stream socket"
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as failed:
+        raise BadSetting("--supervisor-fd", fd, f"{allowed} ({failed.strerror})") from failed
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        sock.detach()  # not ours to close
+        raise BadSetting("--supervisor-fd", fd, allowed)
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return sock
+
+
+_WITHOUT_LANE = {
+    LaneChoice.DIRECT: (
+        "--lane direct: for what a Service claims, under ebpf capture, by a companion (started as root); all else is"
+        " spliced"
+    ),
+    LaneChoice.PARSED: "--lane parsed: HTTP is not parsed in this version, so connections are spliced",
+}
+
+
+def _warnings(settings: ProxySettings, started: Started, *, became: bool) -> Iterator[str]:
+    if settings.lane in _WITHOUT_LANE:
+        yield f"{_WITHOUT_LANE[settings.lane]}; /connections has the reason of each"
+    if not became:
+        yield (
+            f"running as uid {os.geteuid()}, not as --proxy-uid {settings.proxy_uid}: capture that exempts only the"
+            " latter will capture our own connections (they are then refused as loops)"
+        )
+    for flag, bound in (("outbound", started.outbound), ("inbound", started.inbound)):
+        if bound.ipv6_missing:
+            yield f"no {flag} IPv6 listener on this host: {bound.ipv6_missing}"
+    if settings.inbound_original_dst is InboundOriginalDst.SOCKNAME and not started.inbound.transparent:
+        yield (
+            "CAP_NET_ADMIN was missing, so the inbound listener is not transparent: TPROXY will not deliver to it"
+            " (sk_lookup will)"
+        )

@@ -1,0 +1,85 @@
+"""The process beside the proxy that stays root: it does its work with what it keeps, and keeps nothing more."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab
+from tests.lab.lab import ROOT_USER
+from tests.lab.patience import patient
+from tests.lab.sidecar import Sidecar
+from tidegate.beside.privileges import COMPANION, NUMBERS
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def sidecar(lab: Lab) -> Iterator[Sidecar]:
+    lab.serve_app()
+    with Sidecar(lab.app) as running:
+        running.wait_ready()
+        yield running
+    lab.tidegate("cleanup").ok()
+
+
+def companion_of(proxy: int) -> int:
+    for child in Path(f"/proc/{proxy}/task/{proxy}/children").read_text().split():
+        if Path(f"/proc/{child}/comm").read_text() == "tidegate-watch\n":
+            return int(child)
+    raise AssertionError(f"proxy {proxy} has no companion")
+
+
+def eventually(holds: Callable[[], bool], what: str, within_s: float = 6) -> None:
+    deadline = time.monotonic() + patient(within_s)
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def test_it_keeps_what_is_documented_and_can_get_nothing_back(sidecar: Sidecar) -> None:
+    wanted = sum(1 << NUMBERS[name] for name in COMPANION)
+    lines = Path(f"/proc/{companion_of(sidecar.pid)}/status").read_text().splitlines()
+    status = {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
+    assert {one: int(status[one], 16) for one in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {
+        "CapPrm": wanted,
+        "CapEff": wanted,
+        "CapBnd": wanted,
+        "CapInh": 0,
+        "CapAmb": 0,
+    }
+    assert status["NoNewPrivs"] == "1"
+    text = (Path(__file__).parents[3] / "docs" / "capture.md").read_text()
+    sentence = text[text.index("The companion keeps") : text.index("and no_new_privs")]
+    assert {name for name in NUMBERS if name in sentence} == COMPANION
+
+
+def test_with_that_it_proves_capture_and_notices_when_it_stops_working(
+    lab: Lab, backend: str, sidecar: Sidecar
+) -> None:
+    """The probes need most of what it keeps: a namespace of their own, another user, a cgroup folder to be in."""
+    folder = lab.cgroup.child(f"companion-{backend}")
+    for path in (folder.folder, folder.folder / "cgroup.procs"):
+        os.chown(path, 1000, 1000)  # as a service manager delegates one
+    lab.tidegate("init", "--mode", backend, "--dns", "all").ok()
+    settle(sidecar)
+    assert sidecar.fetch("/healthz/ready") is not None, backend
+    if backend == "tproxy":
+        reply = lab.actor(ROOT_USER, lab.peer).tcp("10.0.0.2", 8080)
+        assert reply.who == "app", f"the listener was made transparent: {reply}"
+    lab.tidegate("init", "--mode", backend, "--cgroup", folder.path, "--exclude-outbound-gids", "0").ok()
+    settle(sidecar)
+    assert sidecar.fetch("/healthz/ready") is not None, f"{backend} with a cgroup"
+    lab.tidegate("cleanup").ok()
+    eventually(lambda: sidecar.fetch("/healthz/ready") is None, f"{backend}: not noticed that capture is gone")
+    sidecar.close()
+    assert not any(one in sidecar.last_words for one in ("could not be suited", "ended")), sidecar.last_words
+
+
+def settle(sidecar: Sidecar) -> None:
+    """Two looks of the companion's, which come every two seconds."""
+    time.sleep(patient(4.5))

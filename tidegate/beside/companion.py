@@ -1,0 +1,244 @@
+"""Beside the proxy, with the privileges that the proxy has given up: watches the capture that feeds it.
+
+It tells the proxy whether capture works (rules that vanish under a running proxy turn it unready) and, with
+`--when-down open`, keeps saying in the kernel that the proxy lives, for as long as the proxy says that it accepts.
+Under ebpf capture it is also the direct lane's hand: what the proxy decides about Services it takes to the kernel.
+Started as root only; it ends with the proxy, and then the kernel's sign of life runs out by itself.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tidegate import processes as linux
+from tidegate.beside import privileges as companion_privileges
+
+if TYPE_CHECKING:
+    from intercept.plan.build import Plan
+
+BEAT_S = 0.3
+# Reading the rules and comparing them costs milliseconds, a probe through them a process or two: each in its own time.
+LOOK_S = 2.0
+PROBE_S = 6.0
+ANSWER_S = 1.0
+COUNT_S = 1.0
+FOLLOW = "direct-follow"
+SERVICES = "direct-services"
+CAP_NET_ADMIN = 12
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the companion knows from one look to the next."""
+
+    seen_in_force: bool = False
+    in_force: bool = False
+    mode: str = ""
+    refreshing: bool = False
+    suited: tuple[int, bool] | None = None
+    problem: str | None = None
+    probed: "Plan | None" = None
+    probed_at: float = 0.0
+    probes_said: str | None = None
+
+
+def may_watch() -> bool:
+    """Whether this process could look after capture: root with CAP_NET_ADMIN."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii") as status:
+        effective = next(line for line in status if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> CAP_NET_ADMIN & 1)
+
+
+def start(outbound_port: int) -> None:
+    """Fork the companion of the proxy that this process is about to become. Call it before there are threads."""
+    proxy = os.getpid()
+    if os.fork() != 0:
+        return
+    try:
+        linux.set_name("tidegate-watch")
+        linux.die_with_parent()
+        # The terminal's and the service manager's signals are the proxy's: it drains, and we end with it.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if os.getppid() == proxy:
+            companion_privileges.reduce_to(companion_privileges.COMPANION)
+            _watch(outbound_port)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the proxy has ended
+    except Exception as error:
+        print(f"tidegate: the companion that watches capture ended: {error}", file=sys.stderr)
+    finally:
+        os._exit(0)
+
+
+def _watch(port: int) -> None:
+    watch = Watch()
+    with _connected(port) as channel:
+        lines = channel.makefile("rw", encoding="utf-8")
+        following = _Following(port)
+        looked, frozen = 0.0, False
+        while True:
+            now = time.monotonic()
+            if now - looked >= LOOK_S:
+                _look(watch, port)
+                looked = now
+                gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
+                if watch.in_force and not frozen:
+                    frozen = True
+                    gc.freeze()  # everything is imported by now, and need not be looked through each time
+            lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
+            lines.flush()
+            answer: Any = json.loads(lines.readline() or "null")
+            if answer is None:
+                return
+            if watch.refreshing and answer.get("accepting"):
+                _refresh(watch)
+            following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
+
+
+class _Following:
+    """The direct lane, on a channel of its own. Nothing is imported, and no second connection made, before there is
+    ebpf capture."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._channel: socket.socket | None = None
+        self._received = b""
+        self._reported = 0.0
+        self._available = False
+
+    def attend(self, available: bool, seconds: float) -> None:
+        """For so long: take changes to the kernel as they come, counts to the proxy every COUNT_S."""
+        deadline = time.monotonic() + seconds
+        if self._channel is None and available:
+            self._open()
+        if self._channel is None:
+            time.sleep(seconds)
+            return
+        if available != self._available:
+            self._available = available
+            self._send({"op": FOLLOW, "available": available})
+        if available and time.monotonic() - self._reported >= COUNT_S:
+            self._reported = time.monotonic()
+            for request in self._courier.requests():
+                self._send(request)
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._channel], [], [], left)[0]:
+                self._receive()
+
+    def _open(self) -> None:
+        from intercept.backends.ebpf.direct import lane as direct
+        from tidegate.beside.courier import SOME_ENDED, Courier
+
+        self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
+        self._channel = _connected(self._port)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        if self._channel is not None:
+            self._channel.sendall(json.dumps(request).encode() + b"\n")
+
+    def _receive(self) -> None:
+        data = b"" if self._channel is None else self._channel.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if message.get("event") == SERVICES:
+                self._courier.deliver(message)
+
+
+def _connected(port: int) -> socket.socket:
+    """The proxy's control socket, which opens when the proxy has become what it is going to be."""
+    while True:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            channel.connect(f"\0tidegate/{port}")
+        except ConnectionRefusedError:
+            channel.close()
+            time.sleep(0.02)
+        else:
+            channel.settimeout(None)
+            return channel
+
+
+def _look(watch: Watch, port: int) -> None:
+    from intercept import capture
+    from intercept.errors import CaptureError
+    from intercept.host.facts import read_host
+    from intercept.intent.intent import Mode, WhenDown
+
+    try:
+        if watch.mode == Mode.EBPF:
+            _tell_addresses()
+        found = capture.watched(read_host())
+    except CaptureError as error:
+        watch.problem = str(error)
+        return
+    watch.in_force = watch.refreshing = False
+    if found is None:
+        watch.problem = "the capture that was in force is gone" if watch.seen_in_force else None
+        return
+    plan = found.plan
+    if plan is not None and plan.intent.listeners.outbound != port:
+        return  # somebody else's capture
+    watch.seen_in_force = watch.in_force = True
+    watch.mode = found.mode
+    watch.problem = "; ".join(found.drift) or None
+    if plan is not None:
+        _suit_listener(watch, plan.intent.listeners.inbound, transparent=found.mode == Mode.TPROXY)
+        watch.refreshing = plan.intent.when_down is WhenDown.OPEN
+        watch.problem = watch.problem or _probed(watch, plan)
+
+
+def _suit_listener(watch: Watch, port: int, *, transparent: bool) -> None:
+    """init and proxy start in either order: what the mode needs of the proxy's inbound listener is known only now. It
+    has the same listeners all its life, and finding them means looking at each of its sockets."""
+    from intercept.host.transparency import set_transparent
+
+    if watch.suited == (port, transparent):
+        return
+    try:
+        set_transparent(os.getppid(), port, transparent)
+        watch.suited = port, transparent
+    except OSError as error:
+        print(f"tidegate: the inbound listener could not be suited to the capture: {error}", file=sys.stderr)
+
+
+def _tell_addresses() -> None:
+    """The other backends ask routing what an own address is; programs have to be told when addresses come and go."""
+    from intercept.backends.ebpf import backend as ebpf
+
+    ebpf.refresh_addresses()
+
+
+def _probed(watch: Watch, plan: "Plan") -> str | None:
+    """What is wrong with synthetic connections through the capture path: now, if it is time or something was wrong or
+    has changed; else as it was found last."""
+    from intercept.check.check import look
+
+    now = time.monotonic()
+    if plan != watch.probed or watch.probes_said is not None or now - watch.probed_at >= PROBE_S:
+        failed = [probe for probe in look(plan) if not probe.ok]
+        watch.probed, watch.probed_at = plan, now
+        watch.probes_said = "; ".join(f"{probe.name}: {probe.detail}" for probe in failed) or None
+    return watch.probes_said
+
+
+def _refresh(watch: Watch) -> None:
+    from intercept import capture
+    from intercept.errors import CaptureError
+
+    try:
+        capture.refresh_alive()
+    except CaptureError as error:
+        watch.problem = str(error)

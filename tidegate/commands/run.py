@@ -1,0 +1,102 @@
+"""`tidegate run`: a command, its traffic captured, and a report."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tidegate.commands.options import (
+    config_option,
+    intent_of,
+    intent_options,
+    netns_option,
+    raw_flags,
+    wait_option,
+    with_documents,
+)
+
+OWN_FAILURE = 125
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@intent_options
+@config_option
+@netns_option
+@wait_option
+@click.option("--report", "report_path", metavar="FILE", help="write what CMD talked to as JSON")
+@click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(
+    *,
+    argv: tuple[str, ...],
+    config: tuple[str, ...],
+    netns: str | None,
+    wait: str,
+    report_path: str | None,
+    **given: Any,
+) -> int:
+    """Start a proxy, capture the process tree of CMD and nothing else, run CMD, and leave nothing behind.
+
+    Ends with CMD's own exit code (128+N when it died of signal N), 127 when there is no such command, 126 when it
+    cannot be executed, 125 when tidegate failed before CMD started.
+    """
+    from intercept.errors import BadInput
+    from intercept.intent.from_flags import seconds
+
+    _judge(config)
+    flags = with_documents(config, raw_flags(given), capture_required=False)
+    intent = intent_of(flags)
+    wait_s = seconds("--wait", wait)
+    if "--cgroup" in flags:
+        raise BadInput("--cgroup", flags["--cgroup"], "`run` makes a cgroup of its own; use `init` to capture a folder")
+    report = _report_file(report_path)
+    ports = tuple(int(flags.get(flag, 0)) for flag in ("--outbound-port", "--inbound-port"))
+    try:
+        from tidegate.netns import enter
+        from tidegate.supervise.supervisor import Supervisor
+
+        enter(netns)
+        outcome = Supervisor(list(argv), intent, fixed_ports=(ports[0], ports[1]), wait_s=wait_s, config=config).run()
+    except BadInput:
+        raise
+    except Exception as failed:
+        # `run` speaks with its command's voice: its own failures before the start have one code, whatever they are.
+        if os.environ.get("TIDEGATE_TRACEBACK"):
+            raise
+        click.echo(f"tidegate: {failed}", err=True)
+        return getattr(failed, "run_exit_code", OWN_FAILURE)
+    _tell(list(argv), outcome, report)
+    return outcome.exit_code
+
+
+def _judge(config: tuple[str, ...]) -> None:
+    """Find out what is wrong with the configuration before anything starts; the proxy tells what has no effect."""
+    if config:
+        from mesh.sources.files import load
+
+        load(config)
+
+
+def _tell(argv: list[str], outcome: Any, report: Path | None) -> None:
+    from tidegate.supervise import report as reports
+
+    document = reports.as_document(argv, outcome.exit_code, outcome.mode, outcome.connections, outcome.duration_ms)
+    if report is not None:
+        try:
+            reports.write(report, document)
+        except OSError as error:
+            click.echo(f"tidegate: the report could not be written to {report}: {error.strerror}", err=True)
+    reports.print_summary(document, sys.stderr)
+
+
+def _report_file(text: str | None) -> Path | None:
+    """Judge `--report` before anything starts: a command may run for days before it is needed."""
+    from intercept.errors import BadInput
+
+    if text is None:
+        return None
+    path = Path(text).absolute()
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise BadInput("--report", text, "a file name in a folder that exists and can be written")
+    return path

@@ -1,5 +1,0 @@
-"""Documents -> Policy, purely. What can't be honoured is noted as a warning where it stands, never dropped silently."""
-
-from tidegate.config.compiling.policy import compiled
-
-__all__ = ["compiled"]

@@ -1,0 +1,141 @@
+"""The proxy of one run, as the supervisor sees it: a process and a socket that carries JSON lines both ways."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from intercept.host import cgroups
+from tidegate import processes as linux
+
+READY_S = 10.0
+REQUEST_S = 5.0
+
+Message = dict[str, Any]
+
+
+class SidecarFailed(Exception):
+    """The proxy did not start, or ended when it should not have."""
+
+
+class Sidecar:
+    """One proxy process. Owns the process, its pidfd and our end of the control socket.
+
+    `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`, what
+    is to be in the direct lane in `services`, of which the last counts.
+    """
+
+    def __init__(self, folder: Path, arguments: list[str]) -> None:
+        """Start it inside the cgroup `folder`; raises SidecarFailed unless it is ready within READY_S."""
+        self.records: list[Message] = []
+        self.services: list[Message] = []
+        self._received = b""
+        self._answers: list[Any] = []
+        self._ready: Message | None = None
+        self.drained = False
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: a folder named `proxy` where the user happens to stand must not be imported.
+                [sys.executable, "-P", "-m", "tidegate", "proxy", "--supervisor-fd", str(theirs.fileno()), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                preexec_fn=lambda: _in_child(folder),  # noqa: PLW1509  # the supervisor has one thread
+            )
+        self.pid = self._process.pid
+        ready = self._wait_until_ready()
+        self.outbound_port, self.inbound_port = int(ready["outbound_port"]), int(ready["inbound_port"])
+        self.dns_port: int | None = ready.get("dns_port")
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive(self) -> bool:
+        """Take in what the proxy has told. False when it has closed the socket, that is, ended."""
+        data = self._socket.recv(1 << 16)
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return bool(data)
+
+    def request(self, operation: str, **arguments: Any) -> Any:
+        """Send a command and wait for its answer. Raises SidecarFailed when none comes."""
+        self._answers.clear()
+        try:
+            self._socket.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+        except OSError as error:
+            raise SidecarFailed(f"the proxy has gone: {error.strerror}") from None
+        for _ in self._until(time.monotonic() + REQUEST_S):
+            if self._answers:
+                return self._answers.pop()
+        raise SidecarFailed(f"the proxy does not answer {operation!r}")
+
+    def drain(self, timeout_s: float) -> None:
+        """Let open connections end for at most `timeout_s`, gather their records, and end the proxy."""
+        with contextlib.suppress(SidecarFailed):
+            self.request("drain", timeout_s=timeout_s)
+            for _ in self._until(time.monotonic() + timeout_s + 2):
+                if self.drained:
+                    break
+        self.close()
+
+    def close(self) -> int:
+        """End the process if it has not ended, and return its exit code. Records told so far stay."""
+        self._socket.close()
+        try:
+            return self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _wait_until_ready(self) -> Message:
+        try:
+            for _ in self._until(time.monotonic() + READY_S):
+                if ready := self._ready:
+                    return ready
+        except SidecarFailed:
+            code = self.close()
+            raise SidecarFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None
+        self._process.kill()
+        self.close()
+        raise SidecarFailed(f"the proxy was not ready within {READY_S:.0f} s")
+
+    def _until(self, deadline: float) -> Iterator[None]:
+        """Yield after each piece of news until `deadline`; raises SidecarFailed when the proxy goes."""
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._socket], [], [], left)[0]:
+                if not self.receive():
+                    raise SidecarFailed("the proxy has gone")
+                yield
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case {"event": "ready"}:
+                self._ready = message
+            case {"event": "connection"}:
+                self.records.append(message)
+            case {"event": "direct-services"}:
+                self.services.append(message)
+            case {"event": "drained"}:
+                self.drained = True
+            case {"event": _}:
+                pass  # a newer proxy may tell more
+            case answer:
+                self._answers.append(answer)
+
+
+def _in_child(folder: Path) -> None:
+    cgroups.join(folder)
+    linux.die_with_parent()
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.chdir("/")
