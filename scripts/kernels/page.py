@@ -1,6 +1,7 @@
 """docs/kernels.md out of the results of guests. Pure."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,7 +132,12 @@ def _reasons(results: Sequence[Mapping[str, Any]]) -> str:
             said.setdefault(line, []).append(_title(one))
     if not said:
         return ""
-    return "## Why not\n\n" + "".join(f"* {', '.join(where)}: {line}\n" for line, where in said.items())
+    return "## Why not\n\n" + "".join(_item(f"{', '.join(where)}: {line}") for line, where in said.items())
+
+
+def _item(text: str) -> str:
+    """One item of a list, broken where a line of prose ends."""
+    return textwrap.fill(text, 120, initial_indent="* ", subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 def _reasons_of(one: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Rules of the repository itself: sizes, folders, package pages, and what the documentation may contain."""
