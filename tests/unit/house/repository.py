@@ -11,13 +11,13 @@ SOURCE = (".py", ".c", ".h")
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    """Paths relative to the repository's root; a file that git keeps but that is deleted in the work tree is left out."""
+    """Paths relative to the repository's root, without files that are deleted in the work tree."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return tuple(path for line in listed.splitlines() if (ROOT / (path := Path(line))).is_file())
 
 
 def sources(*, tests: bool) -> list[Path]:
-    """Source files of ours; vendored and generated ones are named in `FOREIGN`. tests: also those of tests and bench."""
+    """Source files of ours, without the folders of `FOREIGN`. tests: also those of tests and bench."""
     return [
         path
         for path in tracked()
