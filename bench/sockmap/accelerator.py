@@ -79,7 +79,7 @@ def _load(settings: Settings, stack: contextlib.ExitStack) -> dict[str, int]:
     """Descriptors by name, closed with the stack."""
     with tempfile.TemporaryDirectory(prefix="tidegate-sockmap-") as scratch:
         target = Path(scratch) / "accelerator.bpf.o"
-        headers = ["-I", str(bpf.build.HERE), "-I", f"/usr/include/{platform.machine()}-linux-gnu"]
+        headers = ["-I", str(bpf.build.INCLUDE), "-I", f"/usr/include/{platform.machine()}-linux-gnu"]
         subprocess.run(["clang", *bpf.build.FLAGS, *headers, "-c", SOURCE, "-o", target], check=True)
         with libbpf.Object(target) as program:
             program.set_rodata(struct.pack("=4I", *settings))
