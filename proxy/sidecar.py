@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 from cext.engine.engine import Engine
@@ -13,14 +12,10 @@ from proxy.admin import views as operations
 from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.control.channel import ControlConnection, Operation, ToolConnection
-from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.connection import Lanes
 from proxy.core.decide.probes import ProbeRegistry
-from proxy.core.lanes import Lane
-from proxy.core.lower.to_engine import rulings
-from proxy.core.lower.to_kernel import direct_services, straight_ports
-from proxy.core.policy.policy import NO_POLICY, Policy
+from proxy.core.policy.policy import NO_POLICY
 from proxy.core.report.record import ConnectionRecord
 from proxy.feed.reload import Reloader
 from proxy.feed.source import Configured
@@ -28,7 +23,9 @@ from proxy.lanes import counting
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.dns.relay import DnsRelay
 from proxy.lanes.drain import SERVING, Drain
+from proxy.lanes.held import HeldProbes
 from proxy.lanes.options import lane_listeners, upstream_options
+from proxy.lanes.publish import Publisher
 from proxy.lanes.punted.connection import Connection
 from proxy.lanes.punted.connections import ConnectionEvents, Connections
 from proxy.lanes.punted.verdicts import Verdicts
@@ -76,11 +73,9 @@ class Sidecar:
         )
         self._observer = Observer(self._metrics, self._access_log, self._tell_connection)
         self._probes = ProbeRegistry()
-        self._held: set[OriginalDestination] = set()
-        """Destinations whose connections are punted because they may be probes."""
         self._pauses = (0, 0)
         self._tick: asyncio.TimerHandle | None = None
-        self._direct = DirectLane(self._compile, self._observer.seen)
+        self._direct = DirectLane(lambda: self._publisher.publish(), self._observer.seen)  # noqa: PLW0108
         self._metrics.add(
             EndpointMetrics(
                 EndpointSources(
@@ -89,10 +84,6 @@ class Sidecar:
             )
         )
         self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
-        self._reloader: Reloader | None = None
-        if configured is not None:
-            first = (configured.policy, configured.warnings)
-            self._reloader = Reloader(loop, configured.source, first, self._put_in_force, self._metrics.reloaded)
         self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
         self._connections = Connections(
             loop,
@@ -125,12 +116,20 @@ class Sidecar:
             log_texts=self._access_log.texts,
         )
         self._watch = EngineWatch(loop, self._engine, self._collect, self._take_records)
-        self._compile()
+        self._held = HeldProbes(self._probes, self._lane)
+        self._publisher = Publisher(self._verdicts, self._direct, self._lane)
+        self._publisher.publish()
+        self._reloader: Reloader | None = None
+        if configured is not None:
+            first = (configured.policy, configured.warnings)
+            self._reloader = Reloader(
+                loop, configured.source, first, self._publisher.put_in_force, self._metrics.reloaded
+            )
         self.drain = Drain(loop, self._lane, self._connections, self._tell_drained, self._stop)
         self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
         self._health = operations.CaptureHealth()
         self._operations = operations.control_operations(
-            self._expect_probe, self._live_records, self.drain, self._health
+            self._held.expect, self._live_records, self.drain, self._health
         )
         self._supervisor: ControlConnection | None = None
         self._supervisor_gone = asyncio.Event()
@@ -202,35 +201,14 @@ class Sidecar:
         self._lane.forget()
         self.drain.look()
 
-    def _put_in_force(self, policy: Policy) -> None:
-        """For new connections; those that are open keep the verdict that they have."""
-        self._verdicts.put_in_force(policy)
-        self._compile()
-
-    def _compile(self) -> None:
-        """Policy down to the lanes, the cheapest first: what it takes never comes to the next one."""
-        policy = self._verdicts.policy
-        available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
-        straight = straight_ports(policy, Lanes(self._settings.lane, available))
-        lanes = self._verdicts.lanes = Lanes(self._settings.lane, available, frozenset(straight))
-        self._direct.publish(direct_services(policy, lanes), straight)
-        self._lane.put_in_force(rulings(policy, lanes))
-
     def _tool(self) -> ToolConnection:
         connection = ToolConnection(self._operations, lambda: self._direct.lost(connection))
         connection.operations |= self._direct.operations(connection)
         return connection
 
-    def _expect_probe(self, destination: OriginalDestination, token: str, lifetime_s: float) -> None:
-        self._probes.expect(destination, token, time.monotonic(), lifetime_s)
-        self._held.add(destination)
-        self._lane.hold(destination)
-
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_S, self._on_tick)
-        for destination in self._held - self._probes.expected(time.monotonic()):
-            self._held.discard(destination)
-            self._lane.release(destination)
+        self._held.release_expired()
         self._lane.tidy()
         before, self._pauses = self._pauses, self._lane.pauses()
         for reason, earlier, now in zip(PAUSES, before, self._pauses, strict=True):
