@@ -1,8 +1,9 @@
 """A third-party proxy's listeners, for backends that steer to sockets rather than to ports."""
 
-from intercept import capture
-from intercept.errors import BadInput, CaptureError
+from intercept.errors import CaptureError
 from intercept.host.facts import read_host
+from intercept.host.processes import process_id
+from intercept.in_force import plan_in_force
 from intercept.intent.intent import Mode
 
 
@@ -12,7 +13,7 @@ def adopt(pid_text: str) -> list[str]:
     Raises BadInput when there is no such process, CaptureError when nothing is in force or it has no such listener.
     """
     pid = process_id(pid_text)
-    plan = capture.plan_in_force(read_host())
+    plan = plan_in_force(read_host())
     if plan is None:
         raise CaptureError("adopt: no capture is in force in this network namespace; run init first")
     if plan.mode is not Mode.EBPF:
@@ -23,13 +24,3 @@ def adopt(pid_text: str) -> list[str]:
     if not adopted and plan.inbound:
         raise CaptureError(f"adopt: process {pid} has no listener on the inbound port {plan.intent.listeners.inbound}")
     return [f"adopted: {listener}" for listener in adopted]
-
-
-def process_id(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) > 0:
-        try:
-            with open(f"/proc/{int(text)}/stat", "rb"):
-                return int(text)
-        except OSError:
-            raise BadInput("--pid", text, "the number of a process that runs, as seen from here") from None
-    raise BadInput("--pid", text, "the number of a process that runs, as seen from here")

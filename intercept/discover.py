@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from intercept import capture
-from intercept.adopt import process_id
 from intercept.backends.ebpf.errors import require_capabilities, translated
 from intercept.backends.ebpf.places import netns_cookie, open_places
+from intercept.choose_mode import presume_mode
 from intercept.errors import CaptureError, Unsupported
 from intercept.host.cgroups import find_mount_point
 from intercept.host.facts import HostFacts, read_host
+from intercept.host.processes import process_id
+from intercept.in_force import plan_in_force
 from intercept.intent.intent import Intent
 from intercept.intent.parsing import cgroup
 from intercept.plan.explain import Connection, Decision
@@ -76,10 +77,10 @@ def _mount_point() -> str | None:
 def _judged(discovery: Any) -> Discovered:
     host = read_host()
     try:
-        plan = capture.plan_in_force(host)
+        plan = plan_in_force(host)
     except CaptureError:
         plan = None
-    defaults = capture.plan_for(Intent(), host)
+    defaults = presume_mode(Intent(), host)[0]
     found = [_found(call, plan or defaults, host, in_force=plan is not None) for call in discovery.calls()]
     return Discovered(sorted(found, key=lambda one: (-one.calls, one.name, one.destination)), discovery.lost())
 

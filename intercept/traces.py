@@ -17,11 +17,11 @@ def may_have(mode: Mode) -> bool:
             # Routes of ours stand in a table of their own. The kernel goes on naming a table that has become empty.
             return re.search(r"^Id -?\d+:$", _text("/proc/thread-self/net/fib_trie"), re.MULTILINE) is not None
         case Mode.IPTABLES:
-            from intercept.backends.iptables import peek as iptables_peek
+            from intercept.backends.iptables import peek
 
             # Without CAP_NET_RAW tables can't be read, but rules of ours never stand without an ipset of ours.
             blind = not privilege.has(privilege.NET_RAW) and iptables_tables_loaded()
-            return iptables_peek.anything_of_ours() or ((blind or iptables_peek.has_ipset()) and _sets_of_ours())
+            return peek.anything_of_ours() or ((blind or peek.has_ipset()) and _sets_of_ours())
         case Mode.NFTABLES | Mode.AUTO:
             return True
 

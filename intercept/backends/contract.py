@@ -5,19 +5,8 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
-
-
-class Sign(NamedTuple):
-    """That one of the proxy's listeners is up in one address family."""
-
-    listener: str
-    """One of LISTENERS."""
-    family: int
-
-
-LISTENERS = ("outbound", "inbound", "dns")
-EVERY_LISTENER = tuple(Sign(listener, family) for listener in LISTENERS for family in (4, 6))
 
 
 class InForce(NamedTuple):

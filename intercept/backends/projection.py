@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from intercept.backends.contract import LISTENERS
+from intercept.intent.listeners import LISTENERS
 from intercept.plan.rules import Condition, Direct, Judge, Not, Plan, Protocol, Rule
 
 Test = Callable[[Rule], bool]

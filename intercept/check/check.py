@@ -2,10 +2,10 @@
 
 from contextlib import ExitStack
 
-from intercept import capture
 from intercept.check.checker import Checker, Probe, ThoroughChecker
 from intercept.check.neighbour import neighbour
 from intercept.host.facts import read_host
+from intercept.in_force import plan_in_force
 from intercept.intent.intent import Ipv6
 from intercept.plan.rules import Plan
 
@@ -18,7 +18,7 @@ def check() -> list[Probe]:
     thread. Raises PrivilegeMissing (CAP_SYS_ADMIN, CAP_NET_ADMIN) and CaptureError.
     """
     host = read_host()
-    plan = capture.plan_in_force(host)
+    plan = plan_in_force(host)
     if plan is None:
         return [Probe("capture", False, "no capture is in force in this network namespace")]
     versions = (4,) if plan.intent.ipv6 is Ipv6.OFF or host.ipv6_missing else (4, 6)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from intercept import capture
-from intercept.check import probe as probing
 from intercept.check.neighbour import Neighbour
-from intercept.check.probe import Endpoint, Outcome, Target
+from intercept.check.probe import PORTS, Endpoint, Outcome, Target, connect, outbound_targets
 from intercept.check.testbed import holding, listening_in, own_listener
 from intercept.check.witness import ForeignProxy, OurProxy, Testimony, Witness, listens
 from intercept.host import cgroups
@@ -67,7 +66,7 @@ class Checker:
 
     def _outbound_targets(self, version: int, identity: tuple[int, int]) -> Iterator[Target]:
         caller = Connection.outbound(uid=identity[0], gid=identity[1])
-        yield from probing.outbound_targets(self._plan, version, self._host, caller, self._rng)
+        yield from outbound_targets(self._plan, version, self._host, caller, self._rng)
 
     def _captured(self, connection: Connection, listener: int) -> bool:
         decision = explain(self._plan, connection)
@@ -81,7 +80,7 @@ class Checker:
         if self._intent.when_down is WhenDown.OPEN and witness is not self._ours:
             capture.refresh_alive()
         witness.expect(destination)
-        result = probing.connect(target, prepare, TIMEOUT_S, witness, source_port)
+        result = connect(target, prepare, TIMEOUT_S, witness, source_port)
         if result.outcome is Outcome.NO_ROUTE:
             return None
         said: Testimony = witness.testify(destination, result)
@@ -148,7 +147,7 @@ class ThoroughChecker(Checker):
     def _outbound_targets(self, version: int, identity: tuple[int, int]) -> Iterator[Target]:
         far = self._beside.far[version]
         caller = Connection.outbound(uid=identity[0], gid=identity[1])
-        for port in (self._rng.choice(probing.PORTS), *(one.first for one in self._intent.outbound.include_ports)):
+        for port in (self._rng.choice(PORTS), *(one.first for one in self._intent.outbound.include_ports)):
             if self._captured(caller.to(far, port, local=False), self._intent.listeners.outbound):
                 yield Target(far, port, local=False)
                 return
@@ -163,7 +162,7 @@ class ThoroughChecker(Checker):
         """Up to two that are captured."""
         near, far = self._beside.near[version], self._beside.far[version]
         listed = self._intent.inbound.include_ports
-        tried = self._rng.sample(probing.PORTS, 8) if listed is None else [one.first for one in listed]
+        tried = self._rng.sample(PORTS, 8) if listed is None else [one.first for one in listed]
 
         def is_captured(port: int) -> bool:
             arrival = Connection(INBOUND, near, port, source=far, interface=self._beside.interface, local=True)

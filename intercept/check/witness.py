@@ -15,10 +15,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from intercept.check.probe import Bystander, Endpoint, Result
+from intercept.host.transparency import IP_TRANSPARENT, IPV6_TRANSPARENT
 
 SO_ORIGINAL_DST = 80
-IP_TRANSPARENT = 19
-IPV6_TRANSPARENT = 75
 ANSWER_S = 3.0
 LOOK_S = 0.5
 SOCKADDR_IN = struct.Struct("!HH4s8x")

@@ -1,0 +1,1 @@
+"""What this host offers to capture, tried for real and taken away again, and advice on what is missing."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from intercept.backends import MODULES, backend
 from intercept.choose_mode import PREFERENCE
-from intercept.doctor import host as probe_host
+from intercept.doctor import host as this_host
 from intercept.doctor.advice import advise
 from intercept.doctor.trials import LIMIT_S, Outcome, run_all
 from intercept.errors import CaptureError
@@ -39,14 +39,14 @@ def examine(limit_s: float = LIMIT_S) -> dict[str, Any]:
         "modes": modes,
         "hooks": hooks.get("hooks", []),
         "features": hooks.get("features", []),
-        "kernel": probe_host.kernel(),
-        "privileges": probe_host.privileges(),
-        "cgroup": probe_host.cgroup(),
+        "kernel": this_host.kernel(),
+        "privileges": this_host.privileges(),
+        "cgroup": this_host.cgroup(),
         "bpffs": hooks.get("bpffs"),
-        "settings": probe_host.settings(),
-        "limits": probe_host.limits(),
-        "network": {"loopback_up": probe_host.loopback_is_up(), "ipv6_missing": host.ipv6_missing},
-        "tools": probe_host.tools(),
+        "settings": this_host.settings(),
+        "limits": this_host.limits(),
+        "network": {"loopback_up": this_host.loopback_is_up(), "ipv6_missing": host.ipv6_missing},
+        "tools": this_host.tools(),
         "neighbours": {"rules": nftables.get("rules"), "programs": hooks.get("programs")},
         "untried": [f"{name}: {outcome.trouble}" for name, outcome in outcomes.items() if outcome.trouble],
     }
@@ -55,7 +55,7 @@ def examine(limit_s: float = LIMIT_S) -> dict[str, Any]:
 
 
 def choice(modes: list[dict[str, Any]], host: HostFacts) -> dict[str, Any]:
-    """As `choosing.choose_mode` chooses, from trials made already: {"mode": str | None, "why": str}."""
+    """As `choose_mode.choose_mode` chooses, from trials made already: {"mode": str | None, "why": str}."""
     works = {mode["mode"]: mode for mode in modes}
     passed: list[str] = []
     for mode in PREFERENCE:
@@ -89,20 +89,19 @@ def _netfilter() -> dict[str, Any]:
     """And whose rules stand here, through the same binding."""
     told = _available(Mode.NFTABLES)
     try:
-        from intercept.doctor import neighbours as probe_host_neighbours
+        from intercept.doctor import neighbours
 
-        return {**told, "rules": probe_host_neighbours.rules()}
+        return {**told, "rules": neighbours.rules()}
     except CaptureError:
         return told  # who may not look at rules has been told so as the reason
 
 
 def _hooks() -> dict[str, Any]:
-    from intercept.doctor import hooks as probe_host_bpf
-    from intercept.doctor import neighbours as probe_host_neighbours
+    from intercept.doctor import hooks, neighbours
 
     return {
-        "hooks": probe_host_bpf.try_hooks(),
-        "features": probe_host_bpf.try_features(),
-        "bpffs": probe_host_bpf.bpffs_mounted(),
-        "programs": probe_host_neighbours.programs(),
+        "hooks": hooks.try_hooks(),
+        "features": hooks.try_features(),
+        "bpffs": hooks.bpffs_mounted(),
+        "programs": neighbours.programs(),
     }

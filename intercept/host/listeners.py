@@ -7,9 +7,9 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from intercept.backends.contract import LISTENERS, Sign
 from intercept.errors import Unsupported
 from intercept.intent.intent import Listeners
+from intercept.intent.listeners import LISTENERS, Sign
 
 Ports = dict[int, frozenset[int]]
 

@@ -12,8 +12,8 @@ import os
 import socket
 from collections.abc import Iterator
 
-from intercept.check.witness import IP_TRANSPARENT, IPV6_TRANSPARENT
-
+IP_TRANSPARENT = 19
+IPV6_TRANSPARENT = 75
 PIDFD_GETFD = 438
 
 

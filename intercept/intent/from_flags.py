@@ -1,7 +1,6 @@
 """`init`'s raw flag strings -> Intent. Free of click: documents and other tools' flags come the same way."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from intercept.errors import BadInput
 from intercept.intent import parsing
@@ -18,9 +17,6 @@ from intercept.intent.intent import (
     UserPortExclusion,
     WhenDown,
 )
-
-if TYPE_CHECKING:
-    from intercept.plan.explain import Connection
 
 Raw = str | bool | int | Sequence[str] | None
 
@@ -60,15 +56,11 @@ FLAGS: tuple[str, ...] = (
 def intent_from_flags(flags: Mapping[str, Raw], *, cgroup_mount: str | None = None) -> Intent:
     """The Intent that these flags ask for; a flag that is absent or None has the contract's default.
 
-    `cgroup_mount` None: a cgroup given by its full path is understood through this host's mount table.
+    `cgroup_mount`: where cgroup v2 is mounted here; a cgroup given by its full path is taken to be below it.
     Keys are names of FLAGS, `_` for `-` allowed. Values are strings as the user wrote them; `exclude-outbound-for` is
     a sequence of strings, `drop-invalid` a bool. Raises BadInput; KeyError for a key that is no flag.
     """
     given = {key.removeprefix("--").replace("_", "-"): value for key, value in flags.items() if value is not None}
-    if cgroup_mount is None and "cgroup" in given:
-        from intercept.host.cgroups import find_mount_point
-
-        cgroup_mount = str(find_mount_point() or "")
     unknown = sorted(set(given) - set(FLAGS))
     if unknown:
         raise KeyError(f"not a flag of an intent: {', '.join(unknown)}")
@@ -156,27 +148,3 @@ def _switch(name: str, value: Raw) -> bool:
 def seconds(flag: str, text: str) -> float:
     """`--wait`. Raises BadInput."""
     return parsing.seconds(flag, text)
-
-
-def connection_from_flags(direction: str, flags: Mapping[str, str | None]) -> "Connection":
-    """What `explain outbound|inbound` asks about: --dst IP:PORT, --protocol, --uid, --gid, --src, --interface.
-
-    Whether the destination is local is left open. Users and groups default to 0, as of a process started by root.
-    """
-    from intercept.plan.explain import Connection, as_on_the_wire
-    from intercept.plan.rules import OUTBOUND
-
-    address, port = parsing.endpoint("--dst", flags.get("--dst") or "")
-    source = flags.get("--src")
-    interface = flags.get("--interface")
-    owned = direction == OUTBOUND
-    return Connection(
-        direction=direction,
-        destination=as_on_the_wire(address),
-        port=port,
-        protocol=parsing.choice("--protocol", flags.get("--protocol") or "tcp", ("tcp", "udp")),
-        source=None if source is None else as_on_the_wire(parsing.address("--src", source)),
-        uid=parsing.one_id("--uid", flags.get("--uid") or "0") if owned else None,
-        gid=parsing.one_id("--gid", flags.get("--gid") or "0") if owned else None,
-        interface=None if interface is None else parsing.one_interface("--interface", interface),
-    )

@@ -1,9 +1,11 @@
 """Why is this connection captured or not: the plan's own rules, evaluated. Pure; tests hold it to the kernel."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from intercept.intent import parsing
 from intercept.intent.intent import IdRange, Network, PortRange, WhenDown
 from intercept.plan.rules import (
     INBOUND,
@@ -99,6 +101,27 @@ def as_on_the_wire(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return _UNSPECIFIED[address.version] if address.is_unspecified else address
+
+
+def connection_from_flags(direction: str, flags: Mapping[str, str | None]) -> Connection:
+    """What `explain outbound|inbound` asks about: --dst IP:PORT, --protocol, --uid, --gid, --src, --interface.
+
+    Whether the destination is local is left open. Users and groups default to 0, as of a process started by root.
+    """
+    address, port = parsing.endpoint("--dst", flags.get("--dst") or "")
+    source = flags.get("--src")
+    interface = flags.get("--interface")
+    owned = direction == OUTBOUND
+    return Connection(
+        direction=direction,
+        destination=as_on_the_wire(address),
+        port=port,
+        protocol=parsing.choice("--protocol", flags.get("--protocol") or "tcp", ("tcp", "udp")),
+        source=None if source is None else as_on_the_wire(parsing.address("--src", source)),
+        uid=parsing.one_id("--uid", flags.get("--uid") or "0") if owned else None,
+        gid=parsing.one_id("--gid", flags.get("--gid") or "0") if owned else None,
+        interface=None if interface is None else parsing.one_interface("--interface", interface),
+    )
 
 
 def explain(plan: Plan, connection: Connection) -> Decision:

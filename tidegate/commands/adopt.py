@@ -13,9 +13,9 @@ def adopt(pid: str, netns: str | None) -> None:
 
     Needed where the backend steers to sockets rather than to ports; tidegate's own proxy is known without it.
     """
-    from intercept import adopt as adoption
+    from intercept.adopt import adopt as register
     from tidegate.netns import enter
 
     enter(netns)
-    for line in adoption.adopt(pid):
+    for line in register(pid):
         click.echo(line)

@@ -8,12 +8,13 @@ if TYPE_CHECKING:
 
 def list_existing() -> "list[Existing]":
     """Those that the capture in force would take if they were opened now. Nothing in force: none."""
-    from intercept import capture, existing
+    from intercept import existing
     from intercept.host import cgroups
     from intercept.host.facts import read_host
+    from intercept.in_force import plan_in_force
 
     host = read_host()
-    plan = capture.plan_in_force(host)
+    plan = plan_in_force(host)
     if plan is None:
         return []
     folder = plan.intent.cgroup

@@ -46,8 +46,8 @@ def inbound(**given: Any) -> None:
 
 
 def _explain(direction: str, names: tuple[str, ...], given: dict[str, Any]) -> None:
-    from intercept import capture
-    from intercept.intent.from_flags import connection_from_flags
+    from intercept.explain_here import explain_here
+    from intercept.plan.explain import connection_from_flags
     from tidegate.netns import enter
 
     flags = raw_flags(given)
@@ -55,7 +55,7 @@ def _explain(direction: str, names: tuple[str, ...], given: dict[str, Any]) -> N
     if flags and not given["intent_only"]:
         raise click.UsageError(f"{next(iter(flags))} describes an intent: it needs --intent-only")
     enter(given["netns"])
-    decision = capture.explain(connection, intent_of(flags) if given["intent_only"] else None)
+    decision = explain_here(connection, intent_of(flags) if given["intent_only"] else None)
     if given["as_json"]:
         click.echo(json.dumps(decision.as_dict()))
         return

@@ -1,10 +1,10 @@
 """`tidegate init`: put capture in force, then exit."""
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from tidegate.commands import output
 from tidegate.commands.options import (
     config_option,
     intent_of,
@@ -15,9 +15,6 @@ from tidegate.commands.options import (
     wait_option,
     with_documents,
 )
-
-if TYPE_CHECKING:
-    from intercept.capture import Applied, Planned
 
 
 @click.command()
@@ -67,40 +64,20 @@ def init(
 
         enter(netns)
     if dry_run:
-        show_planned(capture.dry_run(intent), as_json)
+        output.show_planned(capture.dry_run(intent), as_json)
         return 0
     applied = capture.apply(intent, wait_s=wait_s)
-    warn(applied.warnings)
+    output.warn(applied.warnings)
     from tidegate.beside import keeper
 
-    warn(keeper.suit(applied.plan, wait_s=wait_s))
+    output.warn(keeper.suit(applied.plan, wait_s=wait_s))
     if not close_existing:
-        show_applied(applied, as_json)
+        output.show_applied(applied, as_json)
         return 0
     from tidegate.commands import existing
 
     closed = existing.close_existing()
-    show_applied(applied, as_json, closed=closed)
+    output.show_applied(applied, as_json, closed=closed)
     if not as_json:
         click.echo(f"connections from before capture that were closed: {closed}")
     return 0
-
-
-def warn(warnings: list[str] | tuple[str, ...]) -> None:
-    for warning in warnings:
-        click.echo(f"tidegate: {warning}", err=True)
-
-
-def show_applied(applied: "Applied", as_json: bool, **also: object) -> None:
-    """`also`: further keys of the JSON object."""
-    if as_json:
-        click.echo(json.dumps({**applied.as_dict(), **also}))
-        return
-    click.echo(f"capture in force: {applied.mode} ({applied.why})" + ("" if applied.changed else "; nothing to change"))
-    for left_out in applied.not_captured:
-        click.echo(f"not captured: {left_out}")
-
-
-def show_planned(planned: "Planned", as_json: bool, **also: object) -> None:
-    """`also`: further keys of the JSON object."""
-    click.echo(json.dumps({**planned.as_dict(), **also}) if as_json else planned.text, nl=as_json)

@@ -14,11 +14,11 @@ from tidegate.commands.options import json_option, netns_option
 @json_option
 def status(netns: str | None, existing: bool, as_json: bool) -> int:
     """Tell what is in force in this network namespace. Ends with 1 when it is not as tidegate left it."""
-    from intercept import capture
+    from intercept.status import status as read_status
     from tidegate.netns import enter
 
     enter(netns)
-    found = capture.status()
+    found = read_status()
     told = found.as_dict()
     if existing:
         from tidegate.commands.existing import list_existing

@@ -15,6 +15,7 @@ from intercept import capture
 from intercept.backends.ebpf.direct.lane import KernelLane
 from intercept.host import cgroups
 from intercept.intent.intent import Dns, Intent, Mode, WhenDown
+from intercept.results import Bound
 from tidegate import processes as linux
 from tidegate.supervise import command, guardian, proof, scope
 from tidegate.supervise.proxy_process import Sidecar, SidecarFailed
@@ -140,7 +141,7 @@ class Supervisor:
         self._sidecar_started = time.monotonic()
         return sidecar
 
-    def _attend(self, child: command.Command, bound: capture.Bound) -> int:
+    def _attend(self, child: command.Command, bound: Bound) -> int:
         """Serve the command until it ends: pass signals on, take records in, replace helpers that were killed."""
         refreshing = self._intent.when_down is WhenDown.OPEN
         with selectors.DefaultSelector() as selector:

@@ -16,7 +16,7 @@ from bpf import bpffs, layout, loader
 from bpf.attach import Hook
 from bpf.layout import Image
 from cext.libbpf import libbpf
-from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
+from intercept.backends.contract import Held, InForce
 from intercept.backends.ebpf import instance as ebpf_instance
 from intercept.backends.ebpf import listeners as ebpf_listeners
 from intercept.backends.ebpf.direct.lane import held
@@ -29,6 +29,7 @@ from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError
 from intercept.host.cgroups import folder_of
 from intercept.host.facts import read_host
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_network
 
-from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
+from intercept.backends.contract import Held, InForce
 from intercept.backends.iptables import iptc_import
 from intercept.backends.iptables import peek as iptables_peek
 from intercept.backends.iptables import tables as xt_tables
@@ -34,6 +34,7 @@ from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 from intercept.host import privilege
 from intercept.intent.intent import Mode, PortRange, WhenDown
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
 
 __all__ = ["MODE", "apply", "available", "bind", "inspect", "names", "refresh_alive", "remove", "render"]

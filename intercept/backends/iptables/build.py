@@ -8,12 +8,12 @@ bears the addresses that were dialled.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from intercept.backends.contract import EVERY_LISTENER, Sign
 from intercept.backends.iptables import parts as xt
 from intercept.backends.iptables.match import Sets, alternatives
 from intercept.backends.iptables.rule import Header, XtRule
 from intercept.backends.projection import Test, listener_named, prefix, terse
 from intercept.intent.intent import WhenDown
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule
 
 DNS_ZONE = 15053

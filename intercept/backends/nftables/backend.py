@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from intercept import runs
-from intercept.backends.contract import ALIVE_S, EVERY_LISTENER, Held, InForce, Sign
+from intercept.backends.contract import ALIVE_S, Held, InForce
 from intercept.backends.nftables import render as nft_render
 from intercept.backends.nftables.elements import add_ids
 from intercept.backends.nftables.hooks import ALIVE
@@ -14,6 +14,7 @@ from intercept.backends.nftables.session import Rejected, Session
 from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError, Unsupported
 from intercept.intent.intent import Mode
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
 from intercept.plan.stored import pack, unpack
 

@@ -7,11 +7,11 @@ carry is left out.
 
 from collections.abc import Iterable
 
-from intercept.backends.contract import LISTENERS
 from intercept.backends.nftables.hooks import ALIVE, DNS_ZONE, GUARD, NAT, Projection, hooks_of, passes
 from intercept.backends.nftables.match import Statement, Table, comment, in_cgroup, lines_of
 from intercept.backends.projection import prefix, terse
 from intercept.intent.intent import WhenDown
+from intercept.intent.listeners import LISTENERS
 from intercept.plan.rules import InCgroup, Judge, Not, Plan, Rule
 
 STORE = "intent"

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from intercept import runs
-from intercept.backends.contract import EVERY_LISTENER, Held, InForce, Sign
+from intercept.backends.contract import Held, InForce
 from intercept.backends.nftables import backend as nftables
 from intercept.backends.persistence import persistently
 from intercept.backends.tproxy import policy_routing
 from intercept.errors import CaptureError
 from intercept.host.facts import read_host
 from intercept.intent.intent import Mode
+from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
 from intercept.plan.stored import Document, Unreadable, read_document
 

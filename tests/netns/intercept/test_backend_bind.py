@@ -11,6 +11,7 @@ import time
 import pytest
 
 from intercept import capture
+from intercept.status import status
 from tests.lab import Lab
 from tests.lab.actor import ROOT
 
@@ -54,7 +55,7 @@ def finish(holder: subprocess.Popen[str]) -> None:
 
 def runs_here(lab: Lab) -> tuple[str, ...]:
     with lab.app.entered():
-        return capture.status().runs
+        return status().runs
 
 
 def test_closing_removes_it(lab: Lab, backend: str) -> None:

@@ -14,6 +14,7 @@ from intercept import capture
 from intercept.intent.from_flags import intent_from_flags
 from intercept.plan.explain import Connection, Decision, explain
 from intercept.plan.rules import Plan
+from intercept.status import status
 from tests.lab import Lab
 from tests.lab.actor import Identity, Reply
 from tests.lab.lab import ROOT_USER
@@ -147,13 +148,13 @@ def disagreement(lab: Lab, proxy: ThirdPartyProxy, plan: Plan, call: Call) -> st
     """'' when the kernel did what explain says, by the rule that it names."""
     wanted = explain(plan, call.connection())
     with lab.app.entered():
-        before = capture.status().counters
+        before = status().counters
     proxy.forget()
     actor = lab.actor(call.who, lab.peer if call.direction == "inbound" else lab.app)
     dial = actor.udp if call.udp else actor.tcp
     reply = dial(call.host, call.port, timeout=0.5)
     with lab.app.entered():
-        after = capture.status().counters
+        after = status().counters
     moved = {name for name, count in after.items() if count > before.get(name, 0)}
     # A rule after which nothing has an effect isn't put into the kernel, and so has no counter.
     if wanted.rule in after and wanted.rule not in moved:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intercept.doctor import host as probe_host
-from intercept.doctor import neighbours as probe_host_neighbours
+from intercept.doctor import host, neighbours
 from intercept.doctor.advice import advise
 from intercept.doctor.examine import choice
 from intercept.host.facts import HostFacts
@@ -136,19 +135,19 @@ def test_auto_is_the_first_of_the_preferred_that_works(reasons: tuple[str | None
 
 @given(st.integers(0, 99), st.integers(0, 999), st.text(alphabet=".-+abc0123", max_size=12))
 def test_versions_are_read_from_releases(major: int, minor: int, rest: str) -> None:
-    assert probe_host.version_of(f"{major}.{minor}" + (f"-{rest}" if rest else "")) == (major, minor)
+    assert host.version_of(f"{major}.{minor}" + (f"-{rest}" if rest else "")) == (major, minor)
 
 
 @given(st.text(max_size=20))
 def test_no_release_breaks_it(text: str) -> None:
-    assert len(probe_host.version_of(text)) == 2
+    assert len(host.version_of(text)) == 2
 
 
 @given(st.lists(st.text(max_size=12), max_size=8))
 def test_names_that_say_nothing_are_nobodys(names: list[str]) -> None:
     mine = [name for name in names if not name.startswith(("ISTIO", "DOCKER", "KUBE", "CILIUM", "cali", "sshuttle"))]
-    assert all(found["chains"] for found in probe_host_neighbours.known(names))
-    assert probe_host_neighbours.known([f"x{name}" for name in mine]) == []
+    assert all(found["chains"] for found in neighbours.known(names))
+    assert neighbours.known([f"x{name}" for name in mine]) == []
 
 
 @pytest.mark.parametrize("changed", ADVISED)

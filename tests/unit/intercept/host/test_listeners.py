@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from intercept.backends.contract import Sign
 from intercept.host.listeners import signs, taken
 from intercept.intent.intent import Listeners
+from intercept.intent.listeners import Sign
 
 
 def test_families_of_a_listener_are_told_apart() -> None:
