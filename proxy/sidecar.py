@@ -13,7 +13,7 @@ from proxy.admin.http import Answer, HttpServerConnection
 from proxy.admin.routes import Actions, Sources, admin_routes, answerer, telemetry_routes
 from proxy.control.channel import ControlConnection, Operation, ToolConnection
 from proxy.core.close_reason import CloseReason
-from proxy.core.decide.connection import Lanes
+from proxy.core.decide.lane import Lanes
 from proxy.core.decide.probes import ProbeRegistry
 from proxy.core.policy.policy import NO_POLICY
 from proxy.core.report.record import ConnectionRecord

@@ -11,7 +11,7 @@ from mesh.documents import Documents
 from mesh.yaml.problems import Problems
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
-from proxy.core.policy.policy import Balancing, Claims, Cluster, Destination, Policy, Target, frozen
+from proxy.core.policy.policy import Balancing, Claims, Cluster, Destination, Policy, Rule, Target, frozen
 
 Key = tuple[str, int]
 
@@ -124,10 +124,9 @@ def _described(
         port=port.spec.port,
         protocol=protocol,
         protocol_reason=reason,
-        targets=targets,
+        rules=(Rule(targets, route),),
         lane=traffic.lane,
         lane_policy=traffic.lane_policy if traffic.lane is not LaneChoice.AUTO else "",
-        route=route,
         l7_routes=routes.l7.get((port.service, port.spec.port), ()),
         affinity_s=port.affinity_s,
         denied=traffic.denied,

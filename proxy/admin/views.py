@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.control.channel import ControlError, Operation
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress, parse
-from proxy.core.balance.ledger import EndpointLoad
+from proxy.core.balance.loads import EndpointLoad
 from proxy.core.decide.probes import DEFAULT_LIFETIME_S, ProbeError
 from proxy.core.decide.verdict import PASSTHROUGH
 from proxy.core.lanes import Direction

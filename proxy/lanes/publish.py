@@ -1,6 +1,6 @@
 """Publishing: the policy in force is compiled down to every lane."""
 
-from proxy.core.decide.connection import Lanes
+from proxy.core.decide.lane import Lanes
 from proxy.core.lanes import Lane
 from proxy.core.lower.to_engine import rulings
 from proxy.core.lower.to_kernel import direct_services, straight_ports

@@ -4,32 +4,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
-from proxy.core.balance.ledger import Ledger, Random, pick_target
+from proxy.core.balance.choose import choose, pick_target
+from proxy.core.balance.dice import Random
+from proxy.core.balance.ledger import Ledger
 from proxy.core.close_reason import CloseReason
-from proxy.core.decide.lane import choose_lane, on_arrival
+from proxy.core.decide.lane import Lanes, choose_lane, on_arrival
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.decide.verdict import decide as pass_through
-from proxy.core.lanes import Direction, Lane, LaneChoice
+from proxy.core.lanes import Direction, Lane
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy, Protocol, Timeouts
+from proxy.core.resilience.health import HEALTHY, Health, usable
 
 _NO_TIMEOUTS = Timeouts()
-
-
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """What the operator wants and what this proxy can do."""
-
-    forced: LaneChoice = LaneChoice.AUTO
-    available: frozenset[Lane] = frozenset({Lane.SPLICE})
-
-    straight: frozenset[int] = frozenset()
-    """Inbound ports that the kernel takes straight to the workload. It tells them apart by nothing but the port."""
-
-    def of(self, direction: Direction, port: int) -> "Lanes":
-        """Those that there are for a destination of that direction and port."""
-        if direction is Direction.OUTBOUND or port in self.straight:
-            return self
-        return Lanes(self.forced, self.available - {Lane.DIRECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +25,7 @@ class Circumstances:
     ledger: Ledger
     now: float
     random: Random
+    health: Health = HEALTHY
 
 
 def decide(
@@ -59,7 +46,7 @@ def decide(
     sending = _Sending(claimed, lane, reason, destination, client.ip, (), at)
     if client.ip in claimed.denied:
         return sending.refused(CloseReason.DENIED_SOURCE)
-    if claimed.rate_limit is not None and not at.ledger.admits(claimed.name, claimed.rate_limit, at.now):
+    if claimed.rate_limit is not None and not at.ledger.rate_limits.admits(claimed.name, claimed.rate_limit, at.now):
         return sending.refused(CloseReason.RATE_LIMITED)
     return sending.verdict()
 
@@ -94,10 +81,10 @@ class _Sending:
     def verdict(self) -> Verdict:
         """Affinity of the destination itself holds across its targets, that of a backend Service within it."""
         known = self._remembered(self.claimed.name, self.claimed.affinity_s)
-        owner = None if known is None else _owner(self.claimed, known)
+        owner = None if known is None else self._owner(known)
         if known is not None and owner is not None:
             return self._to(owner, known)
-        index = pick_target(self.claimed, self.failed, self.at.random)
+        index = pick_target(self.claimed.targets, self.at.health, self.failed, self.at.random)
         if index is None:
             return self.refused(CloseReason.NO_ENDPOINTS if self.failed else CloseReason.UNRESOLVED_BACKEND)
         cluster = self.claimed.targets[index].cluster
@@ -111,26 +98,38 @@ class _Sending:
         return self._to(cluster, endpoint)
 
     def _endpoint(self, cluster: Cluster) -> UpstreamAddress | None:
+        fit = usable(cluster, self.at.health)
         if self.claimed.affinity_s is None:
             known = self._remembered(cluster.name, cluster.affinity_s)
-            if known is not None and known in cluster.endpoints:
+            if known is not None and any(one.endpoint == known for one in fit):
                 return known
-        return self.at.ledger.choose(cluster, self.failed, self.at.random)
+        if self.failed:
+            fit = [one for one in fit if one.endpoint not in self.failed]
+        return choose(cluster, fit, self.at.ledger.loads, self.at.ledger.turns, self.at.random)
 
     def _remembered(self, name: str, affinity_s: float | None) -> UpstreamAddress | None:
         if affinity_s is None:
             return None
-        known = self.at.ledger.remembered(name, self.client, self.at.now)
+        known = self.at.ledger.affinity.remembered(name, self.client, self.at.now)
         return None if known in self.failed else known
+
+    def _owner(self, endpoint: UpstreamAddress) -> Cluster | None:
+        """The cluster with a share of the connections that can use the endpoint; None: it has gone or is ejected, or
+        its cluster has no share."""
+        for target in self.claimed.targets:
+            if target.weight and target.cluster is not None and endpoint in target.cluster.endpoints:
+                fit = any(one.endpoint == endpoint for one in usable(target.cluster, self.at.health))
+                return target.cluster if fit else None
+        return None
 
     def _to(self, cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
         ledger, now = self.at.ledger, self.at.now
-        if cluster.max_connections is not None and ledger.active(cluster.name) >= cluster.max_connections:
+        if cluster.max_connections is not None and ledger.loads.active(cluster.name) >= cluster.max_connections:
             return self.refused(CloseReason.MAX_CONNECTIONS, cluster)
         if self.claimed.affinity_s is not None:
-            ledger.remember(self.claimed.name, self.client, endpoint, now + self.claimed.affinity_s)
+            ledger.affinity.remember(self.claimed.name, self.client, endpoint, now + self.claimed.affinity_s)
         elif cluster.affinity_s is not None:
-            ledger.remember(cluster.name, self.client, endpoint, now + cluster.affinity_s)
+            ledger.affinity.remember(cluster.name, self.client, endpoint, now + cluster.affinity_s)
         return self._made(cluster, endpoint, None)
 
     def refused(self, reason: CloseReason, cluster: Cluster | None = None) -> Verdict:
@@ -150,11 +149,3 @@ class _Sending:
             claimed=claimed,
             chosen=cluster,
         )
-
-
-def _owner(claimed: Destination, endpoint: UpstreamAddress) -> Cluster | None:
-    """The cluster with a share of the connections that the endpoint is in; None: it has gone, or has no share."""
-    for target in claimed.targets:
-        if target.weight and target.cluster is not None and endpoint in target.cluster.endpoints:
-            return target.cluster
-    return None

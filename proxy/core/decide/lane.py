@@ -1,6 +1,8 @@
 """The ladder: the cheapest lane that honours what is asked of a destination, and why it isn't a cheaper one."""
 
-from proxy.core.lanes import Lane, LaneChoice
+from dataclasses import dataclass
+
+from proxy.core.lanes import Direction, Lane, LaneChoice
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Protocol, Timeouts
 
 MOST_DIRECT_ENDPOINTS = 128
@@ -13,9 +15,26 @@ _MISSING = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What the operator wants and what this proxy can do."""
+
+    forced: LaneChoice = LaneChoice.AUTO
+    available: frozenset[Lane] = frozenset({Lane.SPLICE})
+
+    straight: frozenset[int] = frozenset()
+    """Inbound ports that the kernel takes straight to the workload. It tells them apart by nothing but the port."""
+
+    def of(self, direction: Direction, port: int) -> "Lanes":
+        """Those that there are for a destination of that direction and port."""
+        if direction is Direction.OUTBOUND or port in self.straight:
+            return self
+        return Lanes(self.forced, self.available - {Lane.DIRECT})
+
+
 def choose_lane(destination: Destination, forced: LaneChoice, available: frozenset[Lane]) -> tuple[Lane, str]:
-    """The lane of a claimed destination and the reason. forced: the operator's `--lane`, which a TrafficPolicy that
-    names a lane overrules. available: what this proxy can do; SPLICE always is."""
+    """The lane of a claimed destination and the reason. forced: the operator's `--lane`; a TrafficPolicy that names a
+    lane overrules it. available: what this proxy can do; SPLICE always is."""
     wanted, by = (destination.lane, f"TrafficPolicy {destination.lane_policy}")
     if wanted is LaneChoice.AUTO:
         wanted, by = forced, "--lane"
@@ -90,7 +109,7 @@ def _direct_obstacle(cluster: Cluster, *, alone: bool) -> str | None:
 
 
 def on_arrival(lane: Lane, reason: str) -> tuple[Lane, str]:
-    """The lane of a connection that has come to the proxy, though its destination's lane does without."""
+    """The lane of a connection that has come to the proxy although its destination has the direct lane."""
     if lane is not Lane.DIRECT:
         return lane, reason
     return Lane.SPLICE, f"{reason}; this connection was captured before the kernel knew of the destination"

@@ -1,28 +1,25 @@
 """What the engine may decide by itself: the part of a policy that needs nothing but the destination.
 
 A ruling says how connections to a destination are to be treated; where there is none, each of them is decided in turn
-(`policy_decide`), with all that is remembered. Both come from the same policy, so they agree."""
+(`proxy/core/decide`), with all that is remembered. Both come from the same policy and the same health, so they
+agree."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
-from math import gcd, lcm
 from typing import NamedTuple
 
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
-from proxy.core.decide.connection import Lanes
-from proxy.core.decide.lane import choose_lane, on_arrival
+from proxy.core.balance.weights import parts
+from proxy.core.decide.lane import Lanes, choose_lane, on_arrival
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.decide.verdict import decide as pass_through
 from proxy.core.lanes import Direction
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy, Protocol, Target
-
-MAX_WEIGHT = (1 << 32) - 1
-"""Of all endpoints of a ruling together."""
+from proxy.core.resilience.health import HEALTHY, Health
 
 
 class Site(NamedTuple):
-    """Whom a ruling is for: connections of a direction to an address; `ip` empty: to all that have no ruling."""
+    """What a ruling is for: connections of a direction to an address; `ip` empty: to all that have no ruling."""
 
     direction: Direction
     ip: str = ""
@@ -47,15 +44,18 @@ class Ruling:
     round_robin: bool = False
 
 
-def rulings(policy: Policy, lanes: Lanes) -> Mapping[Site, Ruling | None]:
+def rulings(policy: Policy, lanes: Lanes, health: Health = HEALTHY) -> Mapping[Site, Ruling | None]:
     """For every site of the policy, and for all others; None: connections to it are decided one by one."""
-    found: dict[Site, Ruling | None] = {}
+    found: dict[Site, Ruling | None] = {Site(direction): unclaimed(direction, lanes) for direction in Direction}
     for direction, claims in ((Direction.OUTBOUND, policy.outbound), (Direction.INBOUND, policy.inbound)):
-        nobody = OriginalDestination(Address("", 0))
-        found[Site(direction)] = Ruling(pass_through(direction, nobody, lanes.forced))
         for (ip, port), destination in claims.items():
-            found[Site(direction, ip, port)] = _ruling(destination, lanes.of(direction, port))
+            found[Site(direction, ip, port)] = ruling(destination, lanes.of(direction, port), health)
     return found
+
+
+def unclaimed(direction: Direction, lanes: Lanes) -> Ruling:
+    """For all that no Service claims."""
+    return Ruling(pass_through(direction, OriginalDestination(Address("", 0)), lanes.forced))
 
 
 def obstacle(destination: Destination) -> str | None:
@@ -89,26 +89,15 @@ def _obstacle_of_targets(weighted: list[Target]) -> str | None:
         return "LEAST_REQUEST"
     if len({cluster.timeouts for cluster in clusters}) > 1:
         return "backends with timeouts of their own"
-    if not passing and sum(weights(weighted)) > MAX_WEIGHT:
-        return "weights that are too fine"
     return None
 
 
-def weights(weighted: list[Target]) -> list[int]:
-    """Of every endpoint of every target in order, as small as whole numbers can be."""
-    counts = [len(target.cluster.endpoints) for target in weighted if target.cluster is not None]
-    common = lcm(*counts)
-    each = [target.weight * (common // count) for target, count in zip(weighted, counts, strict=True)]
-    divisor = reduce(gcd, each)
-    return [weight // divisor for weight, count in zip(each, counts, strict=True) for _ in range(count)]
-
-
-def _ruling(destination: Destination, lanes: Lanes) -> Ruling | None:
+def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | None:
+    """None: connections to the destination are decided one by one."""
     if obstacle(destination) is not None:
         return None
     lane, reason = on_arrival(*choose_lane(destination, lanes.forced, lanes.available))
-    weighted = [target for target in destination.targets if target.weight]
-    clusters = [target.cluster for target in weighted if target.cluster is not None]
+    clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
 
     def verdict(cluster: Cluster, upstream: UpstreamAddress) -> Verdict:
         return Verdict(
@@ -124,7 +113,6 @@ def _ruling(destination: Destination, lanes: Lanes) -> Ruling | None:
     general = verdict(clusters[0], NOWHERE)
     if clusters[0].balancing is Balancing.PASSTHROUGH:
         return Ruling(general)
-    members = [(cluster, endpoint) for cluster in clusters for endpoint in cluster.endpoints]
-    shares = (Share(weight, verdict(*one)) for weight, one in zip(weights(weighted), members, strict=True))
+    shares = (Share(part.weight, verdict(part.cluster, part.endpoint)) for part in parts(destination.targets, health))
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
     return Ruling(general, tuple(shares), in_turn)

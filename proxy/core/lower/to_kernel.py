@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from proxy.core.addresses import Address, UpstreamAddress
-from proxy.core.decide.connection import Lanes
-from proxy.core.decide.lane import choose_lane
+from proxy.core.balance.weights import parts
+from proxy.core.decide.lane import Lanes, choose_lane
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Lane
-from proxy.core.lower.to_engine import weights
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy
+from proxy.core.resilience.health import HEALTHY, Health
 
 
-class DirectMember(NamedTuple):
+class Member(NamedTuple):
     """An endpoint's part of the connections; `verdict` is what is told about them."""
 
     endpoint: UpstreamAddress
@@ -22,20 +22,22 @@ class DirectMember(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DirectService:
+class BalancedService:
     """One address of a Service as the kernel gets it."""
 
     ip: str
     port: int
     destination: Destination
-    members: tuple[DirectMember, ...]
+    members: tuple[Member, ...]
+    """None: connections are refused, for there is nothing to connect to."""
     verdict: Verdict
     """Of what never came to one of the members."""
     round_robin: bool
     affinity_s: float | None
 
     def as_message(self, id_: int) -> dict[str, Any]:
-        """What whoever may write to the kernel's maps is told. id_: the one by which it tells of it in turn."""
+        """What the process that may write to the kernel's maps is told. id_: the one by which it tells of it in
+        turn."""
         limit = self.destination.rate_limit
         return {
             "id": id_,
@@ -50,14 +52,18 @@ class DirectService:
         }
 
 
-def direct_services(policy: Policy, lanes: Lanes) -> tuple[DirectService, ...]:
+def direct_services(policy: Policy, lanes: Lanes, health: Health = HEALTHY) -> tuple[BalancedService, ...]:
     """Those of the outbound destinations whose lane is the direct one."""
-    return tuple(
-        _service(ip, port, destination, reason)
-        for (ip, port), destination in policy.outbound.items()
-        for lane, reason in [choose_lane(destination, lanes.forced, lanes.available)]
-        if lane is Lane.DIRECT
-    )
+    found = (balanced_service(key, destination, lanes, health) for key, destination in policy.outbound.items())
+    return tuple(one for one in found if one is not None)
+
+
+def balanced_service(
+    address: tuple[str, int], destination: Destination, lanes: Lanes, health: Health
+) -> BalancedService | None:
+    """None: the destination has another lane."""
+    lane, reason = choose_lane(destination, lanes.forced, lanes.available)
+    return _service(*address, destination, reason, health) if lane is Lane.DIRECT else None
 
 
 def straight_ports(policy: Policy, lanes: Lanes) -> Mapping[int, Verdict]:
@@ -82,9 +88,8 @@ def straight_ports(policy: Policy, lanes: Lanes) -> Mapping[int, Verdict]:
     return {port: verdict for port, verdict in found.items() if port not in spoilt}
 
 
-def _service(ip: str, port: int, destination: Destination, reason: str) -> DirectService:
-    weighted = [target for target in destination.targets if target.weight]
-    clusters = [target.cluster for target in weighted if target.cluster is not None]
+def _service(ip: str, port: int, destination: Destination, reason: str, health: Health) -> BalancedService:
+    clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
     asked = UpstreamAddress(Address(ip, port))
 
     def verdict(cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
@@ -98,21 +103,20 @@ def _service(ip: str, port: int, destination: Destination, reason: str) -> Direc
         )
 
     if clusters[0].balancing is Balancing.PASSTHROUGH:
-        members: tuple[DirectMember, ...] = (DirectMember(asked, 1, verdict(clusters[0], asked)),)
+        members: tuple[Member, ...] = (Member(asked, 1, verdict(clusters[0], asked)),)
     else:
-        each = [(cluster, endpoint) for cluster in clusters for endpoint in cluster.endpoints]
         members = tuple(
-            DirectMember(endpoint, weight, verdict(cluster, endpoint))
-            for weight, (cluster, endpoint) in zip(weights(weighted), each, strict=True)
+            Member(part.endpoint, part.weight, verdict(part.cluster, part.endpoint))
+            for part in parts(destination.targets, health)
         )
     affinity = destination.affinity_s if destination.affinity_s is not None else clusters[0].affinity_s
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
-    return DirectService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
+    return BalancedService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointCounts:
-    """What the kernel has counted of a service's endpoint; they never go back, but for the smoothed round trip time."""
+    """What the kernel has counted of a service's endpoint; they never decrease, but for the smoothed round trip."""
 
     opened: int = 0
     closed: int = 0

@@ -1,5 +1,5 @@
-"""What configuration says about destinations, compiled into one immutable value. Whoever holds a Policy may rely on
-it being whole and consistent; a new configuration is a new Policy."""
+"""What configuration says about destinations, compiled into one immutable value. A Policy is whole and consistent; a
+new configuration is a new Policy, which shares with the former one what has not changed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -90,8 +90,26 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """What a connection or a request must be like for a rule to take it. L4 rules match every connection."""
+
+
+EVERYTHING = Match()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where what matches goes. The targets' weights may all be 0: then all of it is reset."""
+
+    targets: tuple[Target, ...]
+    route: str = ""
+    """The route that the rule comes from; empty: the Service's own endpoints."""
+    match: Match = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """A port of a Service, as seen from one of its addresses. Targets' weights may all be 0: then all is reset."""
+    """A port of a Service, as seen from one of its addresses."""
 
     name: str
     service: ServiceName
@@ -99,25 +117,37 @@ class Destination:
     protocol: Protocol
     protocol_reason: str
     """Where the protocol comes from, for people."""
-    targets: tuple[Target, ...]
+    rules: tuple[Rule, ...]
+    """In order: the first that matches decides. The last one matches everything."""
     lane: LaneChoice = LaneChoice.AUTO
     lane_policy: str = ""
     """The TrafficPolicy that asks for the lane."""
-    route: str = ""
-    """The TCPRoute or TLSRoute that made the targets; empty: the Service's own endpoints."""
     l7_routes: tuple[str, ...] = ()
+    """Names, to be shown: routes above the transport that are attached and not among the rules."""
     affinity_s: float | None = None
     denied: NetworkSet = field(default_factory=NetworkSet)
     rate_limit: RateLimit | None = None
 
     @property
+    def targets(self) -> tuple[Target, ...]:
+        """Of the rule that takes every connection, whatever it says."""
+        return self.rules[-1].targets
+
+    @property
+    def route(self) -> str:
+        """The TCPRoute or TLSRoute that made the targets; empty: the Service's own endpoints."""
+        return self.rules[-1].route
+
+    @property
     def l4_only(self) -> bool:
-        """Nothing above the transport is asked for, so nobody needs to look at the bytes."""
+        """Nothing above the transport is asked for, so the bytes need not be looked at."""
         return not self.l7_routes and (bool(self.route) or self.protocol in (Protocol.TCP, Protocol.TLS))
 
 
-Claims = Mapping[tuple[str, int], Destination]
-"""(canonical IP, port) -> who claims it."""
+Key = tuple[str, int]
+"""A canonical IP and a port."""
+Claims = Mapping[Key, Destination]
+"""The address that clients dial -> the destination that claims it."""
 
 
 def _nothing() -> Claims:
@@ -160,5 +190,5 @@ def shares(destination: Destination) -> list[tuple[UpstreamAddress, float]]:
     return sorted(found.items())
 
 
-def frozen(claims: Iterable[tuple[tuple[str, int], Destination]]) -> Claims:
+def frozen(claims: Iterable[tuple[Key, Destination]]) -> Claims:
     return MappingProxyType(dict(claims))

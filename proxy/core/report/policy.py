@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.core.addresses import UpstreamAddress
-from proxy.core.balance.ledger import EndpointLoad, Ledger
+from proxy.core.balance.ledger import Ledger
+from proxy.core.balance.loads import EndpointLoad
 from proxy.core.policy.policy import Claims, Cluster, Destination, Policy
 
 
@@ -62,7 +63,7 @@ def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[st
     one = group[0]
     endpoints = sorted({endpoint for cluster in group for endpoint in cluster.endpoints})
     none = EndpointLoad()
-    loads = [(at, ledger.load(one.name, at) + kept.get((one.name, at), none)) for at in endpoints]
+    loads = [(at, ledger.loads.load(one.name, at) + kept.get((one.name, at), none)) for at in endpoints]
     return {
         "name": one.name,
         "direction": "outbound",
@@ -78,7 +79,7 @@ def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[st
             "lifetime": one.timeouts.lifetime_s,
         },
         "session_affinity_s": one.affinity_s,
-        "connections_active": ledger.active(one.name)
+        "connections_active": ledger.loads.active(one.name)
         + sum(load.active for (name, _), load in kept.items() if name == one.name),
         "endpoints": [
             {

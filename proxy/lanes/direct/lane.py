@@ -11,7 +11,7 @@ from proxy.core.addresses import Address, ClientAddress, OriginalDestination, Up
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Direction
-from proxy.core.lower.to_kernel import DirectMember, DirectService, EndpointCounts
+from proxy.core.lower.to_kernel import BalancedService, EndpointCounts, Member
 from proxy.core.report.record import ConnectionRecord
 
 _log = logging.getLogger("tidegate.proxy")
@@ -31,27 +31,27 @@ class DirectLane:
         self._changed = changed
         self._ended = ended
         self._follower: ControlConnection | None = None
-        self._services: tuple[DirectService, ...] = ()
+        self._services: tuple[BalancedService, ...] = ()
         self._straight: list[int] = []
         self._live: list[ConnectionRecord] = []
         self._numbers: dict[tuple[str, int], int] = {}
-        self._members: dict[Key, DirectMember] = {}
+        self._members: dict[Key, Member] = {}
         self._asked: dict[int, OriginalDestination] = {}
         self._counts: dict[Key, EndpointCounts] = {}
         self._before: dict[Key, EndpointCounts] = {}
         """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
 
-    def publish(self, services: tuple[DirectService, ...], straight: Mapping[int, Verdict]) -> None:
+    def publish(self, services: tuple[BalancedService, ...], straight: Mapping[int, Verdict]) -> None:
         """What is to be in the kernel, outbound and inbound. What was there is remembered: its connections live on."""
         self._services = services
         self._straight = sorted(straight)
         for port, verdict in straight.items():
             own = UpstreamAddress(Address("", port))
-            self._members[INBOUND, own] = DirectMember(own, 0, verdict)
+            self._members[INBOUND, own] = Member(own, 0, verdict)
         for one in services:
             number = self._number(one.ip, one.port)
             self._asked[number] = OriginalDestination(Address(one.ip, one.port))
-            for member in (*one.members, DirectMember(NOWHERE, 0, one.verdict)):
+            for member in (*one.members, Member(NOWHERE, 0, one.verdict)):
                 self._members[number, member.endpoint] = member
         self._tell()
 
@@ -100,7 +100,7 @@ class DirectLane:
         if connection is self._follower:
             self._follower = None
 
-    def counts(self) -> Iterator[tuple[int, DirectMember, EndpointCounts]]:
+    def counts(self) -> Iterator[tuple[int, Member, EndpointCounts]]:
         """Of every endpoint so far."""
         for (number, endpoint), counts in self._all():
             member = self._members.get((number, endpoint))

@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.balance.ledger import Ledger
-from proxy.core.decide.connection import Circumstances, Lanes, decide, decide_again
+from proxy.core.decide.connection import Circumstances, decide, decide_again
+from proxy.core.decide.lane import Lanes
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
+from proxy.core.policy.difference import difference
 from proxy.core.policy.policy import NO_POLICY, Policy
 
 MAX_ATTEMPTS = 16
@@ -33,8 +35,8 @@ class Verdicts:
 
     def put_in_force(self, policy: Policy) -> None:
         """For new connections; those that are open keep the verdict that they have."""
-        self._policy = policy
-        self.ledger.keep(policy)
+        before, self._policy = self._policy, policy
+        self.ledger.exchange(difference(before, policy))
 
     def first(self, direction: Direction, destination: OriginalDestination, client: ClientAddress) -> Verdict:
         verdict = decide(self._policy, direction, destination, client, lanes=self.lanes, at=self._now())
@@ -60,20 +62,20 @@ class Verdicts:
 
     def connected(self, verdict: Verdict) -> None:
         if verdict.chosen is not None:
-            self.ledger.connected(verdict.chosen.name, verdict.upstream)
+            self.ledger.loads.connected(verdict.chosen.name, verdict.upstream)
 
     def failed(self, verdict: Verdict) -> None:
         """The endpoint did not take the connection."""
         if verdict.chosen is not None:
-            self.ledger.failed(verdict.chosen.name, verdict.upstream)
+            self.ledger.loads.failed(verdict.chosen.name, verdict.upstream)
 
     def ended(self, verdict: Verdict) -> None:
         if verdict.chosen is not None and verdict.refusal is None:
-            self.ledger.released(verdict.chosen.name, verdict.upstream)
+            self.ledger.loads.released(verdict.chosen.name, verdict.upstream)
 
     def _took(self, verdict: Verdict) -> None:
         if verdict.chosen is not None and verdict.refusal is None:
-            self.ledger.taken(verdict.chosen.name, verdict.upstream)
+            self.ledger.loads.taken(verdict.chosen.name, verdict.upstream)
 
     def _now(self) -> Circumstances:
         return Circumstances(self.ledger, time.monotonic(), random.random)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.addresses import Address, UpstreamAddress
-from proxy.core.decide.connection import Lanes
-from proxy.core.decide.lane import MOST_DIRECT_ENDPOINTS
+from proxy.core.decide.lane import MOST_DIRECT_ENDPOINTS, Lanes
 from proxy.core.lanes import Direction, Lane, LaneChoice
 from proxy.core.lower.to_engine import Site, rulings
 from proxy.core.lower.to_kernel import EndpointCounts, direct_services, straight_ports
@@ -27,7 +26,7 @@ from proxy.core.policy.policy import (
     frozen,
     shares,
 )
-from tests.unit.proxy.core.lower.test_rulings import VIP, cluster, destination
+from tests.unit.proxy.core.lower.test_to_engine import VIP, cluster, destination
 
 EVERY = Lanes(LaneChoice.AUTO, frozenset(Lane))
 INBOUND = destination(Target(1, cluster(endpoints=0, balancing=Balancing.PASSTHROUGH)))
@@ -91,6 +90,11 @@ def test_what_the_policy_says_about_connections_goes_down_with_it() -> None:
 def test_the_original_destination_is_an_endpoint_like_any_other() -> None:
     (service,) = direct_services(outbound(INBOUND), EVERY)
     assert [(m.endpoint, m.weight) for m in service.members] == [(UpstreamAddress(Address(*VIP)), 1)]
+
+
+def test_a_service_whose_endpoints_are_all_unready_is_one_that_refuses() -> None:
+    (service,) = direct_services(outbound(destination(Target(1, cluster(endpoints=0)))), EVERY)
+    assert (service.members, service.as_message(1)["endpoints"]) == ((), [])
 
 
 def test_a_connection_that_comes_to_the_proxy_is_spliced_and_says_why() -> None:

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
-from proxy.core.decide.connection import Lanes
+from proxy.core.balance.weights import MAX_WEIGHT
+from proxy.core.decide.lane import Lanes
 from proxy.core.decide.verdict import PASSTHROUGH
 from proxy.core.lanes import Direction
-from proxy.core.lower.to_engine import MAX_WEIGHT, Ruling, Site, obstacle, rulings
+from proxy.core.lower.to_engine import Ruling, Site, obstacle, rulings
 from proxy.core.networks import NetworkSet
 from proxy.core.policy.policy import (
     Balancing,
@@ -19,6 +20,7 @@ from proxy.core.policy.policy import (
     Policy,
     Protocol,
     RateLimit,
+    Rule,
     ServiceName,
     Target,
     Timeouts,
@@ -38,7 +40,7 @@ def cluster(name: str = "a", endpoints: int = 2, **more: object) -> Cluster:
 
 
 def destination(*targets: Target, **more: object) -> Destination:
-    return Destination("web:80", NAME, 80, Protocol.TCP, "a test", targets, **more)  # type: ignore[arg-type]
+    return Destination("web:80", NAME, 80, Protocol.TCP, "a test", (Rule(targets),), **more)  # type: ignore[arg-type]
 
 
 def ruling(one: Destination) -> Ruling | None:
