@@ -55,7 +55,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
     """
     _check_cgroup(intent)
     with changing_capture(wait_s), passthrough_address.in_place(intent) as added:
-        host = read_host()
+        host = _facts_for(intent)
         plan, why = choose_mode(intent, host)
         # Looked for beforehand, so that failing to look fails while nothing has been changed yet.
         succeeded = [mode for mode in _SUCCEEDED[plan.mode] if has(mode, name)]
@@ -84,7 +84,7 @@ def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
     """Like apply under a name of its own, for no longer than the calling process lives where the kernel can do it."""
     _check_cgroup(intent)
     with changing_capture(wait_s):
-        plan, why = choose_mode(intent, read_host())
+        plan, why = choose_mode(intent, _facts_for(intent))
         held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
     return Bound(plan, why, held)
 
@@ -116,6 +116,14 @@ def refresh_alive(name: str = runs.PLAIN, listening: Iterable[Sign] = EVERY_LIST
             there.refresh_alive(name, listening)
             return
     raise CaptureError(f"nothing is in force under the name {name}")
+
+
+def _facts_for(intent: Intent) -> HostFacts:
+    if intent.cgroup is None:
+        return read_host()
+    from intercept.host import cgroups
+
+    return read_host()._replace(cgroup_id=cgroups.id_of(intent.cgroup))
 
 
 def _check_cgroup(intent: Intent) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from intercept.choose_mode import presume_mode
+from intercept.errors import CaptureError
 from intercept.host.facts import read_host
-from intercept.in_force import plan_in_force
+from intercept.in_force import watched
 from intercept.intent.intent import Intent, Mode
 from intercept.plan.explain import Connection, Decision, explain
 from intercept.plan.rules import INBOUND
@@ -17,22 +18,28 @@ def explain_here(connection: Connection, intent: Intent | None) -> Decision:
     inbound connection is taken to be for this namespace.
     """
     host = read_host()
+    drift: tuple[str, ...] = ()
     if intent is not None:
         plan = presume_mode(intent, host)[0]
         if connection.local is None and connection.direction == INBOUND:
             connection = replace(connection, local=True)
     else:
-        in_force = plan_in_force(host)
-        if in_force is None:
+        found = watched(host)
+        if found is None:
             return Decision("direct", None, "none", "no capture is in force in this network namespace", "none")
-        plan = in_force
+        if found.plan is None:
+            raise CaptureError(found.drift[-1])
+        plan, drift = found.plan, found.drift
     if connection.local is None:
         own = any(connection.destination in one for one in host.own if one.version == connection.destination.version)
         connection = replace(connection, local=own)
     decision = explain(plan, connection)
     carried = intent is None and plan.mode is Mode.EBPF and decision.decision == "capture"
     past = _past_the_proxy(connection) if carried and connection.protocol == "tcp" else None
-    return decision if past is None else replace(decision, reason=f"{decision.reason}; {past}")
+    beside = [past] if past is not None else []
+    if drift:
+        beside.append(f"but what is in force has drifted: {', '.join(drift)}")
+    return replace(decision, reason="; ".join([decision.reason, *beside]))
 
 
 def _past_the_proxy(connection: Connection) -> str | None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from intercept import runs, traces
 from intercept.backends import MODULES, backend
 from intercept.backends.contract import Backend, InForce
+from intercept.drift import drift_of_host
 from intercept.errors import CaptureError, Unsupported
-from intercept.host import passthrough_address
 from intercept.host.facts import HostFacts
 from intercept.intent.intent import Ipv6, Mode
 from intercept.plan.build import Plan, build
@@ -66,7 +66,7 @@ def watched(host: HostFacts) -> Watched | None:
         read, problem = read_stored(found.document)
         if read is None:
             return Watched(mode, (*found.drift, problem), None)
-        drift = (*found.drift, *passthrough_address.drift(read.intent, host))
+        drift = (*found.drift, *drift_of_host(read, host))
         return Watched(read.mode, drift, plan_again(read, host))
     return None
 
@@ -102,7 +102,7 @@ def read_stored(document: str | None) -> tuple[Document | None, str]:
 
 def plan_again(read: Document, host: HostFacts) -> Plan:
     """The plan as it was made when capture was put in force: what the host was like then is stored with the intent."""
-    known = host._replace(resolvers=read.resolvers)
+    known = host._replace(resolvers=read.resolvers, cgroup_id=read.cgroup_id)
     if read.mode is Mode.IPTABLES and 6 not in read.families and read.intent.ipv6 is not Ipv6.OFF:
         known = known._replace(ip6tables_missing="ip6tables was missing when capture was put in force")
     return build(read.intent, known, read.mode)

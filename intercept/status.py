@@ -3,7 +3,7 @@
 import os
 
 from intercept import runs
-from intercept.host import passthrough_address
+from intercept.drift import drift_of_host
 from intercept.host.facts import read_host
 from intercept.in_force import INSPECTION_ORDER, found_in, living_runs, plan_again, read_stored
 from intercept.plan.stored import as_flags
@@ -30,7 +30,7 @@ def status() -> Status:
             mode=str(read.mode),
             scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
             intent=dict(as_flags(read.intent)),
-            drift=(*found.drift, *passthrough_address.drift(read.intent, host)),
+            drift=(*found.drift, *drift_of_host(read, host)),
             not_captured=plan.not_captured,
             conntrack=_conntrack(),
             counters=found.counters,

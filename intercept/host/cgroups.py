@@ -69,6 +69,15 @@ def exists(path: str) -> bool:
     return os.path.isdir(folder_of(path))
 
 
+def id_of(path: str) -> int | None:
+    """The kernel's id of the folder, which no later folder of the same name has. None: there is no such folder."""
+    mounted = find_mount_point()
+    try:
+        return os.stat(mounted / path).st_ino if mounted is not None else None
+    except OSError:
+        return None
+
+
 def level(path: str) -> int:
     """How deep netfilter counts the folder: 1 just below the top."""
     return path.count("/") + 1

@@ -11,22 +11,27 @@ LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/12
 
 class HostFacts(NamedTuple):
     """own: destinations that routing calls local here. resolvers: servers of resolv.conf, in order, without zones.
+    resolv_conf_read: whether there was a resolv.conf to read.
 
     ipv6_missing: why there is no IPv6 here, or None when there is. ip6tables_missing: why iptables mode has to do
-    without it.
+    without it. cgroup_id: the kernel's id of the folder that `--cgroup` names; None: no folder is named.
     """
 
     own: tuple[Network, ...] = LOOPBACK
     resolvers: tuple[str, ...] = ()
+    resolv_conf_read: bool = False
     ipv6_missing: str | None = None
     ip6tables_missing: str | None = None
+    cgroup_id: int | None = None
 
 
 def read_host(resolv_conf: str = "/etc/resolv.conf") -> HostFacts:
     """Facts of the network namespace that the calling thread is in. Needs no privilege."""
+    text = _text(resolv_conf)
     return HostFacts(
         own=_own_networks(_text("/proc/thread-self/net/fib_trie"), _text("/proc/thread-self/net/ipv6_route")),
-        resolvers=resolvers_in(_text(resolv_conf)),
+        resolvers=resolvers_in(text),
+        resolv_conf_read=bool(text),
         ipv6_missing=_ipv6_missing(),
     )
 

@@ -55,6 +55,7 @@ def build(intent: Intent, host: HostFacts, mode: Mode) -> Plan:
         not_captured=tuple(left_uncaptured(intent, host, mode)),
         warnings=tuple(warnings_about(intent, host)),
         resolvers=resolvers,
+        cgroup_id=host.cgroup_id if intent.cgroup is not None else None,
         families=(4,) if intent.ipv6 is Ipv6.OFF or ip6tables_missing(host, mode) else (4, 6),
     )
 

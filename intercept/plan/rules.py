@@ -146,6 +146,8 @@ class Plan(Value):
     """The servers of resolv.conf that `--dns resolvers` stands for, as planned."""
     families: tuple[int, ...] = (4, 6)
     """IP versions that capture is put in force for."""
+    cgroup_id: int | None = None
+    """The kernel's id of the folder of `--cgroup`, as planned: a folder made again under its name has another."""
 
     def chain(self, name: str) -> tuple[Rule, ...]:
         return {OUTBOUND: self.outbound, INBOUND: self.inbound, VIRTUAL: self.virtual}[name]

@@ -24,12 +24,16 @@ class Unreadable(CaptureError):
 
 
 class Document(NamedTuple):
-    """What was put in force. mode is the resolved one; resolvers are what `--dns resolvers` stood for at that time."""
+    """What was put in force. mode is the resolved one; resolvers are what `--dns resolvers` stood for at that time.
+
+    cgroup_id: of the folder of `--cgroup` at that time; None: no folder, or written by a version that didn't keep it.
+    """
 
     mode: Mode
     intent: Intent
     resolvers: tuple[str, ...]
     families: tuple[int, ...]
+    cgroup_id: int | None = None
 
 
 def document_of(plan: Plan) -> str:
@@ -42,6 +46,7 @@ def document_of(plan: Plan) -> str:
             "inbound-explicit": plan.intent.inbound_explicit,
             "resolvers": list(plan.resolvers),
             "families": list(plan.families),
+            **({} if plan.cgroup_id is None else {"cgroup-id": plan.cgroup_id}),
         },
         sort_keys=True,
         separators=(",", ":"),
@@ -61,6 +66,7 @@ def read_document(text: str) -> Document:
             intent=intent._replace(exempt=exempt, inbound_explicit=bool(raw["inbound-explicit"])),
             resolvers=tuple(map(str, raw["resolvers"])),
             families=tuple(map(int, raw["families"])),
+            cgroup_id=int(raw["cgroup-id"]) if "cgroup-id" in raw else None,
         )
     except (ValueError, KeyError, TypeError, CaptureError) as error:
         raise Unreadable(f"the intent stored with the rules can't be read: {error}") from error

@@ -18,7 +18,9 @@ def list_existing() -> "list[Existing]":
     if plan is None:
         return []
     folder = plan.intent.cgroup
-    cgroup = None if folder is None else cgroups.folder_of(folder).stat().st_ino
+    cgroup = None if folder is None else cgroups.id_of(folder)
+    if folder is not None and cgroup is None:
+        return []  # the folder is gone, and with it every process that would be captured
     return existing.past_the_proxy(plan, host, existing.read_sockets(), cgroup)
 
 
