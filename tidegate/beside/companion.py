@@ -17,8 +17,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tidegate import processes as linux
-from tidegate.beside import privileges as companion_privileges
+from tidegate import processes
+from tidegate.beside import privileges
 
 if TYPE_CHECKING:
     from intercept.plan.build import Plan
@@ -64,13 +64,13 @@ def start(outbound_port: int) -> None:
     if os.fork() != 0:
         return
     try:
-        linux.set_name("tidegate-watch")
-        linux.die_with_parent()
+        processes.set_name("tidegate-watch")
+        processes.die_with_parent()
         # The terminal's and the service manager's signals are the proxy's: it drains, and we end with it.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if os.getppid() == proxy:
-            companion_privileges.reduce_to(companion_privileges.COMPANION)
+            privileges.reduce_to(privileges.COMPANION)
             _watch(outbound_port)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the proxy has ended

@@ -148,15 +148,15 @@ def _leave_behind(plan: Plan, name: str) -> bool:
 
 
 def _keep(plan: Plan, door: socket.socket, tell: int) -> None:
-    from tidegate import processes as linux
+    from tidegate import processes
     from tidegate.beside.privileges import reduce_to
 
-    linux.set_name("tidegate-keeper")
+    processes.set_name("tidegate-keeper")
     # What ends a session or a terminal is not meant for us; SIGTERM is.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    linux.keep_only_descriptors(door.fileno(), tell)
+    processes.keep_only_descriptors(door.fileno(), tell)
     reduce_to(_CAPABILITIES[plan.mode])
     with contextlib.suppress(CaptureError):  # the rules have gone, and so may we
         _watch(plan, door, tell)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intercept.host import cgroups
-from tidegate import processes as linux
+from tidegate import processes
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -36,7 +36,7 @@ class Command:
     pid: int
     pidfd: int
 
-    def send(self, received: linux.Received) -> None:
+    def send(self, received: processes.Received) -> None:
         """Pass a signal on, unless the kernel has given it to the command already (Ctrl-C at a shared terminal)."""
         if received.from_kernel:
             return
@@ -80,7 +80,7 @@ def _become(argv: list[str], folder: Path, mask: Collection[int], supervisor: in
     stage = "scope"
     try:
         cgroups.join(folder)
-        linux.die_with_parent()
+        processes.die_with_parent()
         if os.getppid() != supervisor:
             os._exit(1)
         # Python ignores these; a program expects the defaults.

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tidegate import processes as linux
+from tidegate import processes
 
 DISMISSAL_S = 5.0
 
@@ -73,13 +73,13 @@ def _leave_family(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
 
 
 def _guard(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
-    linux.set_name("tidegate-guard")
+    processes.set_name("tidegate-guard")
     # A terminal's or a service manager's signals are for the supervisor; we end when it does.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.chdir("/")
-    linux.keep_only_descriptors(supervisor, tell)
+    processes.keep_only_descriptors(supervisor, tell)
     os.write(tell, str(os.getpid()).encode())
     os.close(tell)
     select.select([supervisor], [], [])

@@ -14,7 +14,7 @@ from intercept.host import cgroups
 from intercept.host.facts import HostFacts, read_host
 from intercept.plan.explain import Connection
 from intercept.plan.rules import Plan
-from tidegate.supervise.proxy_process import Sidecar
+from tidegate.supervise.proxy_process import ProxyProcess
 
 CONNECT_S = 3.0
 
@@ -23,8 +23,8 @@ class NotProven(Exception):
     """A connection that should have been captured was not."""
 
 
-def prove(plan: Plan, sidecar: Sidecar, folder: Path) -> list[str]:
-    """Raise NotProven unless captured connections reach `sidecar`, for each family with a captured destination.
+def prove(plan: Plan, proxy: ProxyProcess, folder: Path) -> list[str]:
+    """Raise NotProven unless captured connections reach `proxy`, for each family with a captured destination.
 
     Returns, in words, the families that could not be tried because no captured destination has a route from here.
     """
@@ -32,15 +32,15 @@ def prove(plan: Plan, sidecar: Sidecar, folder: Path) -> list[str]:
     return [
         f"IPv{version} capture was not tried: no captured destination has a route from here"
         for version in (4, 6)
-        if not _proven(version, plan, host, sidecar, folder)
+        if not _proven(version, plan, host, proxy, folder)
     ]
 
 
-def _proven(version: int, plan: Plan, host: HostFacts, sidecar: Sidecar, folder: Path) -> bool:
+def _proven(version: int, plan: Plan, host: HostFacts, proxy: ProxyProcess, folder: Path) -> bool:
     caller = Connection.outbound(uid=os.getuid(), gid=os.getgid(), in_cgroup=True)
     for target in probing.outbound_targets(plan, version, host, caller, random.SystemRandom()):
         token = secrets.token_hex(16)
-        sidecar.request("expect-probe", destination=str(target), token=token)
+        proxy.request("expect-probe", destination=str(target), token=token)
         result = probing.connect(target, lambda: cgroups.join(folder), CONNECT_S)
         if result.outcome is probing.Outcome.NO_ROUTE:
             continue

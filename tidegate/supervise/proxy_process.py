@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from intercept.host import cgroups
-from tidegate import processes as linux
+from tidegate import processes
 
 READY_S = 10.0
 REQUEST_S = 5.0
@@ -22,11 +22,11 @@ REQUEST_S = 5.0
 Message = dict[str, Any]
 
 
-class SidecarFailed(Exception):
+class ProxyFailed(Exception):
     """The proxy did not start, or ended when it should not have."""
 
 
-class Sidecar:
+class ProxyProcess:
     """One proxy process. Owns the process, its pidfd and our end of the control socket.
 
     `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`, what
@@ -34,7 +34,7 @@ class Sidecar:
     """
 
     def __init__(self, folder: Path, arguments: list[str]) -> None:
-        """Start it inside the cgroup `folder`; raises SidecarFailed unless it is ready within READY_S."""
+        """Start it inside the cgroup `folder`; raises ProxyFailed unless it is ready within READY_S."""
         self.records: list[Message] = []
         self.services: list[Message] = []
         self._received = b""
@@ -69,20 +69,20 @@ class Sidecar:
         return bool(data)
 
     def request(self, operation: str, **arguments: Any) -> Any:
-        """Send a command and wait for its answer. Raises SidecarFailed when none comes."""
+        """Send a command and wait for its answer. Raises ProxyFailed when none comes."""
         self._answers.clear()
         try:
             self._socket.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
         except OSError as error:
-            raise SidecarFailed(f"the proxy has gone: {error.strerror}") from None
+            raise ProxyFailed(f"the proxy has gone: {error.strerror}") from None
         for _ in self._until(time.monotonic() + REQUEST_S):
             if self._answers:
                 return self._answers.pop()
-        raise SidecarFailed(f"the proxy does not answer {operation!r}")
+        raise ProxyFailed(f"the proxy does not answer {operation!r}")
 
     def drain(self, timeout_s: float) -> None:
         """Let open connections end for at most `timeout_s`, gather their records, and end the proxy."""
-        with contextlib.suppress(SidecarFailed):
+        with contextlib.suppress(ProxyFailed):
             self.request("drain", timeout_s=timeout_s)
             for _ in self._until(time.monotonic() + timeout_s + 2):
                 if self.drained:
@@ -103,19 +103,19 @@ class Sidecar:
             for _ in self._until(time.monotonic() + READY_S):
                 if ready := self._ready:
                     return ready
-        except SidecarFailed:
+        except ProxyFailed:
             code = self.close()
-            raise SidecarFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None
+            raise ProxyFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None
         self._process.kill()
         self.close()
-        raise SidecarFailed(f"the proxy was not ready within {READY_S:.0f} s")
+        raise ProxyFailed(f"the proxy was not ready within {READY_S:.0f} s")
 
     def _until(self, deadline: float) -> Iterator[None]:
-        """Yield after each piece of news until `deadline`; raises SidecarFailed when the proxy goes."""
+        """Yield after each piece of news until `deadline`; raises ProxyFailed when the proxy goes."""
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self._socket], [], [], left)[0]:
                 if not self.receive():
-                    raise SidecarFailed("the proxy has gone")
+                    raise ProxyFailed("the proxy has gone")
                 yield
 
     def _take(self, message: Any) -> None:
@@ -136,6 +136,6 @@ class Sidecar:
 
 def _in_child(folder: Path) -> None:
     cgroups.join(folder)
-    linux.die_with_parent()
+    processes.die_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.chdir("/")

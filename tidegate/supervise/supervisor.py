@@ -16,9 +16,9 @@ from intercept.backends.ebpf.direct.lane import KernelLane
 from intercept.host import cgroups
 from intercept.intent.intent import Dns, Intent, Mode, WhenDown
 from intercept.results import Bound
-from tidegate import processes as linux
+from tidegate import processes
 from tidegate.supervise import command, guardian, proof, scope
-from tidegate.supervise.proxy_process import Sidecar, SidecarFailed
+from tidegate.supervise.proxy_process import ProxyFailed, ProxyProcess
 
 if TYPE_CHECKING:
     from tidegate.beside.courier import Courier
@@ -75,22 +75,22 @@ class Supervisor:
         own_mask = signal.pthread_sigmask(signal.SIG_BLOCK, heard)
         with ExitStack() as undo:
             undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, own_mask)
-            self._signals = linux.signalfd(heard)
+            self._signals = processes.signalfd(heard)
             undo.callback(os.close, self._signals)
             self._sweep()
             self._scope = scope.create()
             undo.callback(self._scope.remove)
             self._post_guardian()
             undo.callback(self._dismiss_guardian)
-            self._sidecar = self._start_sidecar()
-            undo.callback(self._close_sidecar)
+            self._proxy = self._start_proxy()
+            undo.callback(self._close_proxy)
             bound = capture.bind(self._scoped_intent(), name=self._scope.name, wait_s=self._wait_s)
             undo.callback(bound.close)
             for warning in bound.warnings:
                 say(warning)
             self._bound_direct = bound.direct
             self._begin_direct(bound.direct)
-            proof.prove(bound.plan, self._sidecar, self._scope.command)
+            proof.prove(bound.plan, self._proxy, self._scope.command)
             started = time.monotonic()
             child = command.start(self._argv, self._scope.command, own_mask)
             exit_code = self._attend(child, bound)
@@ -99,8 +99,8 @@ class Supervisor:
             return Outcome(exit_code, str(bound.mode), duration_ms, self._records)
 
     def _scoped_intent(self) -> Intent:
-        outbound, inbound = self._sidecar.outbound_port, self._sidecar.inbound_port
-        dns = self._sidecar.dns_port or self._intent.listeners.dns
+        outbound, inbound = self._proxy.outbound_port, self._proxy.inbound_port
+        dns = self._proxy.dns_port or self._intent.listeners.dns
         listeners = self._intent.listeners._replace(outbound=outbound, inbound=inbound, dns=dns)
         return self._intent._replace(cgroup=cgroups.path_of(self._scope.command), listeners=listeners)
 
@@ -118,10 +118,10 @@ class Supervisor:
     def _dismiss_guardian(self) -> None:
         self._guardian.dismiss()
 
-    def _close_sidecar(self) -> None:
-        self._sidecar.close()
+    def _close_proxy(self) -> None:
+        self._proxy.close()
 
-    def _start_sidecar(self) -> Sidecar:
+    def _start_proxy(self) -> ProxyProcess:
         outbound, inbound = self._ports
         dns = "off" if self._intent.dns is Dns.OFF else str(self._dns_port)
         arguments = ["--outbound-port", str(outbound), "--inbound-port", str(inbound), "--dns-port", dns]
@@ -135,23 +135,23 @@ class Supervisor:
         for path in self._config:
             arguments += ["--config", path]
         arguments += ["--admin", "off", "--telemetry", "off", "--log-level", "error"]
-        sidecar = Sidecar(self._scope.proxy, arguments)
-        self._ports = (sidecar.outbound_port, sidecar.inbound_port)
-        self._dns_port = sidecar.dns_port or 0
-        self._sidecar_started = time.monotonic()
-        return sidecar
+        proxy = ProxyProcess(self._scope.proxy, arguments)
+        self._ports = (proxy.outbound_port, proxy.inbound_port)
+        self._dns_port = proxy.dns_port or 0
+        self._proxy_started = time.monotonic()
+        return proxy
 
     def _attend(self, child: command.Command, bound: Bound) -> int:
         """Serve the command until it ends: pass signals on, take records in, replace helpers that were killed."""
         refreshing = self._intent.when_down is WhenDown.OPEN
         with selectors.DefaultSelector() as selector:
             watch(selector, self._signals, lambda: self._hear_signal(child))
-            watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
+            watch(selector, self._proxy, lambda: self._hear_proxy(selector))
             watch(selector, self._guardian.pidfd, lambda: self._replace_guardian(selector))
             selector.register(child.pidfd, selectors.EVENT_READ, None)
             while True:
                 ready = selector.select(REFRESH_S if refreshing or self._courier is not None else None)
-                if refreshing and self._sidecar.fileno() >= 0:
+                if refreshing and self._proxy.fileno() >= 0:
                     bound.refresh()
                 if time.monotonic() - self._counted >= COUNT_S:
                     self._tell_counted()
@@ -161,9 +161,9 @@ class Supervisor:
                     key.data()
 
     def _hear_signal(self, child: command.Command) -> None:
-        received = linux.read_signal(self._signals)
+        received = processes.read_signal(self._signals)
         if received.number == signal.SIGCHLD:
-            linux.reap_orphans({child.pid, self._sidecar.pid})
+            processes.reap_orphans({child.pid, self._proxy.pid})
         else:
             child.send(received)
 
@@ -175,42 +175,42 @@ class Supervisor:
             from tidegate.beside.courier import ALL_ENDED, Courier
 
             self._courier = Courier(lane, say, ALL_ENDED)  # the report has every connection
-        self._sidecar.request("direct-follow", available=True)
+        self._proxy.request("direct-follow", available=True)
         self._deliver()
 
     def _deliver(self) -> None:
-        if self._courier is not None and self._sidecar.services:
-            self._courier.deliver(self._sidecar.services[-1])
-            self._sidecar.services.clear()
+        if self._courier is not None and self._proxy.services:
+            self._courier.deliver(self._proxy.services[-1])
+            self._proxy.services.clear()
 
     def _tell_counted(self) -> None:
         self._counted = time.monotonic()
-        if self._courier is not None and self._sidecar.fileno() >= 0:
-            with contextlib.suppress(SidecarFailed):  # `_hear_sidecar` sees to it
+        if self._courier is not None and self._proxy.fileno() >= 0:
+            with contextlib.suppress(ProxyFailed):  # `_hear_proxy` sees to it
                 for request in self._courier.requests():
-                    self._sidecar.request(request.pop("op"), **request)
+                    self._proxy.request(request.pop("op"), **request)
 
-    def _hear_sidecar(self, selector: selectors.BaseSelector) -> None:
-        dead = self._sidecar
+    def _hear_proxy(self, selector: selectors.BaseSelector) -> None:
+        dead = self._proxy
         if dead.receive():
             self._deliver()
             return
         selector.unregister(dead)
         self._records += dead.records
         code = dead.close()
-        lived = time.monotonic() - self._sidecar_started
+        lived = time.monotonic() - self._proxy_started
         self._short_lives = self._short_lives + 1 if lived < FLAPPING_S else 0
         if self._short_lives >= RESTARTS:
             say(f"the proxy ended again (exit code {code}) and is not started any more: new connections are refused")
             return
         try:
-            self._sidecar = self._start_sidecar()
-        except (SidecarFailed, OSError) as error:
+            self._proxy = self._start_proxy()
+        except (ProxyFailed, OSError) as error:
             say(f"the proxy ended (exit code {code}) and cannot be started again: {error}")
             return
         say(f"the proxy ended (exit code {code}); its open connections were cut; another one serves now")
-        watch(selector, self._sidecar, lambda: self._hear_sidecar(selector))
-        with contextlib.suppress(SidecarFailed):
+        watch(selector, self._proxy, lambda: self._hear_proxy(selector))
+        with contextlib.suppress(ProxyFailed):
             self._begin_direct(self._bound_direct)
 
     def _replace_guardian(self, selector: selectors.BaseSelector) -> None:
@@ -222,18 +222,18 @@ class Supervisor:
     def _wind_up(self) -> None:
         """The command has ended: end what it left, let its last bytes out, gather the records."""
         self._scope.end_command()
-        with contextlib.suppress(SidecarFailed, OSError):
+        with contextlib.suppress(ProxyFailed, OSError):
             self._tell_counted()
             self._let_last_bytes_out()
-            self._sidecar.drain(0)
-        self._records += self._sidecar.records
+            self._proxy.drain(0)
+        self._records += self._proxy.records
 
     def _let_last_bytes_out(self) -> None:
         # As the kernel does for a process that exits with unsent data. Nobody is left to read answers, so a
         # connection on which nothing moves any more has nothing left to give.
         deadline = time.monotonic() + FLUSH_S
         while time.monotonic() < deadline:
-            live = self._sidecar.request("connections")
+            live = self._proxy.request("connections")
             if all(connection.get("idle_ms", connection["age_ms"]) >= QUIET_MS for connection in live):
                 return
             time.sleep(0.02)
