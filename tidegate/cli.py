@@ -21,6 +21,8 @@ COMMANDS = {
     "discover": ("tidegate.commands.discover", "Watch who calls whom here, to know what there is to capture."),
     "run": ("tidegate.commands.run", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.commands.proxy", "Run the sidecar in the foreground."),
+    "inject": ("tidegate.commands.inject", "Put the proxy into Kubernetes manifests or a compose file."),
+    "uninject": ("tidegate.commands.inject", "Take out of manifests what `inject` put there."),
     "config": ("tidegate.commands.config", "Check configuration documents."),
 }
 

@@ -1,0 +1,114 @@
+"""What a captured pod gets: an init container that puts capture in force, and the proxy. Pure."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from intercept.errors import BadInput
+from intercept.intent.intent import Intent
+from onboard.arguments import CONFIG_FOLDER, capabilities, init_arguments, proxy_arguments, user
+from onboard.text.render import Value
+
+INIT = "tidegate-init"
+PROXY = "tidegate-proxy"
+CONFIG = "tidegate-config"
+TELEMETRY_PORT = 15020
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+class Sidecar(StrEnum):
+    """How the proxy runs beside the workload's containers."""
+
+    NATIVE = "native"
+    """An init container with `restartPolicy: Always` (Kubernetes 1.29 and newer): starts first, ends last."""
+    CONTAINER = "container"
+    """An ordinary container, for older clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    image: str
+    sidecar: Sidecar = Sidecar.NATIVE
+    config_map: str | None = None
+    """A ConfigMap of configuration documents for the proxy."""
+
+
+def checked_image(image: str) -> str:
+    """The same text. Raises BadInput when it can be no image's name."""
+    if not _IMAGE.fullmatch(image):
+        raise BadInput("--image", image, "a reference to an image, such as tidegate:1.0 or example.com/tidegate:1.0")
+    return image
+
+
+def check_options(options: Options) -> None:
+    """Raises BadInput for a name that Kubernetes would refuse."""
+    if options.config_map is not None and not (len(options.config_map) <= 253 and _NAME.fullmatch(options.config_map)):
+        raise BadInput(
+            "--config-map", options.config_map, "the name of a ConfigMap: lower-case letters, digits, - and ."
+        )
+
+
+def init_container(intent: Intent, options: Options) -> dict[str, Value]:
+    return {
+        "name": INIT,
+        "image": options.image,
+        "args": init_arguments(intent),
+        "resources": {"requests": {"cpu": "10m", "memory": "48Mi"}},
+        "securityContext": {
+            **_confined(capabilities(intent)),
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+        },
+    }
+
+
+def proxy_container(intent: Intent, options: Options) -> dict[str, Value]:
+    probe: dict[str, Value] = {"httpGet": {"path": "/healthz/ready", "port": TELEMETRY_PORT}, "periodSeconds": 1}
+    made: dict[str, Value] = {
+        "name": PROXY,
+        "image": options.image,
+        "args": proxy_arguments(intent, configured=options.config_map is not None),
+    }
+    if options.sidecar is Sidecar.NATIVE:
+        made["restartPolicy"] = "Always"
+    made |= {
+        "env": [_field(name, path) for name, path in _ENVIRONMENT.items()],
+        "ports": [{"name": "tidegate-stats", "containerPort": TELEMETRY_PORT, "protocol": "TCP"}],
+        "startupProbe": {**probe, "failureThreshold": 60},
+        "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 3},
+        "resources": {"requests": {"cpu": "10m", "memory": "48Mi"}},
+        "securityContext": {
+            **_confined(()),
+            "runAsUser": user(intent)[0],
+            "runAsGroup": user(intent)[1],
+            "runAsNonRoot": True,
+        },
+    }
+    if options.config_map is not None:
+        made["volumeMounts"] = [{"name": CONFIG, "mountPath": CONFIG_FOLDER, "readOnly": True}]
+    return made
+
+
+def config_volume(config_map: str) -> dict[str, Value]:
+    return {"name": CONFIG, "configMap": {"name": config_map}}
+
+
+_ENVIRONMENT = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+
+
+def _field(name: str, path: str) -> dict[str, Value]:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _confined(wanted: Iterable[str]) -> dict[str, Value]:
+    dropped: dict[str, Value] = {"drop": ["ALL"]}
+    added = list(wanted)
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"add": added, **dropped} if added else dropped,
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }

@@ -1,0 +1,1 @@
+"""Manifests and compose files: what goes in, what comes out, and what is refused."""
