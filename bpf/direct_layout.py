@@ -22,16 +22,16 @@ class ServiceFlag:
     AFFINE = 1 << 3
 
 
-HOP_SIZE = 20
+HOST_PORT_SIZE = 20
 INBOUND_SERVICE = 0xFFFFFFFF
 """In the service's place: what arrives for the workload itself, at a port (and no address)."""
-MEMBER_SIZE = 4 + HOP_SIZE
+MEMBER_SIZE = 4 + HOST_PORT_SIZE
 STATE_SIZE = 56
 NO_LIMIT = 2**64 - 1
 _FIXED = struct.Struct("=3Q6I")
 _ENDS_AT = _FIXED.size
 _HOPS_AT = _ENDS_AT + 4 * ENDPOINTS
-SERVICE_SIZE = _HOPS_AT + HOP_SIZE * ENDPOINTS
+SERVICE_SIZE = _HOPS_AT + HOST_PORT_SIZE * ENDPOINTS
 _NONE = b"\xff\xff\xff\xff" * ENDPOINTS
 _MAPPED = bytes(10) + b"\xff\xff"
 _COUNTS = struct.Struct("=8Q")
@@ -64,7 +64,7 @@ class Service(NamedTuple):
     interval_ns: int
     credit_ns: int
     affinity_ns: int
-    hops: Sequence[bytes]
+    endpoints: Sequence[bytes]
     weights: Sequence[int]
 
 
@@ -121,20 +121,20 @@ class State(NamedTuple):
 
 
 @lru_cache(maxsize=1 << 15)
-def hop(ip: str, port: int) -> bytes:
-    """struct tg_hop. Raises OSError for what is no address."""
+def host_port(ip: str, port: int) -> bytes:
+    """struct tg_host_port. Raises OSError for what is no address."""
     packed = socket.inet_pton(socket.AF_INET6, ip) if ":" in ip else _MAPPED + socket.inet_pton(socket.AF_INET, ip)
     return packed + struct.pack("=HH", port, 0)
 
 
-def hop_address(key: bytes) -> tuple[str, int]:
+def host_and_port(key: bytes) -> tuple[str, int]:
     (port,) = struct.unpack_from("=H", key, 16)
     if key.startswith(_MAPPED):
         return socket.inet_ntop(socket.AF_INET, key[12:16]), port
     return socket.inet_ntop(socket.AF_INET6, key[:16]), port
 
 
-def hop_is_v4(key: bytes) -> bool:
+def host_port_is_v4(key: bytes) -> bool:
     return key.startswith(_MAPPED)
 
 
@@ -156,7 +156,7 @@ def reduced(weights: Iterable[int]) -> list[int]:
 
 def pack_service(service: Service) -> bytes:
     """weights: positive, together at most TOTAL_WEIGHT once they are reduced."""
-    count = len(service.hops)
+    count = len(service.endpoints)
     ends = list(accumulate(reduced(service.weights)))
     total = ends[-1] if ends else 0
     fixed = _FIXED.pack(
@@ -170,7 +170,7 @@ def pack_service(service: Service) -> bytes:
         stride(total) if total else 0,
         0,
     )
-    return (fixed + struct.pack(f"={count}I", *ends) + _NONE[4 * count :] + b"".join(service.hops)).ljust(
+    return (fixed + struct.pack(f"={count}I", *ends) + _NONE[4 * count :] + b"".join(service.endpoints)).ljust(
         SERVICE_SIZE, b"\0"
     )
 
@@ -179,8 +179,8 @@ def members(packed: bytes) -> Iterable[bytes]:
     """The keys (struct tg_member) of a packed service's endpoints."""
     number = packed[24:28]
     (count,) = struct.unpack_from("=I", packed, 32)
-    for at in range(_HOPS_AT, _HOPS_AT + HOP_SIZE * count, HOP_SIZE):
-        yield number + packed[at : at + HOP_SIZE]
+    for at in range(_HOPS_AT, _HOPS_AT + HOST_PORT_SIZE * count, HOST_PORT_SIZE):
+        yield number + packed[at : at + HOST_PORT_SIZE]
 
 
 def service_id(packed: bytes) -> bytes:
@@ -197,7 +197,7 @@ def service_flags(packed: bytes) -> int:
 def member(key: bytes) -> tuple[int, str, int]:
     """(service id, address, port) of struct tg_member."""
     (number,) = struct.unpack_from("=I", key)
-    return number, *hop_address(key[4:])
+    return number, *host_and_port(key[4:])
 
 
 def inbound_member(port: int) -> bytes:
@@ -216,7 +216,7 @@ def end(value: bytes) -> End:
     begun_ns, ended_ns, sent, received = _END.unpack_from(value)
     number, ip, port = member(value[_END.size : _END.size + MEMBER_SIZE])
     client, client_port, ending, retransmits, srtt_us, _ = _END_TAIL.unpack_from(value, _END.size + MEMBER_SIZE)
-    address, _ = hop_address(client + bytes(4))
+    address, _ = host_and_port(client + bytes(4))
     return End(
         begun_ns, ended_ns, sent, received, number, (ip, port), (address, client_port), ending, retransmits, srtt_us
     )
@@ -224,7 +224,7 @@ def end(value: bytes) -> End:
 
 def balanced(value: bytes) -> Balanced:
     number, ip, port = member(value)
-    _, _, _, begun_ns, syn, begun, established, _, _ = _BALANCED_TAIL.unpack_from(value, MEMBER_SIZE + HOP_SIZE)
+    _, _, _, begun_ns, syn, begun, established, _, _ = _BALANCED_TAIL.unpack_from(value, MEMBER_SIZE + HOST_PORT_SIZE)
     return Balanced(number, (ip, port), begun_ns, syn, begun != 0, established != 0)
 
 

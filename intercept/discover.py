@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from intercept.backends.ebpf.anchors import netns_cookie, open_anchors
 from intercept.backends.ebpf.errors import require_capabilities, translated
-from intercept.backends.ebpf.places import netns_cookie, open_places
 from intercept.choose_mode import presume_mode
 from intercept.errors import CaptureError, Unsupported
 from intercept.host.cgroups import find_mount_point
@@ -58,9 +58,9 @@ def discovering(
     require_capabilities()
     pid = None if pid_text is None else process_id(pid_text)
     folder = None if cgroup_text is None else cgroup("--cgroup", cgroup_text, _mount_point())
-    with translated(), open_places(folder) as places:
+    with translated(), open_anchors(folder) as anchors:
         try:
-            discovery = discover.Discovery(places.workload, netns=None if everywhere else netns_cookie(), pid=pid)
+            discovery = discover.Discovery(anchors.workload, netns=None if everywhere else netns_cookie(), pid=pid)
         except discover.Unavailable as missing:
             raise Unsupported(str(missing)) from None
         try:

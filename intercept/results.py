@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 from intercept.backends.contract import Held
-from intercept.backends.ebpf.direct.lane import KernelLane
 from intercept.intent.intent import Mode
 from intercept.intent.value import Value
 from intercept.plan.build import Plan
 from intercept.plan.stored import as_flags
+
+if TYPE_CHECKING:
+    from intercept.backends.kernel_lane import KernelLane
 
 
 class Applied(Value):
@@ -75,7 +78,7 @@ class Bound:
         return self._held.kernel_held
 
     @property
-    def direct(self) -> KernelLane | None:
+    def direct(self) -> "KernelLane | None":
         """The kernel's half of the direct lane; None: this mode has none."""
         return self._held.direct
 

@@ -7,7 +7,7 @@ SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
     __u32 address[4];
-    struct tg_hop to = {};
+    struct tg_host_port to = {};
     read_v4(ctx, address);
     enum course course = dial(ctx, address, true, &to);
     if (course == TG_STEER)
@@ -19,7 +19,7 @@ SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
     __u32 address[4];
-    struct tg_hop to = {};
+    struct tg_host_port to = {};
     read_v6(ctx, address);
     enum course course = dial(ctx, address, true, &to);
     if (course == TG_STEER)

@@ -5,6 +5,7 @@
 
 volatile const __u32 tg_sign = 0; /* an address in 127/8, network order */
 
+/* Written here, read by loader.learn_netns_cookie, which made it and closes it a moment later. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);

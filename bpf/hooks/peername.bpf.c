@@ -12,7 +12,7 @@ int getpeername4(struct bpf_sock_addr *ctx)
         write_v4(ctx, wanted->address, wanted->port);
         return 1;
     }
-    const struct tg_hop *service = service_instead_of(ctx, address);
+    const struct tg_host_port *service = service_instead_of(ctx, address);
     if (service)
         write_v4(ctx, service->address, service->port);
     return 1;
@@ -28,7 +28,7 @@ int getpeername6(struct bpf_sock_addr *ctx)
         write_v6(ctx, wanted->address, wanted->port);
         return 1;
     }
-    const struct tg_hop *service = service_instead_of(ctx, address);
+    const struct tg_host_port *service = service_instead_of(ctx, address);
     if (service)
         write_v6(ctx, service->address, service->port);
     return 1;

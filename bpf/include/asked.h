@@ -19,7 +19,7 @@ static __always_inline const struct tg_endpoint *asked_instead_of(struct bpf_soc
 }
 
 /* The service that was asked for, if they are the endpoint that the direct lane chose for this socket. */
-static __always_inline const struct tg_hop *service_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4])
+static __always_inline const struct tg_host_port *service_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4])
 {
     if (!ctx->sk)
         return 0;

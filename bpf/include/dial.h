@@ -43,7 +43,7 @@ static __always_inline void read_source(struct bpf_sock *sk, __u32 out[4])
 }
 
 /* Remembers on the socket what it asked for, and where it goes instead. False: out of memory. */
-static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, const struct tg_hop *to)
+static __always_inline bool remember(struct bpf_sock *sk, const struct dial *d, const struct tg_host_port *to)
 {
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!asked)
@@ -72,7 +72,7 @@ static __always_inline bool steered_just_now(struct bpf_sock *sk, const struct d
 }
 
 /* To the listener on the loopback address of the family that was asked for. */
-static __always_inline void hop_to(const struct dial *d, __u16 listener, struct tg_hop *to)
+static __always_inline void toward_listener(const struct dial *d, __u16 listener, struct tg_host_port *to)
 {
     address_loopback(to->address, address_is_v4(d->address));
     to->port = listener;
@@ -84,7 +84,7 @@ static __always_inline void hop_to(const struct dial *d, __u16 listener, struct 
  * "where did this socket want to go" is void.
  */
 static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 address[4], bool sets_peer,
-                                        struct tg_hop *to)
+                                        struct tg_host_port *to)
 {
     struct selected s = {};
     struct dial d = {};
@@ -113,7 +113,7 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
         if (balanced == TG_TURNED_AWAY)
             v = outbound(TG_REFUSE, v & 0xff, 0);
         if (balanced == TG_NO_SERVICE)
-            hop_to(&d, listener_of(v), to);
+            toward_listener(&d, listener_of(v), to);
         if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&
             !listening(ctx, address_is_v4(address), listener_of(v), d.tcp))
             v = outbound(TG_DIRECT, TG_RULE_OUT_DOWN, 0);

@@ -5,7 +5,8 @@
 
 #include "common.h"
 
-/* Inbound listeners: AF_INET sockets from 0, AF_INET6 ones from TG_SLOTS. */
+/* Inbound listeners: AF_INET sockets from 0, AF_INET6 ones from TG_SLOTS. Written by sockops at listen() and by
+ * intercept/backends/ebpf/listeners.py; read by sk_lookup. An entry lives as long as its socket listens. */
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKMAP);
     __uint(max_entries, 2 * TG_SLOTS);
@@ -13,7 +14,8 @@ struct {
     __type(value, __u64);
 } tg_inbound SEC(".maps");
 
-/* Listeners of the captured cgroup, where capture is scoped to one. */
+/* Listeners of the captured cgroup, where capture is scoped to one. Written by listen and by
+ * intercept/backends/ebpf/listeners.py; read by sk_lookup. An entry lives as long as its socket listens. */
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);
     __uint(max_entries, 1 << 14);

@@ -9,6 +9,7 @@
 #include "address.h"
 #include "common.h"
 
+/* Written by loader.activate, read by every hook. Lives as long as the capture. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -16,6 +17,8 @@ struct {
     __type(value, __u32);
 } tg_active SEC(".maps");
 
+/* By bank - 1. Written by loader.fill_bank while that bank is idle, read by every hook. Lives as long as the capture.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 2);
@@ -23,6 +26,8 @@ struct {
     __type(value, struct tg_policy);
 } tg_policies SEC(".maps");
 
+/* The networks and numbers of one bank. Written by loader.fill_bank before it can be seen, its TG_OWN entries also by
+ * loader.replace_kind afterwards; read by every hook. Lives until its bank is filled anew. */
 struct tg_net_bank {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
     __uint(max_entries, 1 << 20);
@@ -31,6 +36,7 @@ struct tg_net_bank {
     __uint(value_size, sizeof(__u32));
 };
 
+/* By bank - 1. Written by loader.fill_bank, read by every hook. Lives as long as the capture. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
     __uint(max_entries, 2);
@@ -38,6 +44,8 @@ struct {
     __array(values, struct tg_net_bank);
 } tg_nets SEC(".maps");
 
+/* By rule: decisions that rested on it. Written by every hook that decides, read by `status`. Lives as long as the
+ * capture. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, TG_RULES);

@@ -8,7 +8,8 @@
 
 #include "common.h"
 
-/* On the socket that called connect(), or that sent to a captured DNS server. */
+/* On the socket that called connect(), or that sent to a captured DNS server. Written by connect, sendmsg and sockops;
+ * read by getpeername, recvmsg and sockops. Gone with the socket, or at its next connect() that is not steered. */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -16,7 +17,7 @@ struct {
     __type(value, struct tg_asked);
 } tg_asked_by SEC(".maps");
 
-/* On the socket that the proxy accepted for it. */
+/* On the socket that the proxy accepted for it. Written by sockops, read by getsockopt. Gone with the socket. */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -25,7 +26,8 @@ struct {
 } tg_accepted_for SEC(".maps");
 
 /* On inbound listeners, value: their port. Cloned to each socket accepted from them: its local address is then the
- * original destination, unless the client dialled the listener's own port. */
+ * original destination, unless the client dialled the listener's own port. Written by sockops at listen() and by
+ * intercept/backends/ebpf/listeners.py; read by getsockopt. Gone with each socket. */
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
@@ -33,7 +35,8 @@ struct {
     __type(value, __u32);
 } tg_inbound_of SEC(".maps");
 
-/* From the SYN until the listener's side is established, or the client's socket closes without it. */
+/* From the SYN until the listener's side is established, or the client's socket closes without it: sockops writes,
+ * reads and deletes. A handshake that finds it full loses its destination, which the counter lost-destination tells. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1 << 16);

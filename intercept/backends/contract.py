@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from intercept.backends.ebpf.direct.lane import KernelLane
 from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Plan
+
+if TYPE_CHECKING:
+    from intercept.backends.kernel_lane import KernelLane
 
 
 class InForce(NamedTuple):
@@ -35,7 +37,7 @@ class Held(NamedTuple):
     kernel_held: bool
     close: Callable[[], None]
     refresh: Callable[[], None]
-    direct: KernelLane | None = None
+    direct: "KernelLane | None" = None
 
 
 class Backend(Protocol):

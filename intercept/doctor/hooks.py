@@ -11,14 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bpf import attach as hooks
-from bpf import bpffs, loader
+from bpf import attach, bpffs, loader
 from bpf.attach import Hook, Where
 from bpf.layout import Feature
 from cext.libbpf import libbpf
 from cext.libbpf.libbpf import BpfError
+from intercept.backends.ebpf.anchors import Anchors, open_anchors
 from intercept.backends.ebpf.errors import translated
-from intercept.backends.ebpf.places import Places, open_places
 from intercept.errors import CaptureError, Unsupported
 from intercept.host import cgroups
 
@@ -41,19 +40,19 @@ COOKIE = (
 
 def try_hooks() -> list[dict[str, Any]]:
     """Each hook of `bpf.attach.ALL`: hook, works, since, does, reason (None when it works)."""
-    with _places() as places:
+    with _anchors() as anchors:
         try:
             with translated():
                 found = loader.features()
         except CaptureError as error:
-            return [_told(hook, str(error)) for hook in hooks.ALL]
+            return [_told(hook, str(error)) for hook in attach.ALL]
         told: list[dict[str, Any]] = []
-        for _, group in groupby(hooks.ALL, key=lambda hook: hook.object):
-            told += _try_object(list(group), places, found)
+        for _, group in groupby(attach.ALL, key=lambda hook: hook.object):
+            told += _try_object(list(group), anchors, found)
     return told
 
 
-def _try_object(group: list[Hook], places: Places, found: int) -> Iterator[dict[str, Any]]:
+def _try_object(group: list[Hook], anchors: Anchors, found: int) -> Iterator[dict[str, Any]]:
     try:
         with translated():
             loaded = loader.load(group, {}, found)
@@ -62,13 +61,13 @@ def _try_object(group: list[Hook], places: Places, found: int) -> Iterator[dict[
         return
     try:
         for hook in group:
-            yield _told(hook, _attach(hook, loaded.programs[hook.name], places))
+            yield _told(hook, _attach(hook, loaded.programs[hook.name], anchors))
     finally:
         loaded.close()
 
 
-def _attach(hook: Hook, program: int, places: Places) -> str | None:
-    target = {Where.WORKLOAD: places.workload, Where.TOP: places.top, Where.NETNS: places.netns}[hook.where]
+def _attach(hook: Hook, program: int, anchors: Anchors) -> str | None:
+    target = {Where.WORKLOAD: anchors.workload, Where.TOP: anchors.top, Where.NETNS: anchors.netns}[hook.where]
     if target < 0:
         return "cgroup v2 is not mounted here"
     try:
@@ -84,17 +83,17 @@ def _told(hook: Hook, reason: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _places() -> Iterator[Places]:
-    """As `open_places`, and also where ebpf mode is impossible: what is missing then is -1 (or cookie 0)."""
+def _anchors() -> Iterator[Anchors]:
+    """As `open_anchors`, and also where ebpf mode is impossible: what is missing then is -1 (or cookie 0)."""
     with ExitStack() as opened:
         try:
-            places = opened.enter_context(open_places(None))
+            anchors = opened.enter_context(open_anchors(None))
         except Unsupported:
-            places = _what_there_is(opened)
-        yield places
+            anchors = _what_there_is(opened)
+        yield anchors
 
 
-def _what_there_is(opened: ExitStack) -> Places:
+def _what_there_is(opened: ExitStack) -> Anchors:
     def open_kept(path: str | Path) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         opened.callback(os.close, fd)
@@ -102,7 +101,7 @@ def _what_there_is(opened: ExitStack) -> Places:
 
     mounted = cgroups.find_mount_point()
     top = open_kept(mounted) if mounted is not None else -1
-    return Places(open_kept("/proc/thread-self/ns/net"), 0, top, top)
+    return Anchors(open_kept("/proc/thread-self/ns/net"), 0, top, top)
 
 
 def try_features() -> list[dict[str, Any]]:

@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.backends.kernel_lane import (
+    InboundCounters,
+    KernelConnection,
+    KernelCounters,
+    KernelEndpoint,
+    KernelLane,
+    KernelService,
+)
 from intercept.errors import CaptureError
 
 if TYPE_CHECKING:
-    from intercept.backends.ebpf.direct.live import DirectConnection
-    from intercept.backends.ebpf.direct.services import DirectCounters, DirectService, End
-    from intercept.backends.ebpf.direct.values import InboundCounters
+    from bpf.direct_layout import End
 
 ROWS = 128
 """In a request: the proxy takes lines of 64 KiB."""
@@ -86,11 +91,9 @@ class Courier:
         return live
 
 
-def _service(told: Mapping[str, Any]) -> "DirectService":
-    from intercept.backends.ebpf.direct.services import DirectEndpoint, DirectService
-
-    endpoints = tuple(DirectEndpoint(ip, port, weight) for ip, port, weight in told["endpoints"])
-    return DirectService(
+def _service(told: Mapping[str, Any]) -> KernelService:
+    endpoints = tuple(KernelEndpoint(ip, port, weight) for ip, port, weight in told["endpoints"])
+    return KernelService(
         id=told["id"],
         ip=told["ip"],
         port=told["port"],
@@ -117,16 +120,16 @@ def _is_denied(destination: str, networks: list[str]) -> bool:
     return any(source in ip_network(text) for text in networks)
 
 
-def _counters(one: "DirectCounters") -> dict[str, Any]:
+def _counters(one: KernelCounters) -> dict[str, Any]:
     own = {"service": one.service, "endpoint": [one.ip, one.port]}
     return own | {"failed": one.failed, "denied": one.denied, "limited": one.limited} | _moved(one) | _ends(one)
 
 
-def _inbound(one: "InboundCounters") -> dict[str, Any]:
+def _inbound(one: InboundCounters) -> dict[str, Any]:
     return {"service": 0, "endpoint": ["", one.port]} | _moved(one) | _ends(one)
 
 
-def _moved(one: "DirectCounters | InboundCounters | DirectConnection") -> dict[str, Any]:
+def _moved(one: KernelCounters | InboundCounters | KernelConnection) -> dict[str, Any]:
     return {
         "bytes_sent": one.bytes_sent,
         "bytes_received": one.bytes_received,
@@ -135,7 +138,7 @@ def _moved(one: "DirectCounters | InboundCounters | DirectConnection") -> dict[s
     }
 
 
-def _ends(one: "DirectCounters | InboundCounters") -> dict[str, Any]:
+def _ends(one: KernelCounters | InboundCounters) -> dict[str, Any]:
     return {"opened": one.opened, "closed": one.closed}
 
 
@@ -154,7 +157,7 @@ def _ended(one: "End") -> dict[str, Any]:
     }
 
 
-def _live(one: "DirectConnection") -> dict[str, Any]:
+def _live(one: KernelConnection) -> dict[str, Any]:
     return {
         "service": one.service,
         "endpoint": list(one.endpoint),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from intercept import capture
-from intercept.backends.ebpf.direct.lane import KernelLane
+from intercept.backends.kernel_lane import KernelLane
 from intercept.host import cgroups
 from intercept.intent.intent import Dns, Intent, Mode, WhenDown
 from intercept.results import Bound

@@ -17,7 +17,7 @@ static __always_inline const struct tg_service *service_asked_for(const struct d
     void *bank = bpf_map_lookup_elem(&tg_services, &zero);
     if (!bank)
         return 0;
-    struct tg_hop asked = {.port = d->port};
+    struct tg_host_port asked = {.port = d->port};
     __builtin_memcpy(asked.address, d->address, sizeof(asked.address));
     return bpf_map_lookup_elem(bank, &asked);
 }
@@ -62,7 +62,7 @@ static __always_inline __u32 endpoint_at(const struct tg_service *service, __u32
     return index & (TG_ENDPOINTS - 1);
 }
 
-static __always_inline void choose(const struct tg_service *service, __u64 ticket, struct tg_hop *to)
+static __always_inline void choose(const struct tg_service *service, __u64 ticket, struct tg_host_port *to)
 {
     __u64 total = service->total, position;
     if (service->flags & TG_SERVICE_ROUND_ROBIN)
@@ -72,23 +72,23 @@ static __always_inline void choose(const struct tg_service *service, __u64 ticke
     *to = service->endpoints[endpoint_at(service, position)];
 }
 
-static __always_inline __u32 hop_differs(const struct tg_hop *one, const struct tg_hop *other)
+static __always_inline __u32 host_port_differs(const struct tg_host_port *one, const struct tg_host_port *other)
 {
     return (one->address[0] ^ other->address[0]) | (one->address[1] ^ other->address[1]) |
            (one->address[2] ^ other->address[2]) | (one->address[3] ^ other->address[3]) | (one->port ^ other->port);
 }
 
 /* Whether it still is one of the service's. All are looked at, without a jump: each would be another path to verify. */
-static __always_inline bool offers(const struct tg_service *service, const struct tg_hop *endpoint)
+static __always_inline bool offers(const struct tg_service *service, const struct tg_host_port *endpoint)
 {
     __u32 found = 0;
     for (__u32 i = 0; i < TG_ENDPOINTS; i++)
-        found |= is_zero(hop_differs(&service->endpoints[i], endpoint));
+        found |= is_zero(host_port_differs(&service->endpoints[i], endpoint));
     return found;
 }
 
 static __always_inline void choose_for_client(const struct tg_service *service, const struct dial *d, __u64 ticket,
-                                              struct tg_hop *to)
+                                              struct tg_host_port *to)
 {
     struct tg_client client = {.service = service->id};
     struct tg_kept now_kept = {.used = bpf_ktime_get_ns()};
@@ -113,7 +113,7 @@ static __always_inline enum balance turned_away(__u64 *counter)
 }
 
 /* TG_NO_SERVICE: the direct lane knows nothing of this destination. TG_CHOSEN: go `to` there. */
-static __always_inline enum balance balance(struct bpf_sock *sk, const struct dial *d, struct tg_hop *to)
+static __always_inline enum balance balance(struct bpf_sock *sk, const struct dial *d, struct tg_host_port *to)
 {
     const struct tg_service *service = service_asked_for(d);
     if (!service)

@@ -10,11 +10,12 @@
 #include "common.h"
 #include "direct/values.h"
 
-/* A whole push. Never changed once it can be seen, so a program that has found it may go on reading it. */
+/* A whole push: written by services.py before it can be seen and never changed after that, so a program that has found
+ * it may go on reading it. Read at connect(). Lives until the next push. */
 struct tg_service_bank {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
-    __uint(key_size, sizeof(struct tg_hop)); /* the address and port that clients ask for */
+    __uint(key_size, sizeof(struct tg_host_port)); /* the address and port that clients ask for */
     __uint(value_size, sizeof(struct tg_service));
 };
 
@@ -57,7 +58,7 @@ struct {
     __type(value, struct tg_member_counts);
 } tg_members SEC(".maps");
 
-/* Written by a push; read in sk_lookup and sockops. */
+/* Written by inbound.py; read in sk_lookup and sockops. Lives as long as the capture. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -71,7 +72,7 @@ struct tg_client {
 };
 
 struct tg_kept {
-    struct tg_hop endpoint;
+    struct tg_host_port endpoint;
     __u32 unused;
     __u64 used; /* bpf_ktime_get_ns of the last connection */
 };

@@ -19,7 +19,7 @@ enum tg_service_flag {
 };
 
 /* An address and port as a key: no padding that could differ. */
-struct tg_hop {
+struct tg_host_port {
     __u32 address[4];
     __u16 port;
     __u16 zero;
@@ -37,7 +37,7 @@ struct tg_service {
     __u32 unused;
     /* ends[i]: the weights of the first i+1 endpoints together; all ones from `count` on. */
     __u32 ends[TG_ENDPOINTS];
-    struct tg_hop endpoints[TG_ENDPOINTS];
+    struct tg_host_port endpoints[TG_ENDPOINTS];
 };
 
 /* In the service's place: what arrives for the workload itself, at a port (and no address). */
@@ -46,7 +46,7 @@ struct tg_service {
 /* What was and is counted for: an endpoint within a service. */
 struct tg_member {
     __u32 service;
-    struct tg_hop endpoint;
+    struct tg_host_port endpoint;
 };
 
 /* Inbound ports of the direct lane, a bit each. */
@@ -89,8 +89,8 @@ struct tg_direct_end {
 /* On the socket of a connection of the direct lane. */
 struct tg_balanced {
     struct tg_member member;
-    struct tg_hop wanted; /* what connect() was asked for; all zero inbound */
-    __u32 retransmits;    /* this and the next two: what has been counted of this connection */
+    struct tg_host_port wanted; /* what connect() was asked for; all zero inbound */
+    __u32 retransmits;          /* this and the next two: what has been counted of this connection */
     __u64 sent;
     __u64 received;
     __u64 begun_ns; /* 0: its SYN has not left yet */

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bpf import attach as hooks
-from bpf import bpffs
+from bpf import attach, bpffs
 from cext.libbpf.libbpf import BpfError
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
 
@@ -57,7 +56,7 @@ def _of_bpf(error: BpfError) -> CaptureError:
 
 
 def _since(what: str) -> str:
-    for hook in hooks.ALL:
+    for hook in attach.ALL:
         if f" {hook.object}:" in f"{what} " or f"attach {hook.name}:" in f"{what}:":
             return f" (the hook {hook.name} needs Linux {hook.kernel})"
     return ""

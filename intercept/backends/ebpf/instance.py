@@ -13,13 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from bpf import attach as hook_table
-from bpf import layout, loader
+from bpf import attach, layout, loader
 from bpf.attach import Hook, Where
 from bpf.layout import Image
 from cext.libbpf import libbpf
 from cext.libbpf.libbpf import BpfError, MapType
-from intercept.backends.ebpf.places import Places
+from intercept.backends.ebpf.anchors import Anchors
 
 MAPS = (
     "tg_active",
@@ -100,7 +99,7 @@ def open_pinned(folder: Path) -> Instance:
     try:
         for name in MAPS:
             _open_into(found.maps, name, folder / "maps" / name)
-        for hook in hook_table.ALL:
+        for hook in attach.ALL:
             _open_into(found.links, hook.name, folder / "links" / hook.name)
         for bank in (1, 2):
             _open_into(found.documents, bank, folder / "maps" / _DOCUMENT.format(bank))
@@ -127,7 +126,7 @@ def _read_record(fd: int) -> Record | None:
         return None
 
 
-def broken_hooks(instance: Instance, wanted: Iterable[Hook], places: Places) -> list[str]:
+def broken_hooks(instance: Instance, wanted: Iterable[Hook], anchors: Anchors) -> list[str]:
     """What is wrong with the links, one sentence each."""
     record = instance.record()
     wrong = []
@@ -139,23 +138,23 @@ def broken_hooks(instance: Instance, wanted: Iterable[Hook], places: Places) -> 
         info = libbpf.link_info(link)
         if info.target == 0:
             wrong.append(f"hook {hook.name} is detached: what it was attached to no longer exists")
-        elif info.target != _target_id(hook, places):
+        elif info.target != _target_id(hook, anchors):
             wrong.append(f"hook {hook.name} is attached elsewhere")
         if record is not None and info.program_id != record.programs.get(hook.name):
             wrong.append(f"the program of hook {hook.name} was replaced by another")
     return wrong
 
 
-def _target(hook: Hook, places: Places) -> int:
-    return {Where.WORKLOAD: places.workload, Where.TOP: places.top, Where.NETNS: places.netns}[hook.where]
+def _target(hook: Hook, anchors: Anchors) -> int:
+    return {Where.WORKLOAD: anchors.workload, Where.TOP: anchors.top, Where.NETNS: anchors.netns}[hook.where]
 
 
-def _target_id(hook: Hook, places: Places) -> int:
+def _target_id(hook: Hook, anchors: Anchors) -> int:
     # A cgroup's id is its folder's inode on 64-bit hosts, a namespace's is its file's.
-    return os.fstat(_target(hook, places)).st_ino
+    return os.fstat(_target(hook, anchors)).st_ino
 
 
-def establish(instance: Instance, wanted: tuple[Hook, ...], places: Places, *, reload: bool) -> None:
+def establish(instance: Instance, wanted: tuple[Hook, ...], anchors: Anchors, *, reload: bool) -> None:
     """Make every wanted hook run our programs on the instance's maps, pinning what is new. Changes no policy.
 
     reload: also where a link is there already; its program is replaced without a gap.
@@ -171,19 +170,19 @@ def establish(instance: Instance, wanted: tuple[Hook, ...], places: Places, *, r
             _pin(instance, fd, "maps", name)
         for hook in missing:
             program = loaded.programs[hook.name]
-            if hook.name in instance.links and _move(instance, hook, program, places):
+            if hook.name in instance.links and _move(instance, hook, program, anchors):
                 continue
-            link = libbpf.link_create(program, _target(hook, places), hook.attach, hook.name)
+            link = libbpf.link_create(program, _target(hook, anchors), hook.attach, hook.name)
             instance.links[hook.name] = link
             _pin(instance, link, "links", hook.name)
     finally:
         loaded.close()
 
 
-def _move(instance: Instance, hook: Hook, program: int, places: Places) -> bool:
+def _move(instance: Instance, hook: Hook, program: int, anchors: Anchors) -> bool:
     """Gives an existing link the new program. False: it hangs elsewhere or nowhere, so there has to be another."""
     link = instance.links[hook.name]
-    if libbpf.link_info(link).target == _target_id(hook, places):
+    if libbpf.link_info(link).target == _target_id(hook, anchors):
         libbpf.link_update(link, program)
         return True
     instance.retired.append(instance.links.pop(hook.name))

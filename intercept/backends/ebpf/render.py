@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from bpf import attach as hooks
+from bpf import attach
 from bpf.attach import Where
 from intercept.backends.ebpf.policy import captures_dns
 from intercept.intent.intent import IdRange, Intent, Network, PortRange
@@ -18,14 +18,14 @@ def render(plan: Plan) -> str:
 
 def _hooks(plan: Plan) -> Iterator[str]:
     cgroup = plan.intent.cgroup
-    places = {
+    anchors = {
         Where.WORKLOAD: f"cgroup {cgroup}" if cgroup is not None else "the top of the cgroup namespace",
         Where.TOP: "the top of the cgroup namespace",
         Where.NETNS: "this network namespace",
     }
     yield "hooks:"
-    for hook in hooks.wanted(dns=captures_dns(plan), scoped=cgroup is not None):
-        yield f"  {hook.name} on {places[hook.where]}: {hook.does}"
+    for hook in attach.wanted(dns=captures_dns(plan), scoped=cgroup is not None):
+        yield f"  {hook.name} on {anchors[hook.where]}: {hook.does}"
 
 
 def _maps(plan: Plan) -> Iterator[str]:

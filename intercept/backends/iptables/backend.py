@@ -12,23 +12,12 @@ from contextlib import suppress
 from ipaddress import ip_network
 
 from intercept.backends.contract import Held, InForce
-from intercept.backends.iptables import iptc_import
-from intercept.backends.iptables import peek as iptables_peek
-from intercept.backends.iptables import tables as xt_tables
+from intercept.backends.iptables import iptc_import, peek, tables
 from intercept.backends.iptables.build import ALIVE
-from intercept.backends.iptables.generation import (
-    GATE,
-    OTHER,
-    SPARE,
-    Generation,
-    Installed,
-    laid_out,
-    names_here,
-    survey,
-    tag_of,
-)
+from intercept.backends.iptables.generation import GATE, OTHER, SPARE, Generation, laid_out, tag_of
 from intercept.backends.iptables.ipset import Ipset
 from intercept.backends.iptables.lock import locked
+from intercept.backends.iptables.survey import Installed, names_here, survey
 from intercept.backends.iptables.text import render
 from intercept.backends.persistence import persistently
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
@@ -62,11 +51,11 @@ def available() -> str | None:
         _require_privileges()
         iptc_import.load()
         for table in ("nat", "filter"):
-            lacks = iptables_peek.lacks_table(4, table)
+            lacks = peek.lacks_table(4, table)
             if lacks is not None:
                 return lacks
         parts = [("match", "owner", 1), ("match", "set", 4), ("match", "addrtype", 1), ("match", "comment", 0)]
-        lacking = xt_tables.missing_parts(4, [*parts, ("target", "REDIRECT", 0)])
+        lacking = tables.missing_parts(4, [*parts, ("target", "REDIRECT", 0)])
         if lacking:
             return f"the kernel lacks {', '.join(lacking)}"
         with Ipset() as ipset:
@@ -100,7 +89,7 @@ def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
 
 def _check_parts(wanted: Generation) -> None:
     for family in wanted.families:
-        lacking = xt_tables.missing_parts(family, wanted.parts(family))
+        lacking = tables.missing_parts(family, wanted.parts(family))
         if lacking:
             raise Unsupported(f"the kernel lacks {', '.join(lacking)}, which this capture needs in iptables mode")
 
@@ -203,7 +192,7 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
 
 def remove(name: str, *, wait_s: float) -> list[str]:
     tag = tag_of(name)
-    if not iptables_peek.anything_of_ours((f"{tag}_{GATE}", f"{tag}_{SPARE}")):
+    if not peek.anything_of_ours((f"{tag}_{GATE}", f"{tag}_{SPARE}")):
         return []
     with locked(wait_s), Ipset() as ipset:
         there = survey(ipset, tag)

@@ -7,7 +7,7 @@ it is the same for a rule that was just encoded and for one that the kernel give
 import struct
 from typing import NamedTuple
 
-from intercept.backends.iptables import peek as iptables_peek
+from intercept.backends.iptables import peek
 from intercept.backends.iptables.rule import ENTRY_SIZE
 
 _TARGET_OFFSET = {4: 88, 6: 140}
@@ -30,7 +30,7 @@ Chains = dict[str, list[Entry]]
 
 def read_table(family: int, table: str) -> Chains:
     """Chains with their rules; built-in ones by their hook's name. Empty when the table isn't loaded."""
-    blob = iptables_peek.entries(family, table)
+    blob = peek.entries(family, table)
     return {} if blob is None else parse(family, *blob)
 
 

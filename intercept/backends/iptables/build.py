@@ -8,7 +8,7 @@ bears the addresses that were dialled.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from intercept.backends.iptables import parts as xt
+from intercept.backends.iptables import parts
 from intercept.backends.iptables.match import Sets, alternatives
 from intercept.backends.iptables.rule import Header, XtRule
 from intercept.backends.projection import Test, listener_named, prefix, terse
@@ -28,7 +28,7 @@ class Hook(NamedTuple):
     inbound_chain: str
     carries: Callable[[Plan], Test]
     skips: Test
-    target: Callable[[Rule, Plan], xt.Target]
+    target: Callable[[Rule, Plan], parts.Target]
 
 
 class Chain(NamedTuple):
@@ -86,22 +86,22 @@ class _Writer:
                 case Rule(conditions=(Not(InCgroup(path)),)):
                     # A packet without a socket belongs to no folder: only what positively does goes on.
                     scoped = f"{suffix}_SC"
-                    target = xt.lead_to(self._name(scoped), goto=True)
-                    lines.append(XtRule(Header(), (xt.cgroup(f"/{path}"), xt.comment("in-cgroup")), target))
+                    target = parts.lead_to(self._name(scoped), goto=True)
+                    lines.append(XtRule(Header(), (parts.cgroup(f"/{path}"), parts.comment("in-cgroup")), target))
                     lines = []
                     self._chains[scoped] = Chain("", lines)
                 case _ if self._hook.carries(self._plan)(rule):
                     lines += self._carried(rule)
                 case _:
-                    lines += self._expanded(rule, xt.RETURN)
+                    lines += self._expanded(rule, parts.RETURN)
 
     def _before(self, suffix: str) -> Iterator[XtRule]:
         if self._hook.table == "filter" and suffix in ("OUT", "IN"):
-            yield XtRule(Header(), (xt.ct_state("DNAT"), xt.comment("redirected")), xt.RETURN)
+            yield XtRule(Header(), (parts.ct_state("DNAT"), parts.comment("redirected")), parts.RETURN)
         if self._hook.table == "raw" and suffix == "OUT":
-            answers = (xt.src_port("udp", self._plan.intent.listeners.dns), xt.comment("dns-answers"))
-            yield XtRule(Header(protocol="udp"), answers, xt.zone(DNS_ZONE))
-            yield XtRule(Header(protocol="udp"), answers, xt.RETURN)
+            answers = (parts.src_port("udp", self._plan.intent.listeners.dns), parts.comment("dns-answers"))
+            yield XtRule(Header(protocol="udp"), answers, parts.zone(DNS_ZONE))
+            yield XtRule(Header(protocol="udp"), answers, parts.RETURN)
 
     def _carried(self, rule: Rule) -> list[XtRule]:
         target = self._hook.target(rule, self._plan)
@@ -110,25 +110,25 @@ class _Writer:
         # The zone target doesn't end the list. Zones are only needed where sockets share a port, which is UDP.
         others = [condition for condition in rule.conditions if not isinstance(condition, Protocol)]
         only_udp = Rule(rule.name, (Protocol(("udp",)), *others), rule.verdict, rule.reason)
-        return [*self._expanded(only_udp, target), *self._expanded(rule, xt.RETURN)]
+        return [*self._expanded(only_udp, target), *self._expanded(rule, parts.RETURN)]
 
-    def _expanded(self, rule: Rule, target: xt.Target) -> list[XtRule]:
+    def _expanded(self, rule: Rule, target: parts.Target) -> list[XtRule]:
         """One rule for each way in which its conditions can hold together."""
-        alive: tuple[xt.Match, ...] = ()
+        alive: tuple[parts.Match, ...] = ()
         if isinstance(rule.verdict, Capture) and self._plan.intent.when_down is WhenDown.OPEN:
             sign = Sign(listener_named(self._plan, rule.verdict.port), self._family)
-            alive = (xt.in_set(self._name(ALIVE[sign]), negated=False),)
+            alive = (parts.in_set(self._name(ALIVE[sign]), negated=False),)
         return [
-            XtRule(way.header, (*way.matches, *alive, xt.comment(rule.name)), target)
+            XtRule(way.header, (*way.matches, *alive, parts.comment(rule.name)), target)
             for way in alternatives(rule, self._family, self._side, self._sets)
         ]
 
-    def _leading_to(self, judge: str) -> xt.Target:
+    def _leading_to(self, judge: str) -> parts.Target:
         kept = _held_by(self._hook, self._plan, self._plan.chain(judge))
         if not kept:
-            return xt.RETURN
+            return parts.RETURN
         self.write("VIRT", "", kept)
-        return xt.lead_to(self._name("VIRT"), goto=True)
+        return parts.lead_to(self._name("VIRT"), goto=True)
 
 
 def _held_by(hook: Hook, plan: Plan, rules: tuple[Rule, ...]) -> list[Rule]:
@@ -141,10 +141,10 @@ def _is_dns(plan: Plan) -> Test:
     return lambda rule: isinstance(rule.verdict, Capture) and rule.verdict.port == plan.intent.listeners.dns
 
 
-def _redirect(rule: Rule, _plan: Plan) -> xt.Target:
+def _redirect(rule: Rule, _plan: Plan) -> parts.Target:
     if not isinstance(rule.verdict, Capture):
         raise TypeError(f"rule {rule.name} captures nothing")
-    return xt.redirect(rule.verdict.port)
+    return parts.redirect(rule.verdict.port)
 
 
 def _drops(rule: Rule) -> bool:
@@ -152,14 +152,14 @@ def _drops(rule: Rule) -> bool:
 
 
 _HOOKS = (
-    Hook("raw", "PREROUTING", _is_dns, _drops, lambda _rule, _plan: xt.zone(DNS_ZONE)),
-    Hook("mangle", "PREROUTING", lambda _plan: _drops, lambda _rule: False, lambda _rule, _plan: xt.DROP),
+    Hook("raw", "PREROUTING", _is_dns, _drops, lambda _rule, _plan: parts.zone(DNS_ZONE)),
+    Hook("mangle", "PREROUTING", lambda _plan: _drops, lambda _rule: False, lambda _rule, _plan: parts.DROP),
     Hook("nat", "PREROUTING", lambda _plan: lambda rule: isinstance(rule.verdict, Capture), _drops, _redirect),
     Hook(
         "filter",
         "INPUT",
         lambda _plan: lambda rule: isinstance(rule.verdict, Refuse),
         _drops,
-        lambda rule, _plan: xt.reject(reset=Protocol(("tcp",)) in rule.conditions),
+        lambda rule, _plan: parts.reject(reset=Protocol(("tcp",)) in rule.conditions),
     ),
 )

@@ -1,28 +1,23 @@
 """One generation of iptables rules: made from a plan, found again in the kernel, put in and taken out."""
 
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 from intercept import runs
-from intercept.backends.iptables import blob as xt_blob
-from intercept.backends.iptables import build as xt_build
-from intercept.backends.iptables import parts as xt
-from intercept.backends.iptables import peek as iptables_peek
-from intercept.backends.iptables import tables as xt_tables
+from intercept.backends.iptables import blob, build, parts, peek, tables
 from intercept.backends.iptables.ipset import Ipset
 from intercept.backends.iptables.match import Sets
 from intercept.backends.iptables.rule import Header, XtRule
+from intercept.backends.iptables.seal import seal_of_sets, sealed
 from intercept.errors import CaptureError
 from intercept.plan.rules import Plan
-from intercept.plan.stored import pack, unpack
+from intercept.plan.stored import pack
 
 GATE, SPARE = "GEN", "SWP"
-TABLES = ("raw", "mangle", "nat", "filter")
 _DOCUMENT_TABLE = "nat"
 _CHUNK = 240
-_NAME = re.compile(r"(TIDEGATE(?:-[0-9a-f]{8})?)_([AB])_(\w+)")
+CHAIN_NAME = re.compile(r"(TIDEGATE(?:-[0-9a-f]{8})?)_([AB])_(\w+)")
 OTHER = {"A": "B", "B": "A"}
 
 
@@ -35,8 +30,8 @@ class Table:
     """What one generation has in one table: chain -> canonical entries; and where jumps lead to it."""
 
     def __init__(self) -> None:
-        self.chains: dict[str, list[xt_blob.Entry]] = {}
-        self.jumps: list[tuple[str, int, xt_blob.Entry]] = []
+        self.chains: dict[str, list[blob.Entry]] = {}
+        self.jumps: list[tuple[str, int, blob.Entry]] = []
 
     def repeated(self) -> list[tuple[str, int]]:
         """Where jumps stand that stood in the same chain before, in the order of positions."""
@@ -59,7 +54,7 @@ class Generation:
         self.document: str | None = None
         self.seal: str = ""
         self.families: tuple[int, ...] = ()
-        self.built: dict[int, xt_build.Built] = {}
+        self.built: dict[int, build.Built] = {}
         self.found: dict[tuple[int, str], Table] = {}
         self.own_sets: list[str] = []
         self.sets = Sets(lambda suffix: f"{tag}_{letter}_{suffix}")
@@ -88,20 +83,20 @@ class Generation:
         sets = _Indices()
         changes = {
             (family, table): self._change(family, chains, sets, other.found.get((family, table)) if other else None)
-            for family, tables in self.built.items()
-            for table, chains in tables.items()
+            for family, built in self.built.items()
+            for table, chains in built.items()
         }
-        seal = _seal((key, self._canonical(key[0], change)) for key, change in changes.items())
-        self._add_document(changes, seal + _seal_of_sets(ipset, self._set_names()))
+        seal = sealed((key, self._canonical(key[0], change)) for key, change in changes.items())
+        self._add_document(changes, seal + seal_of_sets(ipset, self._set_names()))
         for (family, table), change in changes.items():
-            xt_tables.commit(family, table, change)
+            tables.commit(family, table, change)
 
     def _set_names(self) -> list[str]:
         return sorted({*self.sets.ports, *self.sets.networks})
 
     def _change(
-        self, family: int, chains: Mapping[str, xt_build.Chain], sets: "_Indices", beside: "Table | None"
-    ) -> xt_tables.Change:
+        self, family: int, chains: Mapping[str, build.Chain], sets: "_Indices", beside: "Table | None"
+    ) -> tables.Change:
         create = {
             self.full(suffix): [rule.entry(family, sets) for rule in chain.rules] for suffix, chain in chains.items()
         }
@@ -109,28 +104,28 @@ class Generation:
             chain.built_in: self._jump(suffix).entry(family, sets) for suffix, chain in chains.items() if chain.built_in
         }
         last = {chain: position for chain, position, _ in beside.jumps} if beside else {}
-        return xt_tables.Change(create=create, jumps=jumps, jumps_after={c: p for c, p in last.items() if c in jumps})
+        return tables.Change(create=create, jumps=jumps, jumps_after={c: p for c, p in last.items() if c in jumps})
 
     def _jump(self, suffix: str) -> XtRule:
-        gate = xt.in_set(f"{self.tag}_{GATE}", negated=self.letter == "B")
-        return XtRule(Header(), (gate,), xt.lead_to(self.full(suffix), goto=False))
+        gate = parts.in_set(f"{self.tag}_{GATE}", negated=self.letter == "B")
+        return XtRule(Header(), (gate,), parts.lead_to(self.full(suffix), goto=False))
 
-    def _canonical(self, family: int, change: xt_tables.Change) -> Iterator[tuple[str, list[bytes]]]:
+    def _canonical(self, family: int, change: tables.Change) -> Iterator[tuple[str, list[bytes]]]:
         for chain, entries in change.create.items():
-            yield chain, [xt_blob.canonical(family, entry) for entry in entries]
+            yield chain, [blob.canonical(family, entry) for entry in entries]
         for built_in, entry in change.jumps.items():
-            yield built_in, [xt_blob.canonical(family, entry)]
+            yield built_in, [blob.canonical(family, entry)]
 
-    def _add_document(self, changes: dict[tuple[int, str], xt_tables.Change], seal: str) -> None:
+    def _add_document(self, changes: dict[tuple[int, str], tables.Change], seal: str) -> None:
         packed = pack(self.document or "")
         texts = [
             f"name {self.name}",
             f"seal {seal}",
             *(packed[at : at + _CHUNK] for at in range(0, len(packed), _CHUNK)),
         ]
-        rules = [XtRule(Header(), (xt.comment(text),), xt.RETURN) for text in texts]
+        rules = [XtRule(Header(), (parts.comment(text),), parts.RETURN) for text in texts]
         where = (4, _DOCUMENT_TABLE)
-        change = changes.get(where, xt_tables.Change())
+        change = changes.get(where, tables.Change())
         entries = [rule.entry(4, _Indices()) for rule in rules]
         changes[where] = change._replace(create={**change.create, self.full("DOC"): entries})
 
@@ -140,7 +135,7 @@ class Generation:
             jumps = [(chain, position) for chain, position, _ in found.jumps]
             if other is not None and (family, table) in other.found:
                 jumps += other.found[family, table].repeated()
-            xt_tables.commit(family, table, xt_tables.Change(remove=list(found.chains), jumps_away=jumps))
+            tables.commit(family, table, tables.Change(remove=list(found.chains), jumps_away=jumps))
 
     def drift(self, ipset: Ipset) -> list[str]:
         """What differs from what was put in force, in words."""
@@ -148,9 +143,9 @@ class Generation:
             return ["the intent stored with the rules is gone or damaged"]
         if not self.seal:
             return ["the rules carry no seal"]
-        seal = _seal((key, _found_canonical(self.full("DOC"), table)) for key, table in self.found.items())
+        seal = sealed((key, _found_canonical(self.full("DOC"), table)) for key, table in self.found.items())
         try:
-            seal += _seal_of_sets(ipset, self.own_sets)
+            seal += seal_of_sets(ipset, self.own_sets)
         except CaptureError as error:
             return [str(error)]
         return [] if seal == self.seal else ["the rules or sets are not those that were put in force"]
@@ -171,21 +166,6 @@ class Generation:
         ]
 
 
-class Installed:
-    """What stands under one tag. full: the gate holds every port."""
-
-    def __init__(self, generations: dict[str, Generation], sets: list[str], gate: str, full: bool) -> None:
-        self.generations = generations
-        self.sets = sets
-        self.has_gate = gate in sets
-        self.full = full
-
-    @property
-    def active(self) -> Generation | None:
-        """The one in force: complete, for it has its document, and let in by the gate."""
-        return self.generations.get("A" if self.full else "B") if self.has_gate else None
-
-
 def laid_out(plan: Plan, document: str, name: str, letter: str) -> Generation:
     """A generation for `plan`, not yet installed. Pure."""
     generation = Generation(tag_of(name), letter)
@@ -193,62 +173,8 @@ def laid_out(plan: Plan, document: str, name: str, letter: str) -> Generation:
     generation.document = document
     generation.families = plan.families
     for family in plan.families:
-        generation.built[family] = xt_build.build(plan, family, generation.full, generation.sets)
+        generation.built[family] = build.build(plan, family, generation.full, generation.sets)
     return generation
-
-
-def survey(ipset: Ipset, tag: str) -> Installed:
-    """Everything of ours under `tag`, in force or left over."""
-    generations: dict[str, Generation] = {}
-    for family in (4, 6):
-        for table in TABLES:
-            _survey_table(family, table, tag, generations)
-    sets = [name for name in ipset.names() if name.startswith(f"{tag}_")]
-    gate = f"{tag}_{GATE}"
-    for name in sets:
-        found = _NAME.fullmatch(name)
-        if found:
-            generations.setdefault(found[2], Generation(tag, found[2])).own_sets.append(name)
-    for generation in generations.values():
-        generation.own_sets.sort()
-    return Installed(generations, sets, gate, gate in sets and ipset.has_port(gate, 1))
-
-
-def _survey_table(family: int, table: str, tag: str, generations: dict[str, Generation]) -> None:
-    for chain, entries in xt_blob.read_table(family, table).items():
-        found = _NAME.fullmatch(chain)
-        if found and found[1] == tag:
-            generation = generations.setdefault(found[2], Generation(tag, found[2]))
-            generation.found.setdefault((family, table), Table()).chains[chain] = entries
-            if found[3] == "DOC":
-                _read_document(generation, entries)
-            continue
-        for position, entry in enumerate(entries, 1):
-            leads = _NAME.fullmatch(entry.target)
-            if leads and leads[1] == tag and not found:
-                generation = generations.setdefault(leads[2], Generation(tag, leads[2]))
-                generation.found.setdefault((family, table), Table()).jumps.append((chain, position, entry))
-
-
-def _read_document(generation: Generation, entries: list[xt_blob.Entry]) -> None:
-    comments = [entry.comment for entry in entries]
-    if len(comments) > 2 and comments[0].startswith("name ") and comments[1].startswith("seal "):
-        generation.name = comments[0].removeprefix("name ")
-        generation.seal = comments[1].removeprefix("seal ")
-        generation.document = unpack("".join(comments[2:]))
-
-
-def names_here(ipset: Ipset) -> set[str]:
-    """The names whose rules or sets stand here; left-overs whose name can't be told any more count as the plain one."""
-    tags = {found[1] for name in ipset.names() if (found := re.match(r"(TIDEGATE(?:-[0-9a-f]{8})?)_", name))}
-    for family in (4, 6):
-        for table in TABLES:
-            tags |= {found[1] for chain in xt_blob.read_table(family, table) if (found := _NAME.fullmatch(chain))}
-    names: set[str] = set()
-    for tag in tags:
-        told = {one.name for one in survey(ipset, tag).generations.values() if one.name is not None}
-        names |= told or {runs.PLAIN if tag == tag_of(runs.PLAIN) else tag}
-    return names
 
 
 def _found_canonical(document_chain: str, table: Table) -> Iterator[tuple[str, list[bytes]]]:
@@ -259,23 +185,6 @@ def _found_canonical(document_chain: str, table: Table) -> Iterator[tuple[str, l
         yield built_in, [entry.canonical]
 
 
-def _seal(tables: "Iterator[tuple[tuple[int, str], Iterator[tuple[str, list[bytes]]]]]") -> str:
-    """Order of tables and chains doesn't count, order of rules does."""
-    pieces = []
-    for (family, table), chains in tables:
-        for chain, entries in chains:
-            body = b"".join(struct.pack("=I", len(entry)) + entry for entry in entries)
-            pieces.append(f"{family} {table} {chain} {crc32(body):08x}")
-    return f"{crc32(chr(10).join(sorted(pieces)).encode()):08x}-{len(pieces)}"
-
-
-def _seal_of_sets(ipset: Ipset, names: list[str]) -> str:
-    if not names:
-        return ""
-    whole = b"".join(name.encode() + ipset.content(name) for name in names)
-    return f"-{crc32(whole):08x}"
-
-
 class _Indices:
     """An ipset's index by its name, asked of the kernel once."""
 
@@ -284,7 +193,7 @@ class _Indices:
 
     def __call__(self, name: str) -> int:
         if name not in self._known:
-            index = iptables_peek.set_index(name)
+            index = peek.set_index(name)
             if index is None:
                 raise CaptureError(f"ipset {name} vanished while rules that need it were made")
             self._known[name] = index

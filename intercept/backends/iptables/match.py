@@ -6,7 +6,7 @@ Where a list is short each of its members is a way of its own; where it is long 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from intercept.backends.iptables import parts as xt
+from intercept.backends.iptables import parts
 from intercept.backends.iptables.rule import Header
 from intercept.intent.intent import IdRange, Network, PortRange
 from intercept.plan.rules import (
@@ -36,7 +36,7 @@ class Way(NamedTuple):
     """header: what the entry itself has to say. matches: what else has to match."""
 
     header: Header = ANY
-    matches: tuple[xt.Match, ...] = ()
+    matches: tuple[parts.Match, ...] = ()
 
     def also(self, other: "Way") -> "Way":
         """Both."""
@@ -125,19 +125,19 @@ def _ways(  # noqa: PLR0912 - one branch a kind of condition
         case SrcIn(networks):
             return _sources(networks, family, sets)
         case DstOwn():
-            return [Way(ANY, (xt.dst_local(negated),))]
+            return [Way(ANY, (parts.dst_local(negated),))]
         case Uid(ranges):
             return _owners("uid", ranges, negated)
         case Gid(ranges):
             return _owners("gid", ranges, negated)
         case Mark(value):
-            return [Way(ANY, (xt.mark(value, negated),))]
+            return [Way(ANY, (parts.mark(value, negated),))]
         case Interface(names):
             return [Way(_interface(side, name)) for name in names]
         case Begun():
-            return [Way(Header(protocol="tcp"), (xt.tcp_begun(),))]
+            return [Way(Header(protocol="tcp"), (parts.tcp_begun(),))]
         case Invalid():
-            return [Way(ANY, (xt.ct_state("INVALID"),))]
+            return [Way(ANY, (parts.ct_state("INVALID"),))]
         case InCgroup():
             raise ValueError("a cgroup condition stands alone, negated, with the verdict Direct")
         case DstIn() | Not():
@@ -148,12 +148,12 @@ def _interface(side: str, name: str) -> Header:
     return Header(in_interface=name) if side == "in" else Header(out_interface=name)
 
 
-def _ports(ranges: tuple[PortRange, ...], protocol: str, negated: bool, sets: Sets) -> xt.Match:
+def _ports(ranges: tuple[PortRange, ...], protocol: str, negated: bool, sets: Sets) -> parts.Match:
     if len(ranges) == 1:
-        return xt.dst_port(protocol, ranges[0], negated)
-    if xt.slots(ranges) <= xt.MULTIPORT_SLOTS:
-        return xt.multiport(ranges, negated)
-    return xt.in_set(sets.of_ports(ranges), negated)
+        return parts.dst_port(protocol, ranges[0], negated)
+    if parts.slots(ranges) <= parts.MULTIPORT_SLOTS:
+        return parts.multiport(ranges, negated)
+    return parts.in_set(sets.of_ports(ranges), negated)
 
 
 def _destinations(networks: tuple[Network, ...], family: int, negated: bool, taken: bool, sets: Sets) -> list[Way]:
@@ -166,7 +166,7 @@ def _destinations(networks: tuple[Network, ...], family: int, negated: bool, tak
         return [Way(Header(destination=mine[0], not_destination=negated))]
     if not negated and not taken and len(mine) <= _FEW_NETWORKS:
         return [Way(Header(destination=network)) for network in mine]
-    return [Way(ANY, (xt.in_set(sets.of_networks(mine), negated),))]
+    return [Way(ANY, (parts.in_set(sets.of_networks(mine), negated),))]
 
 
 def _sources(networks: tuple[Network, ...], family: int, sets: Sets) -> list[Way]:
@@ -175,10 +175,10 @@ def _sources(networks: tuple[Network, ...], family: int, sets: Sets) -> list[Way
         return ALWAYS
     if len(mine) <= _FEW_NETWORKS:
         return [Way(Header(source=network)) for network in mine]
-    return [Way(ANY, (xt.in_set(sets.of_networks(mine), negated=False, side="src"),))]
+    return [Way(ANY, (parts.in_set(sets.of_networks(mine), negated=False, side="src"),))]
 
 
 def _owners(kind: str, ranges: tuple[IdRange, ...], negated: bool) -> list[Way]:
     if negated:
-        return [Way(ANY, tuple(xt.owner(kind, one, negated=True) for one in ranges))]
-    return [Way(ANY, (xt.owner(kind, one, negated=False),)) for one in ranges]
+        return [Way(ANY, tuple(parts.owner(kind, one, negated=True) for one in ranges))]
+    return [Way(ANY, (parts.owner(kind, one, negated=False),)) for one in ranges]

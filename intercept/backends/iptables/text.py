@@ -2,7 +2,8 @@
 
 from intercept import runs
 from intercept.backends.iptables.build import Built, Chain
-from intercept.backends.iptables.generation import GATE, TABLES, Generation, laid_out
+from intercept.backends.iptables.generation import GATE, Generation, laid_out
+from intercept.backends.iptables.survey import TABLES
 from intercept.plan.rules import Plan
 
 _BUILT_IN = {

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from intercept.backends.nftables.hooks import ALIVE
 from intercept.backends.nftables.match import ID_SETS
-from intercept.backends.nftables.render import SEAL, STORE
+from intercept.backends.nftables.text import SEAL, STORE
 
 _BLOCK = re.compile(r"^\t(chain|set|map|flowtable|counter) (\S+) \{$")
 _RULE_COMMENT = re.compile(r' comment "([^"]*)"$')

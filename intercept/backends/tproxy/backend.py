@@ -9,6 +9,7 @@ from contextlib import suppress
 from intercept import runs
 from intercept.backends.contract import Held, InForce
 from intercept.backends.nftables import backend as nftables
+from intercept.backends.nftables.trial import lacks_tproxy
 from intercept.backends.persistence import persistently
 from intercept.backends.tproxy import policy_routing
 from intercept.errors import CaptureError
@@ -23,7 +24,7 @@ MODE = Mode.TPROXY
 
 def available() -> str | None:
     """The nftables backend's scratch table, and reading the routing rules."""
-    lacks = nftables.available() or nftables.lacks_tproxy()
+    lacks = nftables.available() or lacks_tproxy()
     if lacks is not None:
         return lacks
     try:

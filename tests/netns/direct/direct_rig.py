@@ -8,9 +8,8 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 
-from intercept.backends.ebpf.direct import services as ebpf_direct
-from intercept.backends.ebpf.direct.services import DirectCounters, DirectEndpoint, DirectService
-from intercept.backends.ebpf.direct.values import Balance
+from intercept.backends.ebpf.direct import services
+from intercept.backends.kernel_lane import Balance, KernelCounters, KernelEndpoint, KernelService
 from tests.lab import Lab
 from tests.netns.ebpf.ebpf_support import PEER, made_in
 from tests.netns.proxy.proxy_rig import Server, until
@@ -32,15 +31,15 @@ def service(
     denied: bool = False,
     rate_per_s: float = 0,
     burst: int = 1,
-) -> DirectService:
+) -> KernelService:
     """One at VIRTUAL:PORT whose endpoints are the lab's PEER at FIRST and the ports after it."""
     weights = weights or (1,) * endpoints
-    return DirectService(
+    return KernelService(
         id=number,
         ip=VIRTUAL[family],
         port=PORT,
         balance=balance,
-        endpoints=tuple(DirectEndpoint(PEER[family], FIRST + i, weight) for i, weight in enumerate(weights)),
+        endpoints=tuple(KernelEndpoint(PEER[family], FIRST + i, weight) for i, weight in enumerate(weights)),
         affinity_s=affinity_s,
         denied=denied,
         rate_per_s=rate_per_s,
@@ -48,25 +47,25 @@ def service(
     )
 
 
-def push(lab: Lab, *services: DirectService) -> None:
+def push(lab: Lab, *wanted: KernelService) -> None:
     with lab.app.entered():
-        ebpf_direct.push(services)
+        services.push(wanted)
 
 
-def told(lab: Lab) -> dict[int, DirectCounters]:
+def told(lab: Lab) -> dict[int, KernelCounters]:
     """By the endpoint's port; 0: of the service."""
     with lab.app.entered():
-        return {row.port: row for row in ebpf_direct.telemetry()}
+        return {row.port: row for row in services.telemetry()}
 
 
-def settled(lab: Lab) -> dict[int, DirectCounters]:
+def settled(lab: Lab) -> dict[int, KernelCounters]:
     """When everything that was opened is closed: the last of it is the kernel's to finish after our close()."""
 
-    def when_closed() -> dict[int, DirectCounters]:
+    def when_closed() -> dict[int, KernelCounters]:
         rows = told(lab)
         return rows if all(row.opened == row.closed for row in rows.values()) else {}
 
-    found: dict[int, DirectCounters] = until(when_closed, "the last connection to be counted as closed")
+    found: dict[int, KernelCounters] = until(when_closed, "the last connection to be counted as closed")
     return found
 
 

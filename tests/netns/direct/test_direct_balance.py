@@ -19,9 +19,9 @@ import pytest
 from bpf.loader import OBJECTS, features
 from cext.libbpf import libbpf
 from cext.libbpf.libbpf import AttachType
-from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-from intercept.backends.ebpf.direct.services import DirectEndpoint
-from intercept.backends.ebpf.places import open_places
+from intercept.backends.ebpf.anchors import open_anchors
+from intercept.backends.ebpf.direct import inbound
+from intercept.backends.kernel_lane import KernelEndpoint
 from tests.lab import Lab
 from tests.netns.direct.direct_rig import FIRST, PORT, VIRTUAL, call, calls, push, servers, service, told
 from tests.netns.ebpf.ebpf_support import PEER, folder, listening, made_in, original
@@ -92,7 +92,7 @@ def test_new_endpoints_are_for_new_connections(lab: Lab) -> None:
         old.connect((VIRTUAL[socket.AF_INET], PORT))
         lines = old.makefile("rb")
         assert lines.readline() == b"%d\n" % FIRST
-        moved = service()._replace(endpoints=(DirectEndpoint(PEER[socket.AF_INET], FIRST + 1, 1),))
+        moved = service()._replace(endpoints=(KernelEndpoint(PEER[socket.AF_INET], FIRST + 1, 1),))
         push(lab, moved)
         assert calls(lab, 5) == {FIRST + 1: 5}
         assert old.getpeername() == (VIRTUAL[socket.AF_INET], PORT)
@@ -141,7 +141,7 @@ def test_a_socket_may_be_used_for_one_after_the_other(lab: Lab) -> None:
 
 
 def test_an_endpoint_in_this_namespace_is_told_no_original_destination(lab: Lab) -> None:
-    here = service()._replace(endpoints=(DirectEndpoint("10.0.0.2", FIRST, 1),))
+    here = service()._replace(endpoints=(KernelEndpoint("10.0.0.2", FIRST, 1),))
     push(lab, here)
     with listening(lab.app, socket.AF_INET, FIRST) as listener, made_in(lab.app, socket.AF_INET) as client:
         client.connect((VIRTUAL[socket.AF_INET], PORT))
@@ -162,8 +162,8 @@ def hooked_twice(lab: Lab) -> Iterator[None]:
         program.load()
         hook = program.program_fd("connect4")
         stack.callback(os.close, hook)
-        with open_places(None) as places:
-            link = libbpf.link_create(hook, places.top, AttachType.CONNECT4, "connect4 again")
+        with open_anchors(None) as anchors:
+            link = libbpf.link_create(hook, anchors.top, AttachType.CONNECT4, "connect4 again")
         stack.callback(os.close, link)
         stack.callback(libbpf.link_detach, link)
         yield
@@ -313,6 +313,6 @@ def test_explain_tells_what_goes_past_the_proxy(lab: Lab) -> None:
     push(lab, service(endpoints=0))
     assert why("outbound", virtual, PORT).endswith("without an endpoint: refused in connect()")
     with lab.app.entered():
-        ebpf_direct_inbound.push_inbound({8080})
+        inbound.push_inbound({8080})
     assert why("inbound", "10.0.0.2", 8080).endswith("straight to the workload's socket, past the proxy")
     assert "direct lane" not in why("inbound", "10.0.0.2", 8081)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-from intercept.backends.ebpf.direct import live as ebpf_direct_live
-from intercept.backends.ebpf.direct.live import DirectConnection
+from intercept.backends.ebpf.direct import inbound, live
+from intercept.backends.kernel_lane import KernelConnection
 from tests.lab import Lab
 from tests.netns.direct.direct_rig import FIRST, PORT, VIRTUAL, push, service
 from tests.netns.ebpf.ebpf_support import APP, PEER, listening, made_in
@@ -29,9 +28,9 @@ def captured(lab: Lab) -> Iterator[None]:
         lab.tidegate("cleanup").ok()
 
 
-def open_now(lab: Lab) -> list[DirectConnection]:
+def open_now(lab: Lab) -> list[KernelConnection]:
     with lab.app.entered():
-        return ebpf_direct_live.connections()
+        return live.connections()
 
 
 @FAMILIES
@@ -87,7 +86,7 @@ def test_what_goes_to_the_proxy_is_not_the_direct_lanes(lab: Lab) -> None:
 @FAMILIES
 def test_an_inbound_connection(lab: Lab, family: int) -> None:
     with lab.app.entered():
-        ebpf_direct_inbound.push_inbound({FIRST})
+        inbound.push_inbound({FIRST})
     with listening(lab.app, family, FIRST) as workload, made_in(lab.peer, family) as client:
         client.connect((APP[family], FIRST))
         with workload.accept()[0] as accepted:

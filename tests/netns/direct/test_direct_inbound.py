@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-from intercept.backends.ebpf.direct.values import InboundCounters
+from intercept.backends.ebpf.direct import inbound
+from intercept.backends.kernel_lane import InboundCounters
 from intercept.errors import CaptureError
 from tests.lab import Lab
 from tests.netns.ebpf.ebpf_support import APP, listening, made_in, original
@@ -33,12 +33,12 @@ def captured(lab: Lab) -> Iterator[None]:
 
 def push(lab: Lab, *ports: int) -> None:
     with lab.app.entered():
-        ebpf_direct_inbound.push_inbound(set(ports))
+        inbound.push_inbound(set(ports))
 
 
 def told(lab: Lab) -> dict[int, InboundCounters]:
     with lab.app.entered():
-        return {row.port: row for row in ebpf_direct_inbound.telemetry_inbound()}
+        return {row.port: row for row in inbound.telemetry_inbound()}
 
 
 def all_closed(lab: Lab) -> dict[int, InboundCounters]:

@@ -16,8 +16,8 @@ import pytest
 
 from bpf import direct_layout
 from cext.libbpf import libbpf
-from intercept.backends.ebpf.direct import services as ebpf_direct
-from intercept.backends.ebpf.direct.services import DirectCounters, DirectEndpoint
+from intercept.backends.ebpf.direct import services
+from intercept.backends.kernel_lane import KernelCounters, KernelEndpoint
 from intercept.errors import CaptureError
 from tests.lab import Lab
 from tests.lab.patience import patient
@@ -182,7 +182,7 @@ def test_live_connections_are_told_too(lab: Lab) -> None:
         client.connect((VIRTUAL[socket.AF_INET], PORT))
         server = listener.accept()[0]
         with server:
-            last = DirectCounters(0, "", 0)
+            last = KernelCounters(0, "", 0)
             for turn in range(1, 6):
                 transfer(client, server, 10_000)
                 transfer(server, client, 20_000)
@@ -198,7 +198,7 @@ def test_live_connections_are_told_too(lab: Lab) -> None:
 
 
 def test_refused_and_timed_out_are_failures(lab: Lab) -> None:
-    nobody = service()._replace(endpoints=(DirectEndpoint("10.0.0.99", FIRST, 1),))
+    nobody = service()._replace(endpoints=(KernelEndpoint("10.0.0.99", FIRST, 1),))
     push(lab, service(number=1), nobody._replace(ip="10.96.0.2", id=2))
     for _ in range(3):
         with made_in(lab.app, socket.AF_INET) as client:
@@ -207,7 +207,7 @@ def test_refused_and_timed_out_are_failures(lab: Lab) -> None:
         client.settimeout(0.2)
         assert client.connect_ex(("10.96.0.2", PORT)) == errno.EAGAIN
     with lab.app.entered():
-        rows = {(row.service, row.ip): row for row in ebpf_direct.telemetry()}
+        rows = {(row.service, row.ip): row for row in services.telemetry()}
     refused, lost = rows[1, PEER[socket.AF_INET]], rows[2, "10.0.0.99"]
     assert (refused.opened, refused.closed, refused.failed) == (0, 0, 3)
     assert (lost.opened, lost.closed, lost.failed) == (0, 0, 1)
@@ -291,7 +291,7 @@ def test_a_thousand_services_are_pushed_in_a_tenth_of_a_second(lab: Lab) -> None
     everything = [
         service(number=n)._replace(
             ip=f"10.97.{n >> 8}.{n & 255}",
-            endpoints=tuple(DirectEndpoint(f"10.1.{n & 255}.{i}", 1024 + (n >> 8), 1) for i in range(1, 11)),
+            endpoints=tuple(KernelEndpoint(f"10.1.{n & 255}.{i}", 1024 + (n >> 8), 1) for i in range(1, 11)),
         )
         for n in range(1000)
     ]

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-from intercept.backends.ebpf.direct import live as ebpf_direct_live
-from intercept.backends.ebpf.direct import services as ebpf_direct
-from intercept.backends.ebpf.direct.services import DirectCounters, DirectEndpoint, DirectService
+from intercept.backends.ebpf.direct import inbound, live, services
+from intercept.backends.kernel_lane import KernelCounters, KernelEndpoint, KernelService
 from intercept.doctor.host import version_of
 from tests.lab.patience import patient
 from tests.netns.intercept.test_hosts_capture import APP, FAMILY, PEER, Rig, Wrong
@@ -48,24 +46,24 @@ def test_the_direct_lane_from_end_to_end(captured: Rig) -> None:
     assert wrong == [], "\n".join(wrong)
 
 
-def service(number: int, version: int, *ports: int) -> DirectService:
-    endpoints = tuple(DirectEndpoint(PEER[version], port, 1) for port in ports)
-    return DirectService(number, VIRTUAL[version], number, "round-robin", endpoints)
+def service(number: int, version: int, *ports: int) -> KernelService:
+    endpoints = tuple(KernelEndpoint(PEER[version], port, 1) for port in ports)
+    return KernelService(number, VIRTUAL[version], number, "round-robin", endpoints)
 
 
-def told() -> dict[tuple[int, int], DirectCounters]:
-    return {(one.service, one.port): one for one in ebpf_direct.telemetry()}
+def told() -> dict[tuple[int, int], KernelCounters]:
+    return {(one.service, one.port): one for one in services.telemetry()}
 
 
 def judge_balancing(rig: Rig, wrong: Wrong) -> None:
     for version in (4, 6):
-        ebpf_direct.push([service(7, version, 80, 8081)])
+        services.push([service(7, version, 80, 8081)])
         seen = Counter(rig.dial(rig.app, version, VIRTUAL[version], 7)[0]["original"] for _ in range(4))
         wrong.expect(f"shares, IPv{version}", seen, {f"{PEER[version]}:80": 2, f"{PEER[version]}:8081": 2})
         answer, peer = rig.dial(rig.app, version, VIRTUAL[version], 7)
         wrong.expect(f"who, IPv{version}", (answer["who"], answer["source"]), ("peer", APP[version]))
         wrong.expect(f"getpeername, IPv{version}", peer, f"{VIRTUAL[version]}:7")
-    ebpf_direct.push([service(7, 4, 80)._replace(balance="random", affinity_s=60)])
+    services.push([service(7, 4, 80)._replace(balance="random", affinity_s=60)])
     answer, peer = rig.dial(rig.app, 6, f"::ffff:{VIRTUAL[4]}", 7)
     wrong.expect("v4-mapped", (answer["who"], peer), ("peer", f"{VIRTUAL[4]}:7"))
     with socket.create_connection((VIRTUAL[4], 7)) as client:
@@ -80,7 +78,7 @@ def judge_balancing(rig: Rig, wrong: Wrong) -> None:
     wrong.expect("bytes sent", row.bytes_sent, 0)
     # Service 7's first endpoint has served this one, the v4-mapped one and half of those before: the same line each.
     wrong.expect("bytes received", row.bytes_received, row.opened * line)
-    wrong.expect("nothing is open", ebpf_direct_live.connections(), [])
+    wrong.expect("nothing is open", live.connections(), [])
 
 
 def dial(version: int, port: int) -> int:
@@ -89,7 +87,7 @@ def dial(version: int, port: int) -> int:
 
 
 def judge_refusals(rig: Rig, wrong: Wrong) -> None:
-    ebpf_direct.push(
+    services.push(
         [
             service(8, 4, 80)._replace(denied=True),
             service(9, 4, 80)._replace(rate_per_s=0.001, burst=2),
@@ -108,9 +106,9 @@ def judge_refusals(rig: Rig, wrong: Wrong) -> None:
 
 
 def judge_inbound(rig: Rig, wrong: Wrong) -> None:
-    ebpf_direct_inbound.push_inbound({8080})
+    inbound.push_inbound({8080})
     for version in (4, 6):
         answer, _ = rig.dial(rig.peer, version, APP[version], 8080)
         wrong.expect(f"inbound IPv{version}", (answer["who"], answer["source"]), ("app", PEER[version]))
-    (row,) = ebpf_direct_inbound.telemetry_inbound()
+    (row,) = inbound.telemetry_inbound()
     wrong.expect("counted inbound", (row.port, row.opened), (8080, 2 if RELEASE >= (5, 15) else 0))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpf import bpffs, layout
 from cext.libbpf import libbpf
-from intercept.backends.ebpf.places import netns_cookie
+from intercept.backends.ebpf.anchors import netns_cookie
 from tests.lab.namespaces import Namespace
 
 SO_ORIGINAL_DST = 80

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from bpf import direct_layout
 from bpf.direct_layout import Service, ServiceFlag
-from intercept.backends.ebpf.direct.values import DirectEndpoint, DirectService, packed
+from intercept.backends.ebpf.direct.values import packed
+from intercept.backends.kernel_lane import KernelEndpoint, KernelService
 from intercept.errors import CaptureError
 
 WIRE = (Path(direct_layout.__file__).parent / "include" / "direct" / "values.h").read_text()
@@ -47,8 +48,8 @@ def test_an_ended_connection_is_read_as_the_header_has_it() -> None:
     names = re.findall(r"(\w+)(?:\[4\])?;", body[1])
     assert names == ["begun_ns", "ended_ns", "sent", "received", "member", "client", "client_port", "ending",
                      "retransmits", "srtt_us", "unused"]  # fmt: skip
-    member = struct.pack("=I", 7) + direct_layout.hop("10.0.0.9", 80)
-    value = struct.pack("=4Q", 1, 2, 3, 4) + member + direct_layout.hop("fd00::1", 0)[:16]
+    member = struct.pack("=I", 7) + direct_layout.host_port("10.0.0.9", 80)
+    value = struct.pack("=4Q", 1, 2, 3, 4) + member + direct_layout.host_port("fd00::1", 0)[:16]
     value += struct.pack("=HHIII", 40000, 1, 5, 6, 0)
     assert len(value) == direct_layout.END_SIZE
     found = direct_layout.end(value)
@@ -56,8 +57,8 @@ def test_an_ended_connection_is_read_as_the_header_has_it() -> None:
 
 
 def pack(of: list[int]) -> bytes:
-    hops = [direct_layout.hop("10.0.0.1", 1 + i) for i in range(len(of))]
-    value = direct_layout.pack_service(Service(7, 2, 3, 4, 5, hops, of))
+    endpoints = [direct_layout.host_port("10.0.0.1", 1 + i) for i in range(len(of))]
+    value = direct_layout.pack_service(Service(7, 2, 3, 4, 5, endpoints, of))
     assert len(value) == direct_layout.SERVICE_SIZE
     return value
 
@@ -117,14 +118,14 @@ def test_members_are_the_endpoints_of_that_service(of: list[int]) -> None:
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.integers(1, 65535))
 def test_a_hop_is_its_address_and_port(address: object, port: int) -> None:
-    key = direct_layout.hop(str(address), port)
-    assert len(key) == direct_layout.HOP_SIZE
-    ip, back = direct_layout.hop_address(key)
+    key = direct_layout.host_port(str(address), port)
+    assert len(key) == direct_layout.HOST_PORT_SIZE
+    ip, back = direct_layout.host_and_port(key)
     assert back == port
-    assert direct_layout.hop(ip, port) == key
+    assert direct_layout.host_port(ip, port) == key
 
 
-GOOD = DirectService(1, "10.96.0.1", 80, "random", (DirectEndpoint("10.0.0.1", 80, 1),))
+GOOD = KernelService(1, "10.96.0.1", 80, "random", (KernelEndpoint("10.0.0.1", 80, 1),))
 
 
 @pytest.mark.parametrize(
@@ -133,10 +134,10 @@ GOOD = DirectService(1, "10.96.0.1", 80, "random", (DirectEndpoint("10.0.0.1", 8
         ([GOOD._replace(ip="nobody")], "nobody:80 is not an address"),
         ([GOOD._replace(port=0)], "10.96.0.1:0 is not an address and a port"),
         ([GOOD._replace(port=65536)], "10.96.0.1:65536 is not an address and a port"),
-        ([GOOD._replace(endpoints=(DirectEndpoint("fd00::1", 80, 1),))], "fd00::1 is of the other address family"),
-        ([GOOD._replace(endpoints=(DirectEndpoint("10.0.0.1", 80, 0),))], "10.0.0.1:80 has weight 0"),
+        ([GOOD._replace(endpoints=(KernelEndpoint("fd00::1", 80, 1),))], "fd00::1 is of the other address family"),
+        ([GOOD._replace(endpoints=(KernelEndpoint("10.0.0.1", 80, 0),))], "10.0.0.1:80 has weight 0"),
         ([GOOD._replace(endpoints=GOOD.endpoints * 129)], "129 endpoints; the direct lane takes at most 128"),
-        ([GOOD._replace(endpoints=(GOOD.endpoints[0], DirectEndpoint("10.0.0.2", 80, 2**32)))], "add up to more"),
+        ([GOOD._replace(endpoints=(GOOD.endpoints[0], KernelEndpoint("10.0.0.2", 80, 2**32)))], "add up to more"),
         ([GOOD, GOOD._replace(id=2)], r"service 2 \(10.96.0.1:80\): another service has that address"),
         ([GOOD, GOOD._replace(ip="10.96.0.2")], "another service has that id"),
         ([GOOD._replace(id=2**32)], "not a number of 32 bits"),
@@ -145,6 +146,6 @@ GOOD = DirectService(1, "10.96.0.1", 80, "random", (DirectEndpoint("10.0.0.1", 8
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_connect_cannot_balance_is_refused_by_name(bad: list[DirectService], told: str) -> None:
+def test_what_connect_cannot_balance_is_refused_by_name(bad: list[KernelService], told: str) -> None:
     with pytest.raises(CaptureError, match=told):
         packed(bad)

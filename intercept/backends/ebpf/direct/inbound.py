@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from bpf import direct_layout, layout
 from cext.libbpf import libbpf
 from intercept.backends.ebpf.direct.services import ZEROS, in_force, make, of_members
-from intercept.backends.ebpf.direct.values import InboundCounters
+from intercept.backends.kernel_lane import InboundCounters
 from intercept.errors import CaptureError
 
 _PORTS_SIZE = 8 * layout.PORT_WORDS

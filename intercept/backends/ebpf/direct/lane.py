@@ -1,48 +1,28 @@
-"""The kernel's half of the direct lane, whoever holds the capture."""
+"""The kernel lane of an ebpf capture, pinned or held."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from intercept.backends.ebpf.direct.live import DirectConnection
-    from intercept.backends.ebpf.direct.services import DirectCounters, DirectService, End
-    from intercept.backends.ebpf.direct.values import InboundCounters
-
-
-class KernelLane(NamedTuple):
-    """push: makes exactly these services the kernel's, in one instant. push_inbound: exactly these ports go straight to
-    the workload. telemetry, telemetry_inbound: totals, which never go back while the capture lives. ended: at most so
-    many connections that have ended, each told once. live: those that are open. All raise CaptureError."""
-
-    push: "Callable[[Sequence[DirectService]], None]"
-    telemetry: "Callable[[], list[DirectCounters]]"
-    ended: "Callable[[int], list[End]]"
-    push_inbound: "Callable[[Set[int]], None]"
-    telemetry_inbound: "Callable[[], list[InboundCounters]]"
-    live: "Callable[[], list[DirectConnection]]"
+from intercept.backends.kernel_lane import KernelLane
 
 
 def pinned() -> KernelLane:
     """Of the capture that `init` has put in force in this network namespace; it is looked for at each call."""
-    from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-    from intercept.backends.ebpf.direct import live as ebpf_direct_live
-    from intercept.backends.ebpf.direct import services as ebpf_direct
+    from intercept.backends.ebpf.direct import inbound, live, services
 
     return KernelLane(
-        ebpf_direct.push,
-        ebpf_direct.telemetry,
-        ebpf_direct.ended,
-        ebpf_direct_inbound.push_inbound,
-        ebpf_direct_inbound.telemetry_inbound,
-        ebpf_direct_live.connections,
+        services.push,
+        services.telemetry,
+        services.ended,
+        inbound.push_inbound,
+        inbound.telemetry_inbound,
+        live.connections,
     )
 
 
 def held(maps: Mapping[str, int]) -> KernelLane:
     """Of a capture whose maps are descriptors of this process."""
-    from intercept.backends.ebpf.direct import inbound as ebpf_direct_inbound
-    from intercept.backends.ebpf.direct import live as ebpf_direct_live
-    from intercept.backends.ebpf.direct import services as ebpf_direct
+    from intercept.backends.ebpf.direct import inbound, live, services
     from intercept.backends.ebpf.errors import translated
 
     def of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,10 +33,10 @@ def held(maps: Mapping[str, int]) -> KernelLane:
         return called
 
     return KernelLane(
-        of(ebpf_direct.push_into),
-        of(ebpf_direct.telemetry_of),
-        of(ebpf_direct.ended_of),
-        of(ebpf_direct_inbound.push_inbound_into),
-        of(ebpf_direct_inbound.telemetry_inbound_of),
-        of(ebpf_direct_live.connections_of),
+        of(services.push_into),
+        of(services.telemetry_of),
+        of(services.ended_of),
+        of(inbound.push_inbound_into),
+        of(inbound.telemetry_inbound_of),
+        of(live.connections_of),
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bpf import direct_layout
 from bpf.direct_layout import Balanced
 from intercept.backends.ebpf.direct.services import in_force
+from intercept.backends.kernel_lane import KernelConnection
 from intercept.host.listeners import answers, attributes
 
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _DUMP = 4, 20, 0x301
@@ -20,22 +21,6 @@ _STATES = 0xFFF & ~(1 << 10)  # all but listening
 _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT, _LAST_ACK, _CLOSING = 4, 5, 8, 9, 11
 
 
-class DirectConnection(NamedTuple):
-    """inbound: from a client to the workload; endpoint is then the workload's own, and service 0. Bytes are the
-    payload's, sent by the workload (and acknowledged) and received by it."""
-
-    inbound: bool
-    service: int
-    endpoint: tuple[str, int]
-    client: tuple[str, int]
-    established: bool
-    age_s: float
-    bytes_sent: int
-    bytes_received: int
-    retransmits: int
-    srtt_us: int
-
-
 class Moved(NamedTuple):
     """What the kernel itself counts of a socket, without FINs."""
 
@@ -45,13 +30,13 @@ class Moved(NamedTuple):
     srtt_us: int
 
 
-def connections(*, name: str = "tidegate") -> list[DirectConnection]:
+def connections(*, name: str = "tidegate") -> list[KernelConnection]:
     """Those that are open, of the capture that is in force here. Raises CaptureError."""
     with in_force(name) as maps:
         return connections_of(maps)
 
 
-def connections_of(maps: Mapping[str, int]) -> list[DirectConnection]:
+def connections_of(maps: Mapping[str, int]) -> list[KernelConnection]:
     """Must be called in the capture's network namespace, whose sockets are asked for. Linux 5.7."""
     now = time.monotonic_ns()
     found = []
@@ -62,10 +47,10 @@ def connections_of(maps: Mapping[str, int]) -> list[DirectConnection]:
     return found
 
 
-def _connection(message: bytes, kept: Balanced, moved: Moved, now: int) -> DirectConnection:
+def _connection(message: bytes, kept: Balanced, moved: Moved, now: int) -> KernelConnection:
     inbound = kept.service == direct_layout.INBOUND_SERVICE
     local, remote = _ends(message)
-    return DirectConnection(
+    return KernelConnection(
         inbound=inbound,
         service=0 if inbound else kept.service,
         endpoint=local if inbound else kept.endpoint,
@@ -108,7 +93,7 @@ def _ends(message: bytes) -> tuple[tuple[str, int], tuple[str, int]]:
             (socket.inet_ntop(socket.AF_INET, message[8:12]), ports[0]),
             (socket.inet_ntop(socket.AF_INET, message[24:28]), ports[1]),
         )
-    local, remote = (direct_layout.hop_address(message[at : at + 16] + bytes(4))[0] for at in (8, 24))
+    local, remote = (direct_layout.host_and_port(message[at : at + 16] + bytes(4))[0] for at in (8, 24))
     return (local, ports[0]), (remote, ports[1])
 
 

@@ -14,19 +14,18 @@ from bpf import bpffs, direct_layout, layout
 from bpf.direct_layout import Counts, End
 from cext.libbpf import libbpf
 from cext.libbpf.libbpf import BpfError, MapType
-from intercept.backends.ebpf import backend as ebpf
-from intercept.backends.ebpf.direct.values import DirectCounters, DirectEndpoint, DirectService, packed
+from intercept.backends.ebpf import pins
+from intercept.backends.ebpf.direct.values import packed
 from intercept.backends.ebpf.errors import translated
 from intercept.backends.ebpf.instance import Instance
+from intercept.backends.kernel_lane import KernelCounters, KernelService
 from intercept.errors import CaptureError
-
-__all__ = ["DirectCounters", "DirectEndpoint", "DirectService", "End", "ended", "push", "telemetry"]
 
 _LOCK_WAIT_S = 5.0
 _MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports")
 
 
-def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
+def push(services: Sequence[KernelService], *, name: str = "tidegate") -> None:
     """Makes exactly these the services of the direct lane; a connect() sees either all of it or nothing.
 
     Connections that exist go on as they are. Raises CaptureError, and then nothing has changed: no ebpf capture of that
@@ -36,7 +35,7 @@ def push(services: Sequence[DirectService], *, name: str = "tidegate") -> None:
         push_into(maps, services)
 
 
-def telemetry(*, name: str = "tidegate") -> list[DirectCounters]:
+def telemetry(*, name: str = "tidegate") -> list[KernelCounters]:
     """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
     told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
     with in_force(name) as maps:
@@ -52,7 +51,7 @@ def ended(limit: int, *, name: str = "tidegate") -> list[End]:
 # ---- the same with the maps of a capture that is held, not pinned
 
 
-def push_into(maps: Mapping[str, int], services: Sequence[DirectService]) -> None:
+def push_into(maps: Mapping[str, int], services: Sequence[KernelService]) -> None:
     """The caller sees to it that nobody else does the same."""
     bank = packed(services)
     before = set(_bank(maps))
@@ -65,12 +64,12 @@ def push_into(maps: Mapping[str, int], services: Sequence[DirectService]) -> Non
     _replace_bank(maps["tg_services"], bank)
 
 
-def telemetry_of(maps: Mapping[str, int]) -> list[DirectCounters]:
+def telemetry_of(maps: Mapping[str, int]) -> list[KernelCounters]:
     bank = _bank(maps)
     found = list(_of_services(maps["tg_service_states"], _states(bank)))
     for key, counts in of_members(maps["tg_members"], _members(bank), inbound=False):
         found.append(
-            DirectCounters(
+            KernelCounters(
                 *direct_layout.member(key),
                 opened=counts.opened,
                 closed=counts.closed,
@@ -118,7 +117,7 @@ def _replace_bank(outer: int, services: dict[bytes, bytes]) -> None:
     fd = libbpf.map_create(
         MapType.HASH,
         "tg_service_bank",
-        sizes=(direct_layout.HOP_SIZE, direct_layout.SERVICE_SIZE),
+        sizes=(direct_layout.HOST_PORT_SIZE, direct_layout.SERVICE_SIZE),
         max_entries=max(1, len(services)),
     )
     try:
@@ -135,12 +134,12 @@ def _replace_bank(outer: int, services: dict[bytes, bytes]) -> None:
 def in_force(name: str) -> Iterator[dict[str, int]]:
     """The capture's maps, and nobody else changes it meanwhile."""
     with translated(), ExitStack() as held:
-        folder = ebpf.existing_folder()
+        folder = pins.existing_folder()
         if folder is not None:
             held.enter_context(bpffs.locked(folder, _LOCK_WAIT_S))
         if folder is None or not (folder / name).is_dir():
             raise CaptureError("direct lane: ebpf capture is not in force in this network namespace")
-        instance: Instance = held.enter_context(ebpf.opened(folder / name))
+        instance: Instance = held.enter_context(pins.opened(folder / name))
         if not instance.bank():
             raise CaptureError("direct lane: ebpf capture is not in force in this network namespace")
         if any(each not in instance.maps for each in _MAPS):
@@ -157,21 +156,21 @@ def _bank(maps: Mapping[str, int]) -> list[bytes]:
     try:
         found = (
             libbpf.map_lookup(bank, key, direct_layout.SERVICE_SIZE)
-            for key in libbpf.map_keys(bank, direct_layout.HOP_SIZE)
+            for key in libbpf.map_keys(bank, direct_layout.HOST_PORT_SIZE)
         )
         return [value for value in found if value is not None]
     finally:
         os.close(bank)
 
 
-def _of_services(fd: int, current: set[bytes]) -> Iterator[DirectCounters]:
+def _of_services(fd: int, current: set[bytes]) -> Iterator[KernelCounters]:
     for key in libbpf.map_keys(fd, 4):
         value = libbpf.map_lookup(fd, key, direct_layout.STATE_SIZE)
         if value is None:
             continue
         told = direct_layout.state(value)
         (number,) = struct.unpack("=I", key)
-        yield DirectCounters(number, "", 0, failed=told.unserved, denied=told.denied, limited=told.limited)
+        yield KernelCounters(number, "", 0, failed=told.unserved, denied=told.denied, limited=told.limited)
         if key not in current:
             libbpf.map_delete(fd, key)
 

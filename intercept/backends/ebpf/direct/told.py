@@ -33,7 +33,7 @@ def _of_service(maps: Mapping[str, int], ip: str, port: int) -> str | None:
         return None
     bank = libbpf.map_fd_by_id(struct.unpack("=I", number)[0])
     try:
-        packed = libbpf.map_lookup(bank, direct_layout.hop(ip, port), direct_layout.SERVICE_SIZE)
+        packed = libbpf.map_lookup(bank, direct_layout.host_port(ip, port), direct_layout.SERVICE_SIZE)
     finally:
         os.close(bank)
     if packed is None:

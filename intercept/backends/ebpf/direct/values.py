@@ -1,79 +1,24 @@
-"""The direct lane's services as callers give them, and as its map holds them. Pure."""
+"""The kernel lane's services as its map holds them. Pure."""
 
 import struct
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 from bpf import direct_layout
 from bpf.direct_layout import ServiceFlag
+from intercept.backends.kernel_lane import KernelEndpoint, KernelService
 from intercept.errors import CaptureError
-
-Balance = Literal["random", "round-robin"]
 
 _NANOSECONDS = 1_000_000_000
 _MOST = 2**63 // _NANOSECONDS
 
 
-class DirectEndpoint(NamedTuple):
-    ip: str
-    port: int
-    weight: int = 1
-
-
-class DirectService(NamedTuple):
-    """id: the caller's own, unique. affinity_s: how long a client keeps its endpoint, 0 for not at all; a client is a
-    source address that sockets are bound to, and all that are not bound are one. denied: refused at connect().
-    rate_per_s: of new connections, 0 for no limit; what is more is refused. Without endpoints all are refused."""
-
-    id: int
-    ip: str
-    port: int
-    balance: Balance
-    endpoints: tuple[DirectEndpoint, ...]
-    affinity_s: int = 0
-    denied: bool = False
-    rate_per_s: float = 0
-    burst: int = 1
-
-
-class DirectCounters(NamedTuple):
-    """Of one endpoint of one service; with ip "" and port 0 what was counted of the service before an endpoint was
-    chosen, where `failed` are those for which it had none. Bytes are the payload's, as of the last that was
-    acknowledged; srtt_us 0: not measured."""
-
-    service: int
-    ip: str
-    port: int
-    opened: int = 0
-    closed: int = 0
-    failed: int = 0
-    denied: int = 0
-    limited: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    retransmits: int = 0
-    srtt_us: int = 0
-
-
-class InboundCounters(NamedTuple):
-    """Of one port. Bytes are the payload's, sent by the workload and received by it."""
-
-    port: int
-    opened: int
-    closed: int
-    bytes_sent: int
-    bytes_received: int
-    retransmits: int
-    srtt_us: int
-
-
-def packed(services: Sequence[DirectService]) -> dict[bytes, bytes]:
+def packed(services: Sequence[KernelService]) -> dict[bytes, bytes]:
     """What a bank holds. Raises CaptureError for what connect() cannot balance; it names the service."""
     found: dict[bytes, bytes] = {}
-    ids: dict[int, DirectService] = {}
+    ids: dict[int, KernelService] = {}
     for service in services:
         what = f"service {service.id} ({service.ip}:{service.port})"
-        asked = _hop(what, service)
+        asked = _host_port(what, service)
         if asked in found:
             raise CaptureError(f"{what}: another service has that address and port")
         if service.id == direct_layout.INBOUND_SERVICE:
@@ -84,24 +29,24 @@ def packed(services: Sequence[DirectService]) -> dict[bytes, bytes]:
     return found
 
 
-def _hop(what: str, one: DirectService | DirectEndpoint) -> bytes:
+def _host_port(what: str, one: KernelService | KernelEndpoint) -> bytes:
     try:
         if one.port > 0:
-            return direct_layout.hop(one.ip, one.port)
+            return direct_layout.host_port(one.ip, one.port)
     except (OSError, struct.error):
         pass
     raise CaptureError(f"{what}: {one.ip}:{one.port} is not an address and a port")
 
 
-def _packed(service: DirectService, what: str, asked: bytes) -> bytes:
+def _packed(service: KernelService, what: str, asked: bytes) -> bytes:
     endpoints = service.endpoints
     most = direct_layout.ENDPOINTS
     if len(endpoints) > most:
         raise CaptureError(f"{what}: {len(endpoints)} endpoints; the direct lane takes at most {most}")
-    hops = [_hop(what, one) for one in endpoints]
-    v4 = direct_layout.hop_is_v4(asked)
-    for one, hop in zip(endpoints, hops, strict=True):
-        if direct_layout.hop_is_v4(hop) is not v4:
+    packed_endpoints = [_host_port(what, one) for one in endpoints]
+    v4 = direct_layout.host_port_is_v4(asked)
+    for one, key in zip(endpoints, packed_endpoints, strict=True):
+        if direct_layout.host_port_is_v4(key) is not v4:
             raise CaptureError(f"{what}: endpoint {one.ip} is of the other address family")
         if one.weight < 1:
             raise CaptureError(f"{what}: endpoint {one.ip}:{one.port} has weight {one.weight}; at least 1")
@@ -118,13 +63,13 @@ def _packed(service: DirectService, what: str, asked: bytes) -> bytes:
     affinity = min(service.affinity_s, _MOST) * _NANOSECONDS
     try:
         return direct_layout.pack_service(
-            direct_layout.Service(service.id, flags, interval, credit, affinity, hops, weights)
+            direct_layout.Service(service.id, flags, interval, credit, affinity, packed_endpoints, weights)
         )
     except struct.error as error:
         raise CaptureError(f"{what}: its id is not a number of 32 bits") from error
 
 
-def _limit(service: DirectService, what: str) -> tuple[int, int]:
+def _limit(service: KernelService, what: str) -> tuple[int, int]:
     """(interval, credit) in nanoseconds; interval 0: there is none."""
     if service.rate_per_s == 0:
         return 0, direct_layout.NO_LIMIT

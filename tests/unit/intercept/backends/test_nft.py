@@ -7,8 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from intercept.backends.nftables import elements as nft_elements
-from intercept.backends.nftables import render as nft_render
+from intercept.backends.nftables import elements, text
 from intercept.backends.nftables.listing import read_listing
 from intercept.host.facts import HostFacts
 from intercept.intent.from_flags import intent_from_flags
@@ -22,30 +21,30 @@ LINE = re.compile(r'[A-Za-z0-9_ .:/@{}=!&|()<>,;"+\\\t*-]*')
 
 def rendered(flags: dict[str, Any], mode: Mode = Mode.NFTABLES) -> str:
     plan = build(intent_from_flags(flags, cgroup_mount="/x"), HOST, mode)
-    table = nft_render.build(plan)
-    return nft_render.text("tidegate", table, stored="abc=")
+    table = text.build(plan)
+    return text.table_text("tidegate", table, stored="abc=")
 
 
 @settings(max_examples=60)
 @given(strategies.flags())
 def test_only_known_words_and_plain_values_reach_nft(flags: dict[str, Any]) -> None:
     for mode in (Mode.NFTABLES, Mode.TPROXY):
-        text = rendered(flags, mode)
-        for line in text.splitlines():
+        written = rendered(flags, mode)
+        for line in written.splitlines():
             assert LINE.fullmatch(line), line
             assert line.count('"') % 2 == 0
-        chains = re.findall(r"^\tchain (\S+) \{$", text, re.MULTILINE)
+        chains = re.findall(r"^\tchain (\S+) \{$", written, re.MULTILINE)
         assert len(chains) == len(set(chains))
-        assert set(re.findall(r"goto (\S+)", text)) <= set(chains)
-        sets = set(re.findall(r"^\tset (\S+) \{$", text, re.MULTILINE))
-        assert set(re.findall(r"@(\w+)", text)) <= sets
+        assert set(re.findall(r"goto (\S+)", written)) <= set(chains)
+        sets = set(re.findall(r"^\tset (\S+) \{$", written, re.MULTILINE))
+        assert set(re.findall(r"@(\w+)", written)) <= sets
         # nft would ask the name service about ids: none may stand in the text.
-        assert not re.search(r"skuid (?!@|!= @)|skgid (?!@|!= @)", text)
+        assert not re.search(r"skuid (?!@|!= @)|skgid (?!@|!= @)", written)
 
 
-def chains(text: str) -> dict[str, list[str]]:
+def chains(written: str) -> dict[str, list[str]]:
     """The rules' names of each chain that hangs on a hook."""
-    found = re.findall(r"chain (\w+) \{\n\t\ttype.*\n((?:\t\t.*\n)*)", text)
+    found = re.findall(r"chain (\w+) \{\n\t\ttype.*\n((?:\t\t.*\n)*)", written)
     return {name: re.findall(r'comment "([^"]+)"', rules) for name, rules in found}
 
 
@@ -69,8 +68,8 @@ def test_a_listener_dialled_straight_is_refused_in_each_direction_once() -> None
 
 
 def test_overlapping_networks_are_merged() -> None:
-    text = rendered({"include-outbound-cidrs": "10.0.0.0/8,10.1.0.0/16,11.0.0.0/8,192.0.2.1"})
-    assert "elements = { 10.0.0.0-11.255.255.255, 192.0.2.1 }" in text
+    written = rendered({"include-outbound-cidrs": "10.0.0.0/8,10.1.0.0/16,11.0.0.0/8,192.0.2.1"})
+    assert "elements = { 10.0.0.0-11.255.255.255, 192.0.2.1 }" in written
 
 
 LISTING = """table inet tidegate {
@@ -139,6 +138,6 @@ def test_id_ranges_end_where_they_end() -> None:
         def recv(self, _size: int) -> bytes:
             return bytes.fromhex("14000000020000000000000000000000") + b"\0" * 4
 
-    nft_elements.add_ids(Netlink(), "t", {"s": (IdRange(5, 7), IdRange(4294967290, 4294967294))})  # type: ignore[arg-type]
+    elements.add_ids(Netlink(), "t", {"s": (IdRange(5, 7), IdRange(4294967290, 4294967294))})  # type: ignore[arg-type]
     for value in (5, 8, 4294967290, 4294967295):
         assert value.to_bytes(4, "big") in Netlink.sent

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from intercept.backends.iptables import backend as iptables
-from intercept.backends.iptables import blob as xt_blob
-from intercept.backends.iptables import parts as xt
+from intercept.backends.iptables import blob, parts
 from intercept.backends.iptables.generation import laid_out
 from intercept.backends.iptables.rule import ENTRY_SIZE, Header, XtRule
 from intercept.host.facts import HostFacts
@@ -32,19 +31,20 @@ def index_of(name: str) -> int:
     return sum(name.encode()) % 60000
 
 
-def matches() -> list[xt.Match]:
+def matches() -> list[parts.Match]:
     many = tuple(PortRange(port, port + 1) for port in (1, 5, 9))
     return [
-        xt.tcp_begun(), xt.dst_port("udp", PortRange(53, 53), False), xt.multiport(many, True), xt.in_set("S", True),
-        xt.dst_local(False), xt.owner("uid", IdRange(1, 2), False), xt.mark(5, True), xt.cgroup("/a"),
-        xt.ct_state("DNAT"), xt.comment("x"),
+        parts.tcp_begun(), parts.dst_port("udp", PortRange(53, 53), False), parts.multiport(many, True),
+        parts.in_set("S", True),
+        parts.dst_local(False), parts.owner("uid", IdRange(1, 2), False), parts.mark(5, True), parts.cgroup("/a"),
+        parts.ct_state("DNAT"), parts.comment("x"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("match", matches(), ids=lambda match: match.module)
 @pytest.mark.parametrize("family", [4, 6])
-def test_matches_have_the_size_that_the_kernel_wants(match: xt.Match, family: int) -> None:
-    entry = XtRule(Header(), (match,), xt.RETURN).entry(family, index_of)
+def test_matches_have_the_size_that_the_kernel_wants(match: parts.Match, family: int) -> None:
+    entry = XtRule(Header(), (match,), parts.RETURN).entry(family, index_of)
     size, name, revision = struct.unpack_from("=H29sB", entry, ENTRY_SIZE[family])
     assert (size, name.rstrip(b"\0").decode(), revision) == (SIZES[match.module], match.module, match.revision)
     assert len(entry) == ENTRY_SIZE[family] + size + 40
@@ -52,7 +52,7 @@ def test_matches_have_the_size_that_the_kernel_wants(match: xt.Match, family: in
 
 def test_an_entry_says_where_it_ends() -> None:
     head = Header(protocol="tcp", destination=network("x", "10.0.0.0/8"), not_destination=True, out_interface="eth0")
-    entry = XtRule(head, (), xt.redirect(15001)).entry(4, index_of)
+    entry = XtRule(head, (), parts.redirect(15001)).entry(4, index_of)
     assert struct.unpack_from("=HH", entry, 88) == (112, len(entry))
     assert entry[4:8] == bytes([10, 0, 0, 0])
     assert entry[12:16] == bytes([255, 0, 0, 0])
@@ -63,7 +63,7 @@ def test_an_entry_says_where_it_ends() -> None:
 
 def test_a_rule_of_the_other_family_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="IPv6"):
-        XtRule(Header(source=network("x", "10.0.0.0/8")), (), xt.RETURN).entry(6, index_of)
+        XtRule(Header(source=network("x", "10.0.0.0/8")), (), parts.RETURN).entry(6, index_of)
 
 
 @settings(max_examples=40)
@@ -89,9 +89,9 @@ def test_every_plan_is_encoded_for_both_families(flags: dict[str, Any]) -> None:
     assert all(len(name) <= 31 for name in (*generation.sets.ports, *generation.sets.networks))
 
 
-def blob(chains: dict[str, list[XtRule]]) -> tuple[dict[str, int], bytes]:
+def packed(chains: dict[str, list[XtRule]]) -> tuple[dict[str, int], bytes]:
     """A table as the kernel gives it: built-in OUTPUT empty, then the chains, then the end; jumps by offset."""
-    policy = XtRule(Header(), (), xt.RETURN).entry(4, index_of)
+    policy = XtRule(Header(), (), parts.RETURN).entry(4, index_of)
 
     def standard(entry: bytes, verdict: int) -> bytes:
         (target_offset,) = struct.unpack_from("=H", entry, 88)
@@ -107,34 +107,34 @@ def blob(chains: dict[str, list[XtRule]]) -> tuple[dict[str, int], bytes]:
         out += error(name)
         for rule in rules:
             entry = rule.entry(4, index_of)
-            out += standard(entry, -5) if rule.target is xt.RETURN else entry
+            out += standard(entry, -5) if rule.target is parts.RETURN else entry
         out += standard(policy, -5)
     return {"OUTPUT": 0}, out + error("ERROR")
 
 
 def test_a_table_is_read_back_as_it_was_encoded() -> None:
     rules = [
-        XtRule(Header(protocol="tcp"), (xt.tcp_begun(), xt.comment("begun")), xt.RETURN),
-        XtRule(Header(protocol="tcp"), (xt.comment("x"),), xt.redirect(15001)),
+        XtRule(Header(protocol="tcp"), (parts.tcp_begun(), parts.comment("begun")), parts.RETURN),
+        XtRule(Header(protocol="tcp"), (parts.comment("x"),), parts.redirect(15001)),
     ]
-    read = xt_blob.parse(4, *blob({"TIDEGATE_A_OUT": rules, "TIDEGATE_A_IN": []}))
+    read = blob.parse(4, *packed({"TIDEGATE_A_OUT": rules, "TIDEGATE_A_IN": []}))
     assert {name: [(entry.target, entry.comment) for entry in entries] for name, entries in read.items()} == {
         "OUTPUT": [],
         "TIDEGATE_A_OUT": [("RETURN", "begun"), ("REDIRECT", "x")],
         "TIDEGATE_A_IN": [],
     }
-    encoded = [xt_blob.canonical(4, rule.entry(4, index_of)) for rule in rules]
+    encoded = [blob.canonical(4, rule.entry(4, index_of)) for rule in rules]
     assert [entry.canonical for entry in read["TIDEGATE_A_OUT"]] == encoded
 
 
 def test_canonical_forms_differ_where_rules_do() -> None:
     def form(rule: XtRule) -> bytes:
-        return xt_blob.canonical(4, rule.entry(4, index_of))
+        return blob.canonical(4, rule.entry(4, index_of))
 
-    one = XtRule(Header(protocol="tcp"), (), xt.redirect(15001))
-    assert form(one) != form(XtRule(Header(protocol="tcp"), (), xt.redirect(15002)))
-    assert form(one) != form(XtRule(Header(protocol="udp"), (), xt.redirect(15001)))
-    assert form(XtRule(Header(), (), xt.RETURN)) != form(XtRule(Header(), (), xt.DROP))
-    assert form(XtRule(Header(), (), xt.lead_to("A", goto=True))) != form(
-        XtRule(Header(), (), xt.lead_to("B", goto=True))
+    one = XtRule(Header(protocol="tcp"), (), parts.redirect(15001))
+    assert form(one) != form(XtRule(Header(protocol="tcp"), (), parts.redirect(15002)))
+    assert form(one) != form(XtRule(Header(protocol="udp"), (), parts.redirect(15001)))
+    assert form(XtRule(Header(), (), parts.RETURN)) != form(XtRule(Header(), (), parts.DROP))
+    assert form(XtRule(Header(), (), parts.lead_to("A", goto=True))) != form(
+        XtRule(Header(), (), parts.lead_to("B", goto=True))
     )

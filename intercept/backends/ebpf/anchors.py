@@ -17,8 +17,8 @@ _FSCONFIG_CMD_CREATE = 6
 _CLOEXEC = 1
 
 
-class Places(NamedTuple):
-    """Open directories and the namespace, as descriptors that `open_places` closes. cookie: of the namespace."""
+class Anchors(NamedTuple):
+    """Open directories and the namespace, as descriptors that `open_anchors` closes. cookie: of the namespace."""
 
     netns: int
     cookie: int
@@ -55,14 +55,14 @@ def _told_by_kernel() -> int | None:
 
 
 @contextmanager
-def open_places(cgroup: str | None) -> Iterator[Places]:
+def open_anchors(cgroup: str | None) -> Iterator[Anchors]:
     """For the length of a `with` block. Raises Unsupported without cgroup v2, CaptureError without that folder."""
     opened: list[int] = []
     try:
         opened.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
         opened.append(_open_top())
         opened.append(_open_workload(opened[1], cgroup))
-        yield Places(opened[0], netns_cookie(), opened[1], opened[2])
+        yield Anchors(opened[0], netns_cookie(), opened[1], opened[2])
     finally:
         for fd in opened:
             os.close(fd)

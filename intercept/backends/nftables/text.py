@@ -1,6 +1,6 @@
 """Plan -> nftables text. Pure.
 
-One rule list of the plan is projected onto the hooks that can carry its verdicts (nft_hooks.py). A projection keeps the
+One rule list of the plan is projected onto the hooks that can carry its verdicts (hooks.py). A projection keeps the
 list's order; what it can't carry becomes `accept`, which ends that hook only; what comes after the last rule it can
 carry is left out.
 """
@@ -114,7 +114,7 @@ def with_ids(table: Table) -> dict[str, str]:
     }
 
 
-def text(name: str, table: Table, *, flags: str = "", stored: str = "") -> str:
+def table_text(name: str, table: Table, *, flags: str = "", stored: str = "") -> str:
     """The table as `nft -f` reads it. `stored` goes into comments of a chain that no hook and no rule leads to.
 
     Sets stand as they are in `table.sets`.
