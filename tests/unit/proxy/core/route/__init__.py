@@ -1,0 +1,1 @@
+"""Rules of HTTPRoutes as pure decisions."""
