@@ -1,4 +1,4 @@
-"""What a rule does to a request before it is sent on, and to the answer before it is given: headers, target, redirect."""
+"""What a rule does to a request before it is sent on and to the answer: headers, target, redirect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a request is one that a rule is for: path, headers, query parameters and method, as HTTPRoute defines them."""
+"""Whether a rule is for a request: by path, headers, query parameters and method, as HTTPRoute defines them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +32,14 @@ class Path(NamedTuple):
     value: str = "/"
 
 
+ANY_PATH = Path()
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """All of it must hold. Names of headers are in lower case."""
 
-    path: Path = Path()
+    path: Path = ANY_PATH
     headers: tuple[Text, ...] = ()
     parameters: tuple[Text, ...] = ()
     method: str | None = None

@@ -1,4 +1,4 @@
-"""A request's target as rules see it. The bytes that are sent stay as they came; only what is compared is normalised."""
+"""A request's target as rules see it. What is compared is normalised; the bytes that are sent stay as they came."""
 
 import re
 from typing import NamedTuple
