@@ -5,9 +5,10 @@ knows it after a crash too; one that somebody else put there serves as well and 
 """
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 
 from intercept.errors import CaptureError, PrivilegeMissing
 from intercept.host.facts import HostFacts, read_host
@@ -17,6 +18,7 @@ ADDRESS = IPv6Address("::6")
 METRIC = 0x7467
 _LOOPBACK_INDEX = 1
 _AS_THE_KERNEL_WRITES_IT = "00000000000000000000000000000006 01 80 "
+_ROUTED_WITHIN_S = 0.5
 
 
 def needed(intent: Intent, host: HostFacts) -> bool:
@@ -71,7 +73,19 @@ def _add() -> bool:
     # Deprecated from the start: bound on purpose it serves, and is nobody's choice of a source otherwise.
     from intercept.host import rtnetlink
 
-    return _done("put", lambda: rtnetlink.add_address(ADDRESS, _LOOPBACK_INDEX, METRIC))
+    added = _done("put", lambda: rtnetlink.add_address(ADDRESS, _LOOPBACK_INDEX, METRIC))
+    _wait_until_routed()
+    return added
+
+
+def _wait_until_routed() -> None:
+    """The kernel makes a new address' local route in a worker of its own, some milliseconds after the answer to us. A
+    backend that reads the own addresses before that takes ::6 for another host's. On a loopback interface that is down
+    the route comes with `ip link set lo up`, so the wait ends without it.
+    """
+    deadline = time.monotonic() + _ROUTED_WITHIN_S
+    while ip_network(ADDRESS) not in read_host().own and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _done(what: str, change: Callable[[], None]) -> bool:
