@@ -71,7 +71,7 @@ def start(outbound_port: int) -> None:
             signal.signal(number, signal.SIG_IGN)
         if os.getppid() == proxy:
             privileges.reduce_to(privileges.COMPANION)
-            _watch(outbound_port)
+            _watch(outbound_port, proxy)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the proxy has ended
     except Exception as error:
@@ -80,11 +80,11 @@ def start(outbound_port: int) -> None:
         os._exit(0)
 
 
-def _watch(port: int) -> None:
+def _watch(port: int, proxy: int) -> None:
     watch = Watch()
-    with _connected(port) as channel:
+    with _connected(port, proxy) as channel:
         lines = channel.makefile("rw", encoding="utf-8")
-        following = _Following(port)
+        following = _Following(port, proxy)
         looked, frozen = 0.0, False
         while True:
             now = time.monotonic()
@@ -109,8 +109,9 @@ class _Following:
     """The direct lane, on a channel of its own. Nothing is imported, and no second connection made, before there is
     ebpf capture."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, proxy: int) -> None:
         self._port = port
+        self._proxy = proxy
         self._channel: socket.socket | None = None
         self._received = b""
         self._reported = 0.0
@@ -140,7 +141,7 @@ class _Following:
         from tidegate.beside.courier import SOME_ENDED, Courier
 
         self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
-        self._channel = _connected(self._port)
+        self._channel = _connected(self._port, self._proxy)
 
     def _send(self, request: dict[str, Any]) -> None:
         if self._channel is not None:
@@ -157,14 +158,20 @@ class _Following:
                 self._courier.deliver(message)
 
 
-def _connected(port: int) -> socket.socket:
-    """The proxy's control socket, which opens when the proxy has become what it is going to be."""
+def _connected(port: int, proxy: int) -> socket.socket:
+    """The proxy's control socket, which opens when the proxy has become what it is going to be.
+
+    Raises ConnectionResetError when the proxy (its pid) has ended before that. Its death signal does not tell us: the
+    kernel sends it in the name of the proxy's user, who may not signal a process of root's.
+    """
     while True:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             channel.connect(f"\0tidegate/{port}")
         except ConnectionRefusedError:
             channel.close()
+            if os.getppid() != proxy:
+                raise ConnectionResetError from None
             time.sleep(0.02)
         else:
             channel.settimeout(None)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,11 +56,45 @@ def test_it_keeps_what_is_documented_and_can_get_nothing_back(sidecar: Sidecar) 
         "CapAmb": 0,
     }
     assert status["NoNewPrivs"] == "1"
-    text = (Path(__file__).parents[3] / "docs" / "capture.md").read_text()
+    text = " ".join((Path(__file__).parents[3] / "docs" / "capture.md").read_text().split())
     sentence = text[text.index("The companion keeps") : text.index("and no_new_privs")]
     assert {name for name in NUMBERS if name in sentence} == COMPANION
 
 
+DIES_EARLY = """
+import os
+from pathlib import Path
+from tidegate.beside import companion
+companion.start(15001)
+print(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(), flush=True)
+os.setresgid(1337, 1337, 1337)
+os.setresuid(1337, 1337, 1337)
+os._exit(0)
+"""
+
+
+def test_it_ends_with_a_proxy_that_ends_before_it_listens(lab: Lab) -> None:
+    """The kernel's death signal is the dead proxy's, whose user may not signal root: it does not arrive."""
+    with lab.app.popen([sys.executable, "-c", DIES_EARLY], stdout=subprocess.PIPE) as proxy:
+        assert proxy.stdout is not None
+        pid = proxy.stdout.readline().strip()  # the companion may hold it open: no reading to the end
+    try:
+        eventually(lambda: not has_name(pid, "tidegate-watch"), f"the companion {pid} lives on without a proxy")
+    finally:
+        if has_name(pid, "tidegate-watch"):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def has_name(pid: str, name: str) -> bool:
+    """Whether that process lives and is called so; one that waits for init to take note of its end is dead."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return status.startswith(f"Name:\t{name}\n") and "\nState:\tZ" not in status
+
+
+@pytest.mark.takes(11)
 def test_with_that_it_proves_capture_and_notices_when_it_stops_working(
     lab: Lab, backend: str, sidecar: Sidecar
 ) -> None:
