@@ -57,6 +57,15 @@ class Ran:
 # Stands in the environment of everything that this session starts: how to tell our guardians from other people's.
 MARK = f"TIDEGATE_TEST={uuid.uuid4().hex}"
 ENVIRONMENT = {**os.environ, MARK.partition("=")[0]: MARK.partition("=")[2]}
+STARTED: set[int] = set()
+"""The runs of this process, by pid: other workers' come and go on the same machine."""
+
+
+def launch(argv: list[str], **how: Any) -> subprocess.Popen[bytes]:
+    """Start a `tidegate run` that is known to be ours."""
+    process = subprocess.Popen(argv, env=ENVIRONMENT, **how)
+    STARTED.add(process.pid)
+    return process
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Runner:
     folder: Path
 
     def start(self, *command: str, **how: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.argv(*command), env=ENVIRONMENT, **how)
+        return launch(self.argv(*command), **how)
 
     def argv(self, *command: str, flags: tuple[str, ...] = ()) -> list[str]:
         return [TIDEGATE, "run", "--mode", self.mode, "--netns", self.network.app, *flags, "--", *command]
@@ -80,12 +89,14 @@ class Runner:
     def run(self, *command: str, stdin: bytes = b"", flags: tuple[str, ...] = (), timeout: float = 100) -> Ran:
         report = self.folder / "report.json"
         report.unlink(missing_ok=True)
-        done = subprocess.run(
-            self.argv(*command, flags=("--report", str(report), *flags)),
-            input=stdin, capture_output=True, check=False, timeout=timeout, env=ENVIRONMENT,
-        )  # fmt: skip
+        argv = self.argv(*command, flags=("--report", str(report), *flags))
+        with launch(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(stdin, timeout)
+            finally:
+                process.kill()
         document = json.loads(report.read_text()) if report.exists() else None
-        return Ran(done.stdout, done.stderr, done.returncode, document)
+        return Ran(out, err, process.returncode, document)
 
 
 @pytest.fixture(params=MODES)

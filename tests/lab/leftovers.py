@@ -1,16 +1,20 @@
-"""Names that tell whose they are, the sweep of what a killed session left, and the check that ours left nothing."""
+"""Names that tell whose they are, the sweep of what a killed session left, and the check that this one left nothing."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import subprocess
+import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tests.lab.cgroup_folder import CgroupFolder, mount_point
 from tests.lab.namespaces import RUN_NETNS, Namespace
+from tests.lab.patience import patient
 
 PREFIX = "tglab-"
+MARK = "TIDEGATE_LAB_SESSION"
 
 
 def fresh_name() -> str:
@@ -50,17 +54,36 @@ def sweep_dead() -> list[str]:
     return removed
 
 
-def own_leftovers() -> list[str]:
-    """What this very process has made and not removed: must be empty when the session ends."""
-    left = [str(thing) for thing in named_things() if owner(thing.name) == os.getpid()]
+def begin_session() -> None:
+    """Mark this process, so that everything it starts carries the mark in its environment, workers' children too."""
+    os.environ.setdefault(MARK, secrets.token_hex(8))
+
+
+def of_session(pids: Iterable[int], within_s: float = 5.0) -> list[str]:
+    """What the processes `pids` of this session have made and not removed, and what they started and did not end.
+
+    Must be empty when the session ends. What ends with its namespace (a companion, a keeper) gets `within_s` to do so.
+    """
+    mine = set(pids)
+    deadline = time.monotonic() + patient(within_s)
+    while True:
+        left = [str(thing) for thing in named_things() if owner(thing.name) in mine] + started(mine)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
+
+
+def started(but: Collection[int]) -> list[str]:
+    """Processes that carry this session's mark, `but` for these."""
+    mark = f"{MARK}={os.environ[MARK]}".encode()
+    found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+        if not entry.name.isdigit() or int(entry.name) in {os.getpid(), *but}:
             continue
         try:
-            if (entry / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(os.getpid()):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if "tests.lab" in command:
-                    left.append(f"process {entry.name}: {command}")
+                found.append(f"process {entry.name}: {command}")
         except OSError:
-            continue
-    return left
+            continue  # it ended while we looked
+    return found

@@ -7,13 +7,13 @@ built-in tables of iptables-legacy: the kernel makes them when somebody first lo
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import bpf_links
 from tests.lab.namespaces import Namespace
 
 BPFFS = Path("/sys/fs/bpf")
@@ -120,10 +120,9 @@ def bpf_objects(namespace: Namespace, *, ids: bool) -> str:
     """Links that hang on this namespace, and every pin that is filed under its inode or its cookie."""
     inode = namespace.inode
     lines = []
-    for link in json.loads(namespace.run(["bpftool", "-j", "link", "show"]).stdout or "[]"):
-        if link.get("netns_ino") == inode:
-            which = f" {link['id']} {link['prog_id']}" if ids else ""
-            lines.append(f"link {link['type']} {link.get('attach_type')}{which}\n")
+    for link in bpf_links.of_namespace(inode):
+        which = f" {link['id']} {link['prog_id']}" if ids else ""
+        lines.append(f"link {link['type']} {link.get('attach_type')}{which}\n")
     names = {str(inode), str(namespace.cookie()), namespace.name}
     # os.walk passes over what goes away meanwhile: other namespaces' pins come and go at any time
     for folder, folders, files in os.walk(BPFFS):

@@ -9,7 +9,7 @@ from typing import Any
 from tests.lab import wire
 from tests.lab.actor import Reply
 from tests.lab.patience import patient
-from tests.netns.cases.model import DNS, INBOUND, Captured, Dial, Direct, Refused, Unserved, address
+from tests.netns.cases.model import INBOUND, Captured, Dial, Direct, Refused, Unserved, address
 
 AT_ONCE_MS = patient(1000)
 DECISIONS = {Captured: "capture", Direct: "direct", Refused: "drop", Unserved: "direct"}
@@ -65,11 +65,10 @@ def _captured(seen: Seen, listener: int, *, mode: str, relay: bool) -> list[str]
     record = seen.records[0]
     if record["listener"] != listener:
         wrong.append(f"it came to the listener on {record['listener']}")
-    if listener != DNS or mode != "ebpf" or not seen.dial.udp:
-        # the contract lets a tproxy listener learn it from getsockname
-        named = record["sockname"] if mode == "tproxy" and listener == INBOUND and seen.inbound else record["original"]
-        if named != seen.target:
-            wrong.append(f"the proxy recovered {named}")
+    # the contract lets a tproxy listener learn it from getsockname
+    named = record["sockname"] if mode == "tproxy" and listener == INBOUND and seen.inbound else record["original"]
+    if named != seen.target:
+        wrong.append(f"the proxy recovered {named}")
     if raw["remote"] != _as_dialled(seen):
         wrong.append(f"getpeername says {raw['remote']}")
     if seen.inbound and record["source"] != local_end(raw):
@@ -116,8 +115,9 @@ def explain_complaints(seen: Seen, explained: Mapping[str, Any], *, mode: str) -
     """Does `explain` say the same as what the case expects (and, by `complaints`, as what happened)?"""
     expect = seen.dial.expect
     wrong = []
-    if set(explained) < {"decision", "listener", "rule", "reason", "mode"}:
-        wrong.append("a key of the contract is missing")
+    missing = sorted({"decision", "listener", "rule", "reason", "mode"} - explained.keys())
+    if missing:
+        return [f"{seen}: wanted {expect}: explain lacks {', '.join(missing)}: {dict(explained)}"]
     if explained["decision"] != DECISIONS[type(expect)]:
         wrong.append(f"it says {explained['decision']}")
     elif isinstance(expect, Captured) and explained["listener"] != expect.listener:

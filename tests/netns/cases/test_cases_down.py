@@ -20,7 +20,7 @@ from tests.lab.patience import patient
 from tests.lab.sidecar import Sidecar
 from tests.lab.third_party_proxy import ProxyOptions
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.takes(3)]
 
 OUT = (("10.0.0.1", 80), ("fd00::1", 80))
 IN = (("10.0.0.2", 8080), ("fd00::2", 8080))

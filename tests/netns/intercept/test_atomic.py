@@ -18,7 +18,7 @@ from tests.lab.lab import ROOT_USER
 from tests.lab.patience import patient
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.takes(6)]
 
 A = ("--exclude-outbound-ports", "22")
 B = ("--exclude-outbound-ports", "443", "--exclude-inbound-ports", "9090", "--dns", "all")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import Lab, foreign
+from tests.lab import Lab, bpf_links, foreign
 from tests.lab.command_line import start_binary
 from tests.lab.patience import patient
 from tests.lab.snapshot import Snapshot
@@ -144,8 +143,7 @@ def test_drift_is_told_and_mended(lab: Lab, backend: str) -> None:
 
 def netns_link(lab: Lab) -> str:
     """The id of the BPF link that hangs on the namespace; "none" when there is none."""
-    links = json.loads(lab.app.run(["bpftool", "-j", "link", "show"]).stdout or "[]")
-    return str(next((link["id"] for link in links if link.get("netns_ino") == lab.app.inode), "none"))
+    return str(next((link["id"] for link in bpf_links.of_namespace(lab.app.inode)), "none"))
 
 
 def essence(snapshot: Snapshot) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import Lab
+from tests.lab import Lab, bpf_links
 from tests.lab.actor import Identity
 from tests.lab.namespaces import Namespace
 from tests.lab.patience import patient
@@ -65,8 +65,7 @@ def links_of(pid: int) -> set[int]:
 
 
 def links() -> set[int]:
-    told = json.loads(subprocess.run(["bpftool", "-j", "link"], capture_output=True, check=True).stdout)
-    return {link["id"] for link in told}
+    return {link["id"] for link in bpf_links.every()}
 
 
 def here(calls: list[dict[str, Any]], destination: str) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def wall(lab: Lab) -> Iterator[None]:
         lab.app.run(["nft", "delete table inet wall"])
 
 
+@pytest.mark.takes(33)
 def test_a_failed_validation_takes_back_what_was_begun(lab: Lab, wall: None, before: Snapshot) -> None:
     argv = ("init", "--mode", "nftables", "--from", "istio", "--", *EVERYTHING, "--run-validation")
     failed = lab.tidegate(*argv).ended(1)

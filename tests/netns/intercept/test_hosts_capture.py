@@ -18,7 +18,7 @@ from contextlib import ExitStack
 import pytest
 
 from intercept.doctor.host import version_of
-from tests.lab import leftovers, namespaces, snapshot, topology
+from tests.lab import leftovers, namespaces, skips, snapshot, topology
 from tests.lab.banner_server import answer_datagram, bind_udp
 from tests.lab.command_line import Ran
 from tests.lab.lab import zygote
@@ -30,7 +30,6 @@ APP, PEER = {4: "10.0.0.2", 6: "fd00::2"}, {4: "10.0.0.1", 6: "fd00::1"}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PATIENCE_S = 20
 IP_TRANSPARENT, IPV6_TRANSPARENT, SO_ORIGINAL_DST = 19, 75, 80
-OLDEST = {"ebpf": ((5, 9), "sk_lookup")}
 
 
 class Rig:
@@ -178,11 +177,11 @@ def test_iptables_where_nobody_has_used_it(rig: Rig) -> None:
 
 def test_capture_from_end_to_end(rig: Rig, backend: str) -> None:
     """One story a backend, not one test a fact: each command takes a guest seconds."""
-    since, what = OLDEST.get(backend, ((0, 0), ""))
+    since, _ = skips.OLDEST.get(backend, ((0, 0), ""))
     if version_of(os.uname().release) < since:
         refused = rig.tidegate("init", "--mode", backend).ended(3)
         assert f"{since[0]}.{since[1]}" in refused.err, "it must say from which kernel on it works"
-        pytest.skip(f"kernel older than {since[0]}.{since[1]}: {what}")
+        skips.blame_kernel(backend)
     rig.snapshot()  # the first look at a table of iptables-legacy makes it show, empty, for good
     before = rig.snapshot()
     wrong = Wrong()

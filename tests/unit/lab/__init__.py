@@ -1,0 +1,1 @@
+"""The tests' own tools, where they decide something: what a judge says, which skips stand, how a run ends."""
