@@ -9,6 +9,7 @@ from proxy.core.balance.weights import parts
 from proxy.core.decide.lane import Lanes, choose_lane
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Lane
+from proxy.core.lower.straight import StraightPorts
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy
 from proxy.core.resilience.health import HEALTHY, Health
 
@@ -67,25 +68,11 @@ def balanced_service(
 
 
 def straight_ports(policy: Policy, lanes: Lanes) -> Mapping[int, Verdict]:
-    """The inbound ports that the kernel may take straight to the workload, since nothing that is claimed there needs
-    more; and what is to be told about connections to them."""
-    found: dict[int, Verdict] = {}
-    spoilt: set[int] = set()
-    for (_, port), destination in policy.inbound.items():
-        lane, reason = choose_lane(destination, lanes.forced, lanes.available)
-        if lane is not Lane.DIRECT or destination.denied or destination.rate_limit is not None:
-            spoilt.add(port)
-            continue
-        cluster = next(target.cluster for target in destination.targets if target.cluster is not None)
-        found[port] = Verdict(
-            upstream=NOWHERE,
-            cluster=cluster.name,
-            protocol=str(destination.protocol),
-            lane=Lane.DIRECT,
-            lane_reason=reason,
-            service=cluster.service,
-        )
-    return {port: verdict for port, verdict in found.items() if port not in spoilt}
+    """The inbound ports that the kernel may take straight to the workload; and what is told about their
+    connections."""
+    ports = StraightPorts()
+    ports.exchange(policy.inbound, policy.inbound, lanes)
+    return ports.verdicts()
 
 
 def _service(ip: str, port: int, destination: Destination, reason: str, health: Health) -> BalancedService:
