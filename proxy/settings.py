@@ -59,6 +59,8 @@ class ProxySettings:
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "info"
+    companion: bool = False
+    """A process with the privileges for it says whether the direct lane is available, and looks after capture."""
     supervisor_fd: int | None = None
     """An inherited stream socket to `tidegate run`; its end ends the proxy."""
 

@@ -15,7 +15,7 @@ from proxy.control.channel import ControlConnection, Operation, ToolConnection
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.lane import Lanes
 from proxy.core.decide.probes import ProbeRegistry
-from proxy.core.policy.policy import NO_POLICY
+from proxy.core.policy.policy import Policy
 from proxy.core.report.record import ConnectionRecord
 from proxy.feed.reload import Reloader
 from proxy.feed.source import Configured
@@ -75,7 +75,12 @@ class Sidecar:
         self._probes = ProbeRegistry()
         self._pauses = (0, 0)
         self._tick: asyncio.TimerHandle | None = None
-        self._direct = DirectLane(lambda: self._publisher.publish(), self._observer.seen)  # noqa: PLW0108
+        self._direct = DirectLane(
+            lambda: self._publisher.publish(),  # noqa: PLW0108
+            self._observer.seen,
+            loop.call_soon,
+            expected=settings.companion and configured is not None,
+        )
         self._metrics.add(
             EndpointMetrics(
                 EndpointSources(
@@ -83,7 +88,7 @@ class Sidecar:
                 )
             )
         )
-        self._verdicts = Verdicts(Lanes(forced=settings.lane), NO_POLICY if configured is None else configured.policy)
+        self._verdicts = Verdicts(Lanes(forced=settings.lane))
         self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
         self._connections = Connections(
             loop,
@@ -117,14 +122,14 @@ class Sidecar:
         )
         self._watch = EngineWatch(loop, self._engine, self._collect, self._take_records)
         self._held = HeldProbes(self._probes, self._lane)
-        self._publisher = Publisher(self._verdicts, self._direct, self._lane)
-        self._publisher.publish()
         self._reloader: Reloader | None = None
+        self._publisher = Publisher(loop, self._verdicts, self._direct, self._lane, self._unpublished)
         if configured is not None:
             first = (configured.policy, configured.warnings)
             self._reloader = Reloader(
                 loop, configured.source, first, self._publisher.put_in_force, self._metrics.reloaded
             )
+            self._publisher.put_in_force(configured.policy)
         self.drain = Drain(loop, self._lane, self._connections, self._tell_drained, self._stop)
         self._dns = DnsRelay(loop, list(started.dns_sockets), self._metrics.dns_question)
         self._health = operations.CaptureHealth()
@@ -152,6 +157,7 @@ class Sidecar:
         reload = operations.reload_configuration if self._reloader is None else self._reloader.request
         self._loop.add_signal_handler(signal.SIGHUP, reload)
         self._watch.start()
+        await self._publisher.start()
         self._lane.open()
         self._tick = self._loop.call_later(TICK_S, self._on_tick)
         self._dns.open()
@@ -168,6 +174,7 @@ class Sidecar:
         """Ends what is left, then lets go of everything; the supervisor hears of every connection before."""
         if self._reloader is not None:
             self._reloader.close()
+        self._publisher.close()
         if self._tick is not None:
             self._tick.cancel()
         self._watch.stop()
@@ -200,6 +207,10 @@ class Sidecar:
     def _forgotten(self) -> None:
         self._lane.forget()
         self.drain.look()
+
+    def _unpublished(self, policy: Policy, defect: Exception) -> None:
+        if self._reloader is not None:
+            self._reloader.unpublished(policy, defect)
 
     def _tool(self) -> ToolConnection:
         connection = ToolConnection(self._operations, lambda: self._direct.lost(connection))
@@ -258,6 +269,8 @@ class Sidecar:
         """What readiness shows: a proxy that capture does not reach is of no use to the workload."""
         if self.drain.state == SERVING and self._health.problem is not None:
             return f"capture broken: {self._health.problem}"
+        if self.drain.state == SERVING and self._publisher.behind is not None:
+            return self._publisher.behind
         return self.drain.state
 
     def _routes(self) -> dict[str, dict[str, Mapping[str, Answer]]]:

@@ -11,7 +11,7 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -397,14 +397,18 @@ class SpliceLane:
 
     def connections(self) -> list[Record]:
         """A snapshot of those that go on. `Engine.abort` takes their ids."""
-        if self._engine.is_closed:
-            return []
+        return [record for batch in self.connection_batches() for record in batch]
+
+    def connection_batches(self) -> Iterator[list[Record]]:
+        """The same, a few at a time, each as of when it is asked for. One that is there from before the first batch
+        until after the last one is in exactly one of them."""
         cursor = ffi.new("uint64_t *")
         rows = ffi.new("tg_record[]", _BATCH)
-        found: list[Record] = []
-        while count := lib.tg_engine_connections(self._engine.handle, cursor, rows, _BATCH):
-            found += _records(rows, count, live=True)
-        return found
+        while not self._engine.is_closed:
+            count = lib.tg_engine_connections(self._engine.handle, cursor, rows, _BATCH)
+            if count == 0:
+                return
+            yield _records(rows, count, live=True)
 
     def counters(self) -> list[Counters]:
         """Counters of every group that a verdict has ever named."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from proxy.core.policy.policy import Policy
+from proxy.core.policy.policy import NO_POLICY, Policy
 from proxy.feed.file_watch import FileWatch
 from proxy.feed.source import PolicyRefused, PolicySource
 
@@ -46,6 +46,7 @@ class Reloader:
         self.refused: Refused | None = None
         """The last attempt, when it was refused."""
         self.names = source.names
+        self._before = NO_POLICY
         self._loop = loop
         self._source = source
         self._put_in_force = put_in_force
@@ -70,6 +71,12 @@ class Reloader:
         _log.info("reading the configuration again")
         self._asked = True
         self._wake.set()
+
+    def unpublished(self, policy: Policy, defect: Exception) -> None:
+        """A policy that was read could not be published: what was in force before stays."""
+        if policy is self.policy:
+            self.policy = self._before
+        self._refuse((f"internal error: {defect!r}",))
 
     def close(self) -> None:
         if self._watch.fd >= 0:
@@ -112,7 +119,7 @@ class Reloader:
         if policy.digest == self.policy.digest:
             _log.info("configuration read again: nothing changed (%s)", policy.digest)
             return
-        self.policy = policy
+        self._before, self.policy = self.policy, policy
         self._put_in_force(policy)
         _log.info("configuration %s is in force: %d destinations", policy.digest, len(policy.outbound))
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.core.lower.to_kernel import EndpointCounts
-from proxy.lanes.direct.lane import INBOUND, DirectLane
+from proxy.core.lower.kernel_reports import INBOUND
+from proxy.core.report.counts import EndpointCounts
+from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.splice.lane import SpliceLane, reasons
 from proxy.telemetry.metrics import Kept
 

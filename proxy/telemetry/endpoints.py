@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from proxy.core.decide.verdict import Verdict
-from proxy.core.lower.to_kernel import EndpointCounts
+from proxy.core.report.counts import EndpointCounts
 
 _LABELS = ("cluster", "endpoint", "lane")
 _COUNTERS = {

@@ -17,11 +17,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxy.core.lower.kernel_messages import LONGEST_LINE
 from tidegate import processes
 from tidegate.beside import privileges
+from tidegate.beside.lines import Lines, parsed
 
 if TYPE_CHECKING:
     from intercept.plan.build import Plan
+    from tidegate.beside.courier import Courier
 
 BEAT_S = 0.3
 # Reading the rules and comparing them costs milliseconds, a probe through them a process or two: each in its own time.
@@ -29,8 +32,6 @@ LOOK_S = 2.0
 PROBE_S = 6.0
 ANSWER_S = 1.0
 COUNT_S = 1.0
-FOLLOW = "direct-follow"
-SERVICES = "direct-services"
 CAP_NET_ADMIN = 12
 
 
@@ -97,65 +98,70 @@ def _watch(port: int, proxy: int) -> None:
                     gc.freeze()  # everything is imported by now, and need not be looked through each time
             lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
             lines.flush()
-            answer: Any = json.loads(lines.readline() or "null")
-            if answer is None:
+            answer = lines.readline(LONGEST_LINE)
+            if not answer:
                 return
-            if watch.refreshing and answer.get("accepting"):
+            if watch.refreshing and _is_accepting(answer):
                 _refresh(watch)
             following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
 
 
+def _is_accepting(answer: str) -> bool:
+    """What the proxy says may be anything, if it was broken into."""
+    message = parsed(answer.encode())
+    return isinstance(message, dict) and message.get("accepting") is True
+
+
 class _Following:
-    """The direct lane, on a channel of its own. Nothing is imported, and no second connection made, before there is
-    ebpf capture."""
+    """The direct lane, on a channel of its own. Little is imported before there is ebpf capture."""
 
     def __init__(self, port: int, proxy: int) -> None:
         self._port = port
         self._proxy = proxy
         self._channel: socket.socket | None = None
-        self._received = b""
+        self._lines = Lines()
+        self._courier: Courier | None = None
         self._reported = 0.0
-        self._available = False
+        self._available: bool | None = None
+        """As the proxy was told; None: it was not yet."""
 
     def attend(self, available: bool, seconds: float) -> None:
         """For so long: take changes to the kernel as they come, counts to the proxy every COUNT_S."""
         deadline = time.monotonic() + seconds
-        if self._channel is None and available:
-            self._open()
         if self._channel is None:
-            time.sleep(seconds)
-            return
+            self._channel = _connected(self._port, self._proxy)
+        if available and self._courier is None:
+            self._courier = _new_courier()
         if available != self._available:
             self._available = available
-            self._send({"op": FOLLOW, "available": available})
-        if available and time.monotonic() - self._reported >= COUNT_S:
+            self._send({"op": "direct-follow", "available": available})
+        if self._courier is not None and available and time.monotonic() - self._reported >= COUNT_S:
             self._reported = time.monotonic()
             for request in self._courier.requests():
                 self._send(request)
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self._channel], [], [], left)[0]:
-                self._receive()
-
-    def _open(self) -> None:
-        from intercept.backends.ebpf.direct import lane as direct
-        from tidegate.beside.courier import SOME_ENDED, Courier
-
-        self._courier = Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
-        self._channel = _connected(self._port, self._proxy)
+                self._receive(self._channel)
 
     def _send(self, request: dict[str, Any]) -> None:
         if self._channel is not None:
             self._channel.sendall(json.dumps(request).encode() + b"\n")
 
-    def _receive(self) -> None:
-        data = b"" if self._channel is None else self._channel.recv(1 << 16)
+    def _receive(self, channel: socket.socket) -> None:
+        data = channel.recv(1 << 16)
         if not data:
             raise ConnectionResetError
-        *lines, self._received = (self._received + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            if message.get("event") == SERVICES:
-                self._courier.deliver(message)
+        for message in self._lines.take(data):
+            answer = None if self._courier is None else self._courier.hear(message)
+            if answer is not None:
+                self._send(answer)
+
+
+def _new_courier() -> "Courier":
+    from intercept.backends.ebpf.direct import lane as direct
+    from tidegate.beside.courier import SOME_ENDED, Courier
+
+    return Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
 
 
 def _connected(port: int, proxy: int) -> socket.socket:
@@ -174,7 +180,6 @@ def _connected(port: int, proxy: int) -> socket.socket:
                 raise ConnectionResetError from None
             time.sleep(0.02)
         else:
-            channel.settimeout(None)
             return channel
 
 

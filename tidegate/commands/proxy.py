@@ -1,5 +1,6 @@
 """`tidegate proxy`: the sidecar in the foreground. Turns flags into ProxySettings; imports the proxy when it runs."""
 
+import dataclasses
 from typing import Any, NoReturn
 
 import click
@@ -190,6 +191,7 @@ def proxy(**flags: Any) -> int:
     # Under `tidegate run` the supervisor looks after capture.
     if settings.supervisor_fd is None and settings.outbound_port and companion.may_watch():
         companion.start(settings.outbound_port)
+        settings = dataclasses.replace(settings, companion=True)
     # Imported after the fork: the companion needs none of it.
     from proxy.serve import serve
 

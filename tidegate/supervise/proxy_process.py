@@ -29,14 +29,14 @@ class ProxyFailed(Exception):
 class ProxyProcess:
     """One proxy process. Owns the process, its pidfd and our end of the control socket.
 
-    `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`, what
-    is to be in the direct lane in `services`, of which the last counts.
+    `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`,
+    changes of the direct lane in `changes`.
     """
 
     def __init__(self, folder: Path, arguments: list[str]) -> None:
         """Start it inside the cgroup `folder`; raises ProxyFailed unless it is ready within READY_S."""
         self.records: list[Message] = []
-        self.services: list[Message] = []
+        self.changes: list[Message] = []
         self._received = b""
         self._answers: list[Any] = []
         self._ready: Message | None = None
@@ -75,7 +75,7 @@ class ProxyProcess:
             self._socket.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
         except OSError as error:
             raise ProxyFailed(f"the proxy has gone: {error.strerror}") from None
-        for _ in self._until(time.monotonic() + REQUEST_S):
+        for _ in self.news(time.monotonic() + REQUEST_S):
             if self._answers:
                 return self._answers.pop()
         raise ProxyFailed(f"the proxy does not answer {operation!r}")
@@ -84,7 +84,7 @@ class ProxyProcess:
         """Let open connections end for at most `timeout_s`, gather their records, and end the proxy."""
         with contextlib.suppress(ProxyFailed):
             self.request("drain", timeout_s=timeout_s)
-            for _ in self._until(time.monotonic() + timeout_s + 2):
+            for _ in self.news(time.monotonic() + timeout_s + 2):
                 if self.drained:
                     break
         self.close()
@@ -100,7 +100,7 @@ class ProxyProcess:
 
     def _wait_until_ready(self) -> Message:
         try:
-            for _ in self._until(time.monotonic() + READY_S):
+            for _ in self.news(time.monotonic() + READY_S):
                 if ready := self._ready:
                     return ready
         except ProxyFailed:
@@ -110,7 +110,7 @@ class ProxyProcess:
         self.close()
         raise ProxyFailed(f"the proxy was not ready within {READY_S:.0f} s")
 
-    def _until(self, deadline: float) -> Iterator[None]:
+    def news(self, deadline: float) -> Iterator[None]:
         """Yield after each piece of news until `deadline`; raises ProxyFailed when the proxy goes."""
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self._socket], [], [], left)[0]:
@@ -124,8 +124,8 @@ class ProxyProcess:
                 self._ready = message
             case {"event": "connection"}:
                 self.records.append(message)
-            case {"event": "direct-services"}:
-                self.services.append(message)
+            case {"event": "direct-change"}:
+                self.changes.append(message)
             case {"event": "drained"}:
                 self.drained = True
             case {"event": _}:

@@ -31,6 +31,8 @@ FLAPPING_S = 2.0
 RESTARTS = 3
 REFRESH_S = 0.3
 COUNT_S = 1.0
+FILLED_S = 10.0
+"""The direct lane's first change is in the kernel by then, or the command starts without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +179,19 @@ class Supervisor:
             self._courier = Courier(lane, say, ALL_ENDED)  # the report has every connection
         self._proxy.request("direct-follow", available=True)
         self._deliver()
+        news = self._proxy.news(time.monotonic() + FILLED_S)
+        while not self._courier.filled and next(news, self) is not self:
+            self._deliver()
+        if not self._courier.filled:
+            say(f"the direct lane was not filled within {FILLED_S:g} s: connections go by the proxy until it is")
 
     def _deliver(self) -> None:
-        if self._courier is not None and self._proxy.services:
-            self._courier.deliver(self._proxy.services[-1])
-            self._proxy.services.clear()
+        if self._courier is None:
+            return
+        while self._proxy.changes:
+            answer = self._courier.deliver(self._proxy.changes.pop(0))
+            if answer is not None:
+                self._proxy.request(answer.pop("op"), **answer)
 
     def _tell_counted(self) -> None:
         self._counted = time.monotonic()

@@ -51,6 +51,10 @@ class Lowering:
         self._senders: dict[str, set[Key]] = {}
         """Outbound destinations by the clusters that they send to."""
 
+    def distrust(self) -> None:
+        """What was compiled last has not come into force everywhere: the next exchange is whole."""
+        self._lanes = None
+
     def exchange(self, policy: Policy, lanes: Lanes, health: Health) -> Publication:
         """lanes: without the straight ports, which follow from the policy."""
         changed = difference(self._policy, policy)

@@ -1,14 +1,15 @@
 """The direct lane: destinations that the kernel balances by itself at connect(), with no proxy in the path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.balance.weights import parts
 from proxy.core.decide.lane import Lanes, choose_lane
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Lane
+from proxy.core.lower.kernel_messages import ToldService
 from proxy.core.lower.straight import StraightPorts
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy
 from proxy.core.resilience.health import HEALTHY, Health
@@ -36,21 +37,20 @@ class BalancedService:
     round_robin: bool
     affinity_s: float | None
 
-    def as_message(self, id_: int) -> dict[str, Any]:
-        """What the process that may write to the kernel's maps is told. id_: the one by which it tells of it in
-        turn."""
+    def told(self, id_: int) -> ToldService:
+        """As the kernel's side gets it. id_: by which it tells of it in turn."""
         limit = self.destination.rate_limit
-        return {
-            "id": id_,
-            "ip": self.ip,
-            "port": self.port,
-            "round_robin": self.round_robin,
-            "endpoints": [[one.endpoint.ip, one.endpoint.port, one.weight] for one in self.members],
-            "affinity_s": self.affinity_s or 0,
-            "denied": list(self.destination.denied.networks),
-            "rate_per_s": 0 if limit is None else limit.per_s,
-            "burst": 1 if limit is None else limit.burst,
-        }
+        return ToldService(
+            id=id_,
+            ip=self.ip,
+            port=self.port,
+            round_robin=self.round_robin,
+            endpoints=tuple((one.endpoint.ip, one.endpoint.port, one.weight) for one in self.members),
+            affinity_s=self.affinity_s or 0,
+            denied=self.destination.denied.networks,
+            rate_per_s=0 if limit is None else limit.per_s,
+            burst=1 if limit is None else limit.burst,
+        )
 
 
 def direct_services(policy: Policy, lanes: Lanes, health: Health = HEALTHY) -> tuple[BalancedService, ...]:
@@ -99,36 +99,3 @@ def _service(ip: str, port: int, destination: Destination, reason: str, health: 
     affinity = destination.affinity_s if destination.affinity_s is not None else clusters[0].affinity_s
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
     return BalancedService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointCounts:
-    """What the kernel has counted of a service's endpoint; they never decrease, but for the smoothed round trip."""
-
-    opened: int = 0
-    closed: int = 0
-    failed: int = 0
-    denied: int = 0
-    limited: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    retransmits: int = 0
-    srtt_us: int = 0
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "EndpointCounts":
-        """Raises ValueError when it is not what we expect to be told."""
-        names = cls.__slots__
-        values = {name: told.get(name, 0) for name in names}
-        wrong = [name for name, value in values.items() if type(value) is not int or value < 0]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} is no count: {values[wrong[0]]!r}")
-        return cls(**values)
-
-    def is_behind(self, other: "EndpointCounts") -> bool:
-        """Whether some count is lower than that of `other`, and so counted from another beginning."""
-        return any(getattr(self, name) < getattr(other, name) for name in self.__slots__ if name != "srtt_us")
-
-    def __add__(self, other: "EndpointCounts") -> "EndpointCounts":
-        total = {name: getattr(self, name) + getattr(other, name) for name in self.__slots__}
-        return replace(EndpointCounts(**total), srtt_us=other.srtt_us or self.srtt_us)

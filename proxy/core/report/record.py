@@ -9,6 +9,11 @@ from proxy.core.lanes import Direction
 
 JsonObject = dict[str, str | int | float]
 
+CONNECTING = "connecting"
+RELAYING = "relaying"
+CLOSED = "closed"
+"""States of a connection, as they are told."""
+
 
 class ConnectionRecord(NamedTuple):
     """One connection at one moment; close_reason is None while it is open.

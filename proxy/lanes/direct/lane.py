@@ -1,69 +1,76 @@
-"""The direct lane as the proxy sees it. The proxy may not write to the kernel's maps and decides what stands in them;
-whoever may follows it on the control channel: is told of every change, and tells what the kernel has counted."""
+"""The direct lane as the proxy sees it. The proxy decides what stands in the kernel's maps and may not write there; a
+follower on the control channel that may is told of every change, and tells what the kernel has counted."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
-from zlib import crc32
 
 from proxy.control.channel import ControlConnection, ControlError, Operation
 from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
-from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Direction
-from proxy.core.lower.to_kernel import BalancedService, EndpointCounts, Member
-from proxy.core.report.record import ConnectionRecord
+from proxy.core.lower import kernel_reports
+from proxy.core.lower.kernel_messages import COUNTED, FOLLOW, PUSHED
+from proxy.core.lower.kernel_reports import INBOUND, Counted, Seen
+from proxy.core.lower.to_kernel import BalancedService, Member
+from proxy.core.policy.policy import Key
+from proxy.core.report.counts import EndpointCounts
+from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
+from proxy.lanes.direct.numbers import Numbers
+from proxy.lanes.direct.telling import Telling
 
 _log = logging.getLogger("tidegate.proxy")
-Key = tuple[int, UpstreamAddress]
+MemberKey = tuple[int, UpstreamAddress]
 """The number of a service and one of its endpoints; INBOUND and a port alone."""
-INBOUND = 0
-"""In place of a service's number: the workload's own port."""
-_NUMBERS = (1 << 31) - 1
 
 
 class DirectLane:
     """Belongs to the event loop. changed: called when the lane becomes available, or no longer is; it is to publish
-    what there is then. ended: told of each connection that the kernel saw end."""
+    what there is then. ended: told of each connection that the kernel saw end. soon: the loop's `call_soon`.
+    expected: a companion was started that will say whether the lane is available."""
 
-    def __init__(self, changed: Callable[[], None], ended: Callable[[ConnectionRecord], None]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        ended: Callable[[ConnectionRecord], None],
+        soon: Callable[[Callable[[], None]], Any],
+        *,
+        expected: bool = False,
+    ) -> None:
         self.available = False
+        self._awaited = expected
         self._changed = changed
         self._ended = ended
         self._follower: ControlConnection | None = None
-        self._services: tuple[BalancedService, ...] = ()
-        self._straight: list[int] = []
         self._live: list[ConnectionRecord] = []
-        self._numbers: dict[tuple[str, int], int] = {}
-        self._members: dict[Key, Member] = {}
-        self._asked: dict[int, OriginalDestination] = {}
-        self._counts: dict[Key, EndpointCounts] = {}
-        self._before: dict[Key, EndpointCounts] = {}
+        self._numbers = Numbers()
+        self._telling = Telling(self._numbers.of, soon)
+        self._members: dict[MemberKey, Member] = {}
+        self._counts: dict[MemberKey, EndpointCounts] = {}
+        self._before: dict[MemberKey, EndpointCounts] = {}
         """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
 
-    def publish(self, services: tuple[BalancedService, ...], straight: Mapping[int, Verdict]) -> None:
-        """What is to be in the kernel, outbound and inbound. What was there is remembered: its connections live on."""
-        self._services = services
-        self._straight = sorted(straight)
+    @property
+    def behind(self) -> str | None:
+        """Why what was published is not in the kernel yet; None: it is, or the lane is not available."""
+        if self._awaited:
+            return "the companion has not told yet whether the kernel takes the direct lane"
+        return self._telling.behind if self.available else None
+
+    def exchange(
+        self, services: Mapping[Key, BalancedService], gone: Collection[Key], straight: Mapping[int, Verdict]
+    ) -> Iterator[None]:
+        """Publish what differs, outbound, and all inbound ports; a step at each item, to be taken within the loop's
+        time. What was there is remembered: its connections live on."""
         for port, verdict in straight.items():
             own = UpstreamAddress(Address("", port))
             self._members[INBOUND, own] = Member(own, 0, verdict)
-        for one in services:
-            number = self._number(one.ip, one.port)
-            self._asked[number] = OriginalDestination(Address(one.ip, one.port))
+        for one in services.values():
+            number = self._numbers.of(one.ip, one.port)
             for member in (*one.members, Member(NOWHERE, 0, one.verdict)):
                 self._members[number, member.endpoint] = member
-        self._tell()
-
-    def _number(self, ip: str, port: int) -> int:
-        """The same in each proxy's life, for the kernel goes on counting by it from one to the next."""
-        number = self._numbers.get((ip, port))
-        if number is None:
-            number = crc32(f"{ip} {port}".encode()) % _NUMBERS + 1
-            while number in self._asked:
-                number = number % _NUMBERS + 1
-            self._numbers[ip, port] = number
-        return number
+            yield
+        self._telling.exchange(services, gone, frozenset(straight))
 
     def operations(self, connection: ControlConnection) -> dict[str, Operation]:
         """The commands of one control connection that belong to this lane."""
@@ -72,33 +79,42 @@ class DirectLane:
             available = request.get("available")
             if not isinstance(available, bool):
                 raise ControlError("'available' is true or false")
-            newcomer = self._follower is not connection
+            newcomer, differs = self._follower is not connection, available != self.available
             self._follower = connection
-            if available != self.available:
+            self._awaited = False
+            if newcomer or differs:
+                self._telling.begin_anew(connection.tell if available else None, published=not differs)
+            if differs:
                 self.available = available
                 _log.info("the direct lane is %s", "available" if available else "not available any more")
                 self._changed()
-            elif newcomer:
-                self._tell()
+            return {"ok": True}
+
+        def pushed(request: Mapping[str, Any]) -> Any:
+            version, error = request.get("version"), request.get("error")
+            if type(version) is not int or not (error is None or isinstance(error, str)):
+                raise ControlError("'version' is a number, 'error' a text or null")
+            if connection is self._follower:
+                self._telling.answered(version, error)
             return {"ok": True}
 
         def counted(request: Mapping[str, Any]) -> Any:
-            self._take_counts(_rows(request, "counters"))
-            for row in _rows(request, "ended"):
-                record = self._record(row)
-                if record is not None:
-                    self._ended(record)
-            if request.get("begin") is True:
+            report = kernel_reports.read(request)
+            self._take_counts(report.counters)
+            for record in filter(None, map(self._record, report.ended)):
+                self._ended(record)
+            if report.begin:
                 self._live.clear()
-            self._live += filter(None, map(self._record, _rows(request, "live")))
+            self._live += filter(None, map(self._record, report.live))
             return {"ok": True}
 
-        return {"direct-follow": follow, "direct-counted": counted}
+        return {FOLLOW: follow, PUSHED: pushed, COUNTED: counted}
 
     def lost(self, connection: ControlConnection) -> None:
         """The connection has gone. The kernel goes on by what it was told last."""
         if connection is self._follower:
             self._follower = None
+            self._telling.begin_anew(None, published=True)
 
     def counts(self) -> Iterator[tuple[int, Member, EndpointCounts]]:
         """Of every endpoint so far."""
@@ -111,75 +127,36 @@ class DirectLane:
         """Open connections as of a moment ago."""
         return self._live if self._follower is not None else []
 
-    def _all(self) -> Iterator[tuple[Key, EndpointCounts]]:
+    def _all(self) -> Iterator[tuple[MemberKey, EndpointCounts]]:
         for key in {*self._before, *self._counts}:
             yield key, self._before.get(key, EndpointCounts()) + self._counts.get(key, EndpointCounts())
 
-    def _tell(self) -> None:
-        if self._follower is not None and self.available:
-            messages = [one.as_message(self._numbers[one.ip, one.port]) for one in self._services]
-            self._follower.tell("direct-services", services=messages, straight=self._straight)
-
-    def _take_counts(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            number, endpoint = row.get("service"), _address(row, "endpoint")
-            if type(number) is not int:
-                raise ControlError("'service' is a number")
-            key, now = (number, UpstreamAddress(endpoint)), _counts(row)
+    def _take_counts(self, counters: Iterable[Counted]) -> None:
+        for one in counters:
+            key, now = (one.service, UpstreamAddress(one.endpoint)), one.counts
             last = self._counts.get(key, EndpointCounts())
             if now.is_behind(last):
                 self._before[key] = self._before.get(key, EndpointCounts()) + last
             self._counts[key] = now
 
-    def _record(self, row: Mapping[str, Any]) -> ConnectionRecord | None:
-        """None: of a service that we know nothing of, which a former proxy has left in the kernel."""
-        number, endpoint = row.get("service"), UpstreamAddress(_address(row, "endpoint"))
-        if type(number) is not int:
-            raise ControlError("'service' is a number")
-        inbound = number == INBOUND
-        key = UpstreamAddress(Address("", endpoint.port)) if inbound else endpoint
-        member = self._members.get((number, key))
+    def _record(self, seen: Seen) -> ConnectionRecord | None:
+        """None: of an unknown service, which a former proxy has left in the kernel."""
+        endpoint, inbound = UpstreamAddress(seen.endpoint), seen.service == INBOUND
+        member = self._members.get((seen.service, UpstreamAddress(Address("", endpoint.port)) if inbound else endpoint))
         if member is None:
             return None
-        counts = _counts(row)
-        ending = row.get("close_reason")
-        try:
-            started, age = float(row["started_at"]), float(row["age_s"])
-            reason = None if ending is None else CloseReason(ending)
-        except (KeyError, TypeError, ValueError) as wrong:
-            raise ControlError(f"a connection's record lacks something: {wrong}") from None
+        counts = seen.counts
         return ConnectionRecord(
             id=0,
             direction=Direction.INBOUND if inbound else Direction.OUTBOUND,
-            peer=ClientAddress(_address(row, "client")),
-            destination=OriginalDestination(endpoint) if inbound else self._asked[number],
+            peer=ClientAddress(seen.client),
+            destination=OriginalDestination(endpoint if inbound else self._numbers.asked(seen.service)),
             upstream=endpoint,
             verdict=member.verdict,
             to_upstream=counts.bytes_received if inbound else counts.bytes_sent,
             to_downstream=counts.bytes_sent if inbound else counts.bytes_received,
-            state="closed" if reason is not None else "relaying" if row.get("established") else "connecting",
-            started_at=started,
-            age_s=age,
-            close_reason=reason,
+            state=CLOSED if seen.ending is not None else RELAYING if seen.established else CONNECTING,
+            started_at=seen.started_at,
+            age_s=seen.age_s,
+            close_reason=seen.ending,
         )
-
-
-def _rows(request: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    rows = request.get(key, [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ControlError(f"{key!r} is a list of objects")
-    return rows
-
-
-def _counts(row: Mapping[str, Any]) -> EndpointCounts:
-    try:
-        return EndpointCounts.of(row)
-    except ValueError as wrong:
-        raise ControlError(str(wrong)) from None
-
-
-def _address(row: Mapping[str, Any], key: str) -> Address:
-    value = row.get(key)
-    if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not str or type(value[1]) is not int:
-        raise ControlError(f"{key!r} is an address and a port")
-    return Address(value[0], value[1])

@@ -7,11 +7,7 @@ from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAdd
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.core.report.record import ConnectionRecord
-
-CONNECTING = "connecting"
-RELAYING = "relaying"
-CLOSED = "closed"
+from proxy.core.report.record import CLOSED, CONNECTING, ConnectionRecord
 
 
 class Connection:

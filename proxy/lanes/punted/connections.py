@@ -18,11 +18,12 @@ from proxy.core.decide.loops import OwnUpstreams
 from proxy.core.decide.probes import ProbeRegistry
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.lanes.punted.connection import CLOSED, CONNECTING, Connection
+from proxy.core.report.record import CLOSED, CONNECTING
+from proxy.lanes.punted.connection import Connection
 from proxy.lanes.punted.relays import Relays
 from proxy.lanes.punted.upstream import DOWNSTREAM_GONE, NO_DESCRIPTOR, Connector, ConnectorEvents, UpstreamOptions
 from proxy.lanes.punted.verdicts import Verdicts
-from proxy.lanes.splice.verdict_table import DIRECTIONS, address
+from proxy.lanes.terms import DIRECTIONS, address
 from proxy.start.sockets import reset
 
 _log = logging.getLogger("tidegate.proxy")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from cext.engine.engine import Completion, Engine, Reason
 from proxy.core.close_reason import CloseReason
-from proxy.lanes.punted.connection import RELAYING, Connection
+from proxy.core.report.record import RELAYING
+from proxy.lanes.punted.connection import Connection
 
 _REASONS = {
     Reason.FINISHED: CloseReason.FINISHED,

@@ -10,8 +10,9 @@ from proxy.core.decide.connection import Circumstances, decide, decide_again
 from proxy.core.decide.lane import Lanes
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-from proxy.core.policy.difference import difference
+from proxy.core.policy.difference import Difference
 from proxy.core.policy.policy import NO_POLICY, Policy
+from proxy.core.resilience.health import HEALTHY, Health
 
 MAX_ATTEMPTS = 16
 """Endpoints tried for one connection, as long as its connect timeout lasts."""
@@ -23,20 +24,21 @@ class Verdicts:
     A verdict with an upstream counts as a connection of its endpoint from `first` or `other` on, until `ended`.
     """
 
-    def __init__(self, lanes: Lanes, policy: Policy = NO_POLICY) -> None:
+    def __init__(self, lanes: Lanes) -> None:
         self.ledger = Ledger()
         self.lanes = lanes
-        """May be exchanged at any time, for new connections."""
-        self._policy = policy
+        self._policy = NO_POLICY
+        self._health = HEALTHY
 
     @property
     def policy(self) -> Policy:
         return self._policy
 
-    def put_in_force(self, policy: Policy) -> None:
-        """For new connections; those that are open keep the verdict that they have."""
-        before, self._policy = self._policy, policy
-        self.ledger.exchange(difference(before, policy))
+    def exchange(self, policy: Policy, lanes: Lanes, health: Health, difference: Difference) -> None:
+        """For new connections; those that are open keep the verdict that they have. difference: from the policy that
+        was in force."""
+        self._policy, self._health, self.lanes = policy, health, lanes
+        self.ledger.exchange(difference)
 
     def first(self, direction: Direction, destination: OriginalDestination, client: ClientAddress) -> Verdict:
         verdict = decide(self._policy, direction, destination, client, lanes=self.lanes, at=self._now())
@@ -78,4 +80,4 @@ class Verdicts:
             self.ledger.loads.taken(verdict.chosen.name, verdict.upstream)
 
     def _now(self) -> Circumstances:
-        return Circumstances(self.ledger, time.monotonic(), random.random)
+        return Circumstances(self.ledger, time.monotonic(), random.random, self._health)

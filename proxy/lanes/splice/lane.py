@@ -3,7 +3,7 @@ can, and punts the rest here. What it kept is told of when it has ended."""
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cext.engine import lane as engine_lane
@@ -15,9 +15,9 @@ from proxy.core.decide.admission import Refusal
 from proxy.core.decide.verdict import NOWHERE
 from proxy.core.lanes import Direction
 from proxy.core.lower.to_engine import Ruling, Site
-from proxy.core.report.record import ConnectionRecord
-from proxy.lanes.punted.connection import CONNECTING, RELAYING
-from proxy.lanes.splice.verdict_table import DIRECTIONS, SCOPES, Defaults, Group, LogTexts, VerdictTable, address
+from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
+from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
+from proxy.lanes.terms import DIRECTIONS, SCOPES, address
 from proxy.start.bind import BoundListener
 
 RECORDS = 1024
@@ -95,11 +95,12 @@ class SpliceLane:
         self._accepted: dict[int, int] = {}
         self.state = "paused"
 
-    def put_in_force(self, wanted: Mapping[Site, Ruling | None]) -> None:
-        self._table.put_in_force(wanted)
+    def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
+        """Publish what differs; a step at each site, to be taken within the loop's time."""
+        return self._table.exchange(rulings, gone)
 
     def tidy(self) -> None:
-        """To be called now and then, with longer in between than a record is under way."""
+        """Call it about once a second."""
         self._table.forget_retired()
 
     def hold(self, destination: OriginalDestination) -> None:
@@ -226,7 +227,7 @@ class SpliceLane:
             verdict=self._table.verdict(record),
             to_upstream=record.bytes_sent,
             to_downstream=record.bytes_received,
-            state="closed" if reason is not None else state,
+            state=CLOSED if reason is not None else state,
             started_at=now - record.duration_us / 1e6,
             age_s=record.duration_us / 1e6,
             close_reason=reason,

@@ -1,21 +1,22 @@
 """The engine's verdict table, kept as the policy says, and what its numbers mean."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cext.engine.lane import MAX_TEXT, Action, Balance, Counters, Endpoint, Place, Record, SpliceLane
 from cext.engine.lane import Verdict as EngineVerdict
-from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
+from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.lanes.splice.retired import RetiredVerdicts
+from proxy.lanes.terms import SCOPES, address
 
-SCOPES = {Direction.OUTBOUND: 1, Direction.INBOUND: 2}
-DIRECTIONS = {number: direction for direction, number in SCOPES.items()}
 MAX_ATTEMPTS = 16
-_PUNT = EngineVerdict(Action.PUNT)
+PUNTED = 0
+_PUNT = EngineVerdict(Action.PUNT, id=PUNTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,6 @@ LogTexts = Callable[[Verdict], tuple[bytes, bytes, bytes]]
 """Protocol, lane and lane reason of a connection as its line in the access log has them."""
 
 
-class _InForce(NamedTuple):
-    ruling: Ruling | None
-    id: int
-
-
 class _Told(NamedTuple):
     general: Verdict
     by_endpoint: Mapping[UpstreamAddress, Verdict]
@@ -56,22 +52,27 @@ class VerdictTable:
         self._lane = lane
         self._log_texts = log_texts
         self._defaults = defaults
-        self._wanted: Mapping[Site, Ruling | None] = {}
+        self._wanted: dict[Site, Ruling | None] = {}
         self._held: set[Site] = set()
-        self._there: dict[Site, _InForce] = {}
+        self._there: dict[Site, int] = {}
+        """The engine's verdict of each site; PUNTED: one that has it decided by us."""
         self._told: dict[int, _Told] = {}
-        self._retired: set[int] = set()
-        self._leaving: set[int] = set()
+        self._retired = RetiredVerdicts(lane.connection_batches)
         self._groups: dict[int, Group] = {}
         self._group_ids: dict[tuple[object, ...], int] = {}
         self._ids = itertools.count(1)
 
-    def put_in_force(self, wanted: Mapping[Site, Ruling | None]) -> None:
-        """For new connections. The engine changes each site at one stroke; only sites that differ are touched."""
-        self.forget_retired()
-        self._wanted = wanted
-        for site in {*self._there, *wanted, *self._held}:
+    def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
+        """For new connections; the engine changes each site at one stroke. rulings: those that differ; gone: sites of
+        which nothing is said any more. A step for each."""
+        for site, ruling in rulings.items():
+            self._wanted[site] = ruling
             self._refresh(site)
+            yield
+        for site in gone:
+            self._wanted.pop(site, None)
+            self._refresh(site)
+            yield
 
     def hold(self, destination: OriginalDestination) -> None:
         """Have connections to the destination punted, in both directions."""
@@ -101,20 +102,15 @@ class VerdictTable:
     def _refresh(self, site: Site) -> None:
         scope = SCOPES[site.direction]
         place = Place(site.ip, site.port) if site.ip else None
-        before = self._there.get(site)
+        before = self._there.pop(site, PUNTED)
+        if before != PUNTED:
+            self._retired.add(before)
         if site not in self._wanted and site not in self._held:
-            if before is not None:
-                del self._there[site]
-                self._retire(before)
-                self._lane.remove_verdict(scope, place)
+            self._lane.remove_verdict(scope, place)
             return
         ruling = None if site in self._held else self._wanted[site]
-        if before is not None:
-            if before.ruling == ruling:
-                return
-            self._retire(before)
-        now = self._there[site] = _InForce(ruling, 0 if ruling is None else next(self._ids))
-        self._lane.set_verdict(scope, place, _PUNT if ruling is None else self._engine_verdict(site, ruling, now.id))
+        now = self._there[site] = PUNTED if ruling is None else next(self._ids)
+        self._lane.set_verdict(scope, place, _PUNT if ruling is None else self._engine_verdict(site, ruling, now))
 
     def _engine_verdict(self, site: Site, ruling: Ruling, id_: int) -> EngineVerdict:
         self._told[id_] = _Told(ruling.verdict, {share.verdict.upstream: share.verdict for share in ruling.shares})
@@ -153,24 +149,10 @@ class VerdictTable:
             self._groups[id_] = Group(direction, verdict)
         return id_
 
-    def _retire(self, before: _InForce) -> None:
-        if before.ruling is not None:
-            self._retired.add(before.id)
-
     def forget_retired(self) -> None:
-        """To be called now and then. What nobody uses goes at the call after: a record may be under way to us."""
-        if not self._retired and not self._leaving:
-            return
-        for id_ in self._leaving:
+        """Bounded work; call it about once a second."""
+        for id_ in self._retired.forget():
             self._told.pop(id_, None)
-        used = {record.verdict for record in self._lane.connections()}
-        self._leaving = self._retired - used
-        self._retired &= used
-
-
-def address(place: Place) -> Address:
-    """Both hold canonical text of the kernel's making."""
-    return Address(place.ip, place.port, place.zone)
 
 
 def _milliseconds(seconds: float | None, default_s: float) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.decide.lane import MOST_DIRECT_ENDPOINTS, Lanes
 from proxy.core.lanes import Direction, Lane, LaneChoice
 from proxy.core.lower.to_engine import Site, rulings
-from proxy.core.lower.to_kernel import EndpointCounts, direct_services, straight_ports
+from proxy.core.lower.to_kernel import direct_services, straight_ports
 from proxy.core.networks import NetworkSet
 from proxy.core.policy.policy import (
     Balancing,
@@ -50,9 +49,9 @@ def test_the_kernel_gets_the_policys_shares(sizes: list[tuple[int, int]]) -> Non
     total = sum(member.weight for member in service.members)
     assert {m.endpoint: m.weight / total for m in service.members} == pytest.approx(dict(shares(one)))
     assert all(m.weight >= 1 and m.verdict.lane is Lane.DIRECT for m in service.members)
-    message = service.as_message(7)
-    assert (message["id"], message["ip"], message["port"]) == (7, *VIP)
-    assert len(message["endpoints"]) == len(service.members)
+    told = service.told(7)
+    assert (told.id, told.ip, told.port) == (7, *VIP)
+    assert len(told.endpoints) == len(service.members)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +81,9 @@ def test_what_the_policy_says_about_connections_goes_down_with_it() -> None:
         denied=NetworkSet(("10.0.0.0/8",), ((4, 24, frozenset({10})),)),
     )
     (service,) = direct_services(outbound(one), EVERY)
-    message = service.as_message(1)
-    assert (message["round_robin"], message["affinity_s"]) == (True, 30.0)
-    assert (message["rate_per_s"], message["burst"], message["denied"]) == (2.5, 4, ["10.0.0.0/8"])
+    told = service.told(1)
+    assert (told.round_robin, told.affinity_s) == (True, 30.0)
+    assert (told.rate_per_s, told.burst, told.denied) == (2.5, 4, ("10.0.0.0/8",))
 
 
 def test_the_original_destination_is_an_endpoint_like_any_other() -> None:
@@ -94,7 +93,7 @@ def test_the_original_destination_is_an_endpoint_like_any_other() -> None:
 
 def test_a_service_whose_endpoints_are_all_unready_is_one_that_refuses() -> None:
     (service,) = direct_services(outbound(destination(Target(1, cluster(endpoints=0)))), EVERY)
-    assert (service.members, service.as_message(1)["endpoints"]) == ((), [])
+    assert (service.members, service.told(1).endpoints) == ((), ())
 
 
 def test_a_connection_that_comes_to_the_proxy_is_spliced_and_says_why() -> None:
@@ -120,25 +119,3 @@ def test_a_port_goes_straight_only_if_all_that_is_claimed_there_may(
     policy = Policy(inbound=frozen([(VIP, INBOUND), *others]))
     assert set(straight_ports(policy, EVERY)) == straight
     assert straight_ports(policy, Lanes()) == {}
-
-
-counts = st.builds(EndpointCounts, *(st.integers(0, 1 << 40) for _ in EndpointCounts.__slots__))
-
-
-@given(counts, counts)
-def test_counts_add_up_and_tell_when_they_began_anew(one: EndpointCounts, other: EndpointCounts) -> None:
-    both = one + other
-    assert not both.is_behind(one)
-    assert both.opened == one.opened + other.opened
-    assert both.srtt_us == (other.srtt_us or one.srtt_us)
-    assert one.is_behind(other) == any(
-        getattr(one, name) < getattr(other, name) for name in EndpointCounts.__slots__ if name != "srtt_us"
-    )
-
-
-@pytest.mark.parametrize(
-    "told", [{"opened": -1}, {"opened": "1"}, {"bytes_sent": 1.5}, {"closed": None}, {"failed": True}]
-)
-def test_what_is_no_count_is_refused(told: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="is no count"):
-        EndpointCounts.of(told)
