@@ -46,6 +46,8 @@ class Courier:
         self._next_look = 0.0
         self._incoming: list[Change] = []
         """The parts of a change that is not complete yet."""
+        self._refused: int | None = None
+        """The version of the change that was refused last."""
         self._services: dict[Key, ToldService] = {}
         """All that the proxy wants in the kernel."""
         self._straight: frozenset[int] = frozenset()
@@ -64,6 +66,9 @@ class Courier:
     def deliver(self, event: Mapping[str, Any]) -> Request | None:
         """Take the proxy's event to the kernel; what is to be answered, None: the change is not complete. What can't be
         put there is said and tried again at the next call of `requests`."""
+        version = event.get("version")
+        if self._refused is not None and version == self._refused and event.get("begin") is not True:
+            return None  # the rest of a change that was refused
         try:
             part = read_change(event)
             if part.begin:
@@ -71,7 +76,7 @@ class Courier:
             self._check(part)
             self._incoming.append(part)
         except MessageError as wrong:
-            return self._refuse(wrong, event.get("version"))
+            return self._refuse(wrong, version)
         if not part.last:
             return None
         self._take(self._incoming)
@@ -80,8 +85,9 @@ class Courier:
 
     def _refuse(self, wrong: MessageError, version: Any) -> Request:
         self._incoming = []
+        self._refused = version if type(version) is int else None
         self._complain(f"a change of the direct lane is refused: {wrong}")
-        return _answer(version, str(wrong))
+        return _answer(self._refused or 0, str(wrong), refused=True)
 
     def _check(self, part: Change) -> None:
         if self._incoming and self._incoming[0].version != part.version:
@@ -142,5 +148,6 @@ class Courier:
         return live
 
 
-def _answer(version: Any, error: str | None) -> Request:
-    return {"op": PUSHED, "version": version if type(version) is int else 0, "error": error}
+def _answer(version: int, error: str | None, *, refused: bool = False) -> Request:
+    """refused: the change is not kept, so what comes next can't build on it."""
+    return {"op": PUSHED, "version": version, "error": error, "refused": refused}

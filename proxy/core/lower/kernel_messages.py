@@ -28,6 +28,7 @@ LONGEST_LINE = 1 << 19
 _NUMBERS = 1 << 31
 _LONGEST_S = 10 * 365 * 86400.0
 _PORTS = 1 << 16
+_MAPPED = "::ffff:"
 
 Key = tuple[str, int]
 
@@ -172,9 +173,9 @@ def _whole(key: str, value: Any, least: int, most: int) -> int:
 
 
 def _ip(key: str, value: Any) -> str:
-    """Canonical text: a name is never looked up."""
+    """Canonical text, IPv4 as IPv4: a name is never looked up."""
     try:
-        if isinstance(value, str) and str(ip_address(value)) == value and "%" not in value:
+        if isinstance(value, str) and str(ip_address(value)) == value and "%" not in value and value[:7] != _MAPPED:
             return value
     except ValueError:
         pass

@@ -91,11 +91,11 @@ class DirectLane:
             return {"ok": True}
 
         def pushed(request: Mapping[str, Any]) -> Any:
-            version, error = request.get("version"), request.get("error")
+            version, error, refused = (request.get(key) for key in ("version", "error", "refused"))
             if type(version) is not int or not (error is None or isinstance(error, str)):
                 raise ControlError("'version' is a number, 'error' a text or null")
             if connection is self._follower:
-                self._telling.answered(version, error)
+                self._telling.answered(version, error, refused=refused is True)
             return {"ok": True}
 
         def counted(request: Mapping[str, Any]) -> Any:

@@ -72,14 +72,18 @@ class Telling:
         self._published = True
         self._go_on()
 
-    def answered(self, version: int, error: str | None) -> None:
-        """The follower has taken a change to the kernel, or could not and will try again with the next one."""
-        if version != self._version or self._messages is not None:
+    def answered(self, version: int, error: str | None, *, refused: bool) -> None:
+        """The follower has taken a change to the kernel; or could not and goes on trying; or has refused it, and then
+        the next change is everything again."""
+        if version != self._version or (self._messages is not None and not refused):
             return
         if error is not None and error != self._error:
             _log.error("the direct lane was not changed: %s", error)
         self._answered, self._error = version, error
         self._filled = self._filled or error is None
+        if refused:
+            self._messages, self._everything = None, True
+            self._published = False  # not until there is something new: it would be refused again
         self._go_on()
 
     def _go_on(self) -> None:
@@ -102,9 +106,9 @@ class Telling:
         """One message a round of the loop, which has other things to do."""
         if self._messages is None or self._tell is None:
             return
-        message = next(self._messages, None)
-        if message is None:
+        message = next(self._messages)
+        if message["last"]:
             self._messages = None
-            return
+        else:
+            self._soon(self._send)
         self._tell(CHANGE, **message)
-        self._soon(self._send)
