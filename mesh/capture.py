@@ -6,7 +6,7 @@ from typing import Any
 from intercept.errors import BadInput
 from intercept.intent.from_flags import intent_from_flags
 from mesh.documents import Document, Documents, read
-from mesh.kinds.own import Capture, CaptureSpec
+from mesh.kinds.capture import Capture, CaptureSpec
 from mesh.yaml.problems import ConfigError, Place, Problem, Problems, Severity, shown
 
 REPEATED = "exclude-outbound-for"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mesh.kinds import core, http, meta, own, routes, tls
+from mesh.kinds import capture, core, http, meta, routes, tls, traffic_policy
 from mesh.yaml import files
 from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, documents
 from mesh.yaml.problems import Place, Problems, shown
@@ -27,8 +27,8 @@ KINDS: dict[tuple[str, str], dict[str, type[Shape]]] = {
     (meta.CORE, "Service"): {"v1": core.Service},
     ("discovery.k8s.io", "EndpointSlice"): dict.fromkeys(("v1", "v1beta1"), core.EndpointSlice),
     **{(meta.GATEWAY, kind): versions for kind, versions in _GATEWAY_ROUTES.items()},
-    (meta.OWN, "Capture"): {"v1alpha1": own.Capture},
-    (meta.OWN, "TrafficPolicy"): {"v1alpha1": own.TrafficPolicy},
+    (meta.OWN, "Capture"): {"v1alpha1": capture.Capture},
+    (meta.OWN, "TrafficPolicy"): {"v1alpha1": traffic_policy.TrafficPolicy},
 }
 """(group, kind) -> version -> shape: everything that is read."""
 

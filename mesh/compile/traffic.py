@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mesh.documents import Document, Documents
-from mesh.kinds.own import TrafficPolicy, TrafficPolicySpec
+from mesh.kinds.traffic_policy import TrafficPolicy, TrafficPolicySpec
 from mesh.yaml.problems import Problems
 from mesh.yaml.texts import network, seconds
 from proxy.core.lanes import LaneChoice

@@ -60,7 +60,11 @@ class TargetRef(Shape, frozen=True, kw_only=True):
     section_name: PortName | None = None
 
 
-class OwnTargetRef(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Own(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of our own group: an unknown field is an error."""
+
+
+class OwnTargetRef(Own, frozen=True, kw_only=True):
     group: Literal[""] = ""
     kind: Literal["Service"] = "Service"
     name: Name

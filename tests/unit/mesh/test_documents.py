@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.documents import KINDS, Documents, read, read_text
-from mesh.kinds.own import TrafficPolicy
+from mesh.kinds.traffic_policy import TrafficPolicy
 from mesh.yaml.problems import MAX_TOLD, ConfigError, Problems
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ import pytest
 from intercept.intent.from_flags import FLAGS, intent_from_flags
 from mesh.capture import capture_problems, flags_of, merged
 from mesh.documents import read_text
-from mesh.kinds.own import CaptureSpec
+from mesh.kinds.capture import CaptureSpec
 from mesh.yaml.problems import ConfigError, Problems
 
 HEAD = "apiVersion: tidegate.dev/v1alpha1\nkind: Capture\nmetadata: {name: c}\nspec:\n"

@@ -1,22 +1,17 @@
-"""Our own group, tidegate.dev/v1alpha1: Capture and TrafficPolicy. Here unknown fields are errors."""
+"""TrafficPolicy (tidegate.dev/v1alpha1): how connections to a Service are balanced, limited and admitted."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from mesh.kinds.meta import Metadata, OwnTargetRef
-from mesh.yaml.shapes import Shape
+from mesh.kinds.meta import Metadata, Own, OwnTargetRef
 from mesh.yaml.texts import Cidr, Duration, seconds
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 LaneName = Literal["auto", "direct", "splice", "parsed"]
 Balancer = Literal["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "PASSTHROUGH", "LEAST_CONN", "UNSPECIFIED"]
-
-
-class Own(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of ours."""
 
 
 class LoadBalancer(Own, frozen=True, kw_only=True):
@@ -95,51 +90,4 @@ class TrafficPolicy(Own, frozen=True, kw_only=True):
     kind: str
     metadata: Metadata
     spec: TrafficPolicySpec
-    status: Any = None
-
-
-ListOrText = str | int | tuple[str | int, ...]
-Word = Annotated[str, Meta(extra={"words": True})]
-"""`off` without quotes is a boolean to YAML; here it is the word."""
-
-
-class CaptureSpec(Own, frozen=True, kw_only=True):
-    """`init`'s flags by their names in camel case. What a value means is `intercept.intent.parsing`'s to say.
-    `lines` is no     field of the document but where each of them stands."""
-
-    lines: dict[str, int] = field(default_factory=dict)
-    mode: Word | None = None
-    outbound_port: ListOrText | None = None
-    inbound_port: ListOrText | None = None
-    dns_port: ListOrText | None = None
-    include_outbound_cidrs: ListOrText | None = None
-    exclude_outbound_cidrs: ListOrText | None = None
-    include_outbound_ports: ListOrText | None = None
-    exclude_outbound_ports: ListOrText | None = None
-    include_inbound_ports: ListOrText | None = None
-    exclude_inbound_ports: ListOrText | None = None
-    exclude_inbound_cidrs: ListOrText | None = None
-    include_outbound_gids: ListOrText | None = None
-    exclude_outbound_gids: ListOrText | None = None
-    exclude_outbound_for: ListOrText | None = None
-    exclude_interfaces: ListOrText | None = None
-    virtual_interfaces: ListOrText | None = None
-    proxy_uid: ListOrText | None = None
-    proxy_gid: ListOrText | None = None
-    proxy_mark: ListOrText | None = None
-    cgroup: ListOrText | None = None
-    self_calls: Word | None = None
-    dns: Word | None = None
-    ipv6: Word | None = None
-    drop_invalid: bool | None = None
-    when_down: Word | None = None
-    tproxy_mark: ListOrText | None = None
-    tproxy_table: ListOrText | None = None
-
-
-class Capture(Own, frozen=True, kw_only=True):
-    api_version: str
-    kind: str
-    metadata: Metadata
-    spec: CaptureSpec
     status: Any = None

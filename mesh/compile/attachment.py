@@ -1,0 +1,119 @@
+"""What routes refer to: the ports they are attached to (parentRefs), and where they send connections (backendRefs)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mesh.compile.services import Port, Services
+from mesh.documents import Document, Documents
+from mesh.kinds.http import GrpcRoute, HttpRoute
+from mesh.kinds.meta import CORE, BackendRef, ParentRef
+from mesh.kinds.routes import ReferenceGrant
+from mesh.yaml.problems import Problems
+from proxy.core.policy.policy import ServiceName
+
+PortKey = tuple[ServiceName, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One backendRef. Without a port, `unresolved` says why it leads nowhere."""
+
+    weight: int
+    port: Port | None
+    unresolved: str = ""
+
+
+class Attachment:
+    """What the references in routes mean."""
+
+    def __init__(self, documents: Documents, services: Services, namespace: str | None, problems: Problems) -> None:
+        self._services = services
+        self._namespace = namespace
+        self._problems = problems
+        self._grants = [(document.namespace, grant.spec) for document, grant in documents.of(ReferenceGrant)]
+
+    def ports(self, document: Document, parents: tuple[ParentRef, ...]) -> Iterator[Port]:
+        """The ports that a route is attached to, each once."""
+        found: dict[PortKey, Port] = {}
+        if not parents:
+            self._problems.warning(document.place, f"{document}: no parentRefs: it is attached to nothing")
+        for parent in parents:
+            found.update(((port.service, port.spec.port), port) for port in self._of(document, parent))
+        yield from found.values()
+
+    def _of(self, document: Document, parent: ParentRef) -> Iterator[Port]:
+        place = document.at(parent.line)
+        if (parent.group, parent.kind) != (CORE, "Service"):
+            what = f"{parent.kind} of group {parent.group!r}"
+            self._problems.warning(
+                place, f"{document}: parentRefs: {what} is not for a sidecar: only kind Service of group '' is"
+            )
+            return
+        service = ServiceName(parent.namespace or document.namespace, parent.name)
+        if service not in self._services.documents:
+            self._problems.warning(place, f"{document}: parentRefs: Service {service} is not here: no effect")
+            return
+        if document.namespace not in (service.namespace, self._namespace):
+            own = "unknown (POD_NAMESPACE is not set)" if self._namespace is None else self._namespace
+            self._problems.warning(
+                place,
+                f"{document}: parentRefs: Service {service} is in another namespace, so this is a route for the "
+                f"workloads of {document.namespace} only, and ours is {own}: no effect",
+            )
+            return
+        headless = self._services.documents[service][1].spec.headless
+        if headless:
+            self._problems.warning(
+                place, f"{document}: parentRefs: Service {service} is headless, its clients choose endpoints: no effect"
+            )
+            return
+        ports = [
+            port
+            for port in self._services.ports_of(service)
+            if parent.port in (None, port.spec.port) and parent.section_name in (None, port.spec.name)
+        ]
+        if not ports:
+            wanted = f"TCP port {parent.port or ''}" + (
+                f" named {parent.section_name!r}" if parent.section_name else ""
+            )
+            self._problems.warning(place, f"{document}: parentRefs: Service {service} has no {wanted}: no effect")
+        yield from ports
+
+    def share(self, document: Document, ref: BackendRef) -> Share:
+        """Where a backendRef leads. One that leads nowhere keeps its share, as Gateway API asks: it is reset."""
+        service = ServiceName(ref.namespace or document.namespace, ref.name)
+        why = self._why_not(document, ref, service)
+        if why:
+            place = document.at(ref.line)
+            self._problems.warning(place, f"{document}: backendRefs: {why}: its share of the connections is reset")
+            return Share(ref.weight, None, why)
+        return Share(ref.weight, self._services.ports[service, ref.port or 0])
+
+    def _why_not(self, document: Document, ref: BackendRef, service: ServiceName) -> str:
+        if (ref.group, ref.kind) != (CORE, "Service"):
+            return f"{ref.kind} of group {ref.group!r} is no Service"
+        if service.namespace != document.namespace and not self._granted(document, service):
+            return (
+                f"no ReferenceGrant in {service.namespace} lets {document.kind} of {document.namespace} use {service}"
+            )
+        if service not in self._services.documents:
+            return f"Service {service} is not here"
+        if self._services.documents[service][1].spec.type == "ExternalName":
+            return f"Service {service} is of type ExternalName, which has no endpoints"
+        if (service, ref.port or 0) not in self._services.ports:
+            return f"Service {service} has no TCP port {ref.port}"
+        return ""
+
+    def _granted(self, document: Document, service: ServiceName) -> bool:
+        asks = ("gateway.networking.k8s.io", document.kind, document.namespace)
+        return any(
+            namespace == service.namespace
+            and any((one.group, one.kind, one.namespace) == asks for one in spec.from_)
+            and any((one.group, one.kind) == (CORE, "Service") and one.name in (None, service.name) for one in spec.to)
+            for namespace, spec in self._grants
+        )
+
+
+def backends(route: HttpRoute | GrpcRoute) -> Iterator[BackendRef]:
+    for rule in route.spec.rules:
+        yield from rule.backend_refs
