@@ -6,4 +6,10 @@ from setuptools import setup
 
 run_path("bpf/build.py")["build"]()
 
-setup(cffi_modules=["cext/engine/build.py:ffibuilder", "cext/libbpf/build.py:ffibuilder"])
+setup(
+    cffi_modules=[
+        "cext/engine/build.py:ffibuilder",
+        "cext/libbpf/build.py:ffibuilder",
+        "cext/yaml/build.py:ffibuilder",
+    ]
+)

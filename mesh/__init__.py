@@ -1,6 +1,6 @@
-"""Configuration: files -> documents -> validated objects -> one immutable `proxy.core.policy.policy.Policy`.
+"""What the mesh says: documents become validated objects, and those one immutable `proxy.core.policy.policy.Policy`.
 
-Each step is a module that only knows the one before it: `files` reads bytes, `yaml_nodes` makes trees that remember
-their lines, `shapes` turns a tree into a typed object, `documents` gathers the objects of a run, `compiling` makes the
-policy. Nothing here is imported unless configuration is given: PyYAML and msgspec cost tens of milliseconds.
+`yaml` makes values of texts, `kinds` describes the documents, `documents` collects those of one reading, `compile`
+makes the policy, `sources` watches where documents come from, `capture` makes flags of `init` of Capture documents.
+Nothing here is imported unless configuration is given: msgspec and the kinds cost tens of milliseconds.
 """

@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from mesh.kinds import capture, core, http, meta, routes, tls, traffic_policy
 from mesh.yaml import files
-from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, documents
+from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, Stream
 from mesh.yaml.problems import Place, Problems, shown
-from mesh.yaml.shapes import Shape, Sink, shaped
+from mesh.yaml.shapes import Shape, shaped
+from mesh.yaml.sink import Sink
+from mesh.yaml.trees import documents
 
 _GATEWAY_ROUTES: dict[str, dict[str, type[Shape]]] = {
     "HTTPRoute": dict.fromkeys(("v1", "v1beta1", "v1alpha2"), http.HttpRoute),
@@ -129,7 +131,7 @@ class _Gatherer:
         items = tree.get("items")
         if nested:
             sink.error(tree.line, "kind: a List inside a List is not allowed")
-        elif isinstance(items, Sequence):
+        elif isinstance(items, Sequence | Stream):
             for item in items.items:
                 if kind and isinstance(item, Mapping):
                     for key, value in (("apiVersion", version), ("kind", kind)):

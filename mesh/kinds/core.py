@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from mesh.kinds.meta import Metadata
-from mesh.yaml.shapes import Invalid, Shape
+from mesh.yaml.shapes import Shape
+from mesh.yaml.sink import Invalid
 from mesh.yaml.texts import ClusterIp, Ip, Port, PortName, canonical_ip
 
 Protocol = Literal["TCP", "UDP", "SCTP"]

@@ -8,7 +8,8 @@ from msgspec import Meta
 from mesh.kinds.filters import GrpcFilter, HeaderName, HeaderValue, HttpFilter
 from mesh.kinds.meta import BackendRef, Metadata
 from mesh.kinds.routes import ParentRefs
-from mesh.yaml.shapes import Invalid, Shape
+from mesh.yaml.shapes import Shape
+from mesh.yaml.sink import Invalid
 from mesh.yaml.texts import GatewayDuration, Hostname, Name
 
 MatchType = Literal["Exact", "RegularExpression"]

@@ -4,9 +4,7 @@ The structs in `kinds` are the schema. msgspec's own decoder stops at the first 
 is ours; what it takes from msgspec is the description of the types (`msgspec.inspect`) and fast immutable structs.
 """
 
-import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -14,12 +12,14 @@ import msgspec
 from msgspec import inspect
 
 from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence
-from mesh.yaml.problems import Place, Problems, shown
+from mesh.yaml.problems import shown
+from mesh.yaml.scalars import choice_reader, float_reader, integer_reader, read_boolean, text_reader, word_reader
+from mesh.yaml.sink import BAD, Read, Sink
 
 S = TypeVar("S", bound="Shape")
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=False):
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=False, gc=False):
     """A mapping of a document. Unknown fields are left alone, as the API server prunes them; our own kinds set
     `forbid_unknown_fields`. `line` is where the mapping begins and no field of the document; a shape that has `lines`
     gets there the line of each field."""
@@ -31,30 +31,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
         return iter(())
 
 
-class Invalid(Exception):
-    """Raised by the check of a text; the message says what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """Where a walk tells what it found."""
-
-    file: str
-    problems: Problems
-
-    def invalid(self, node: Node, path: str, allowed: str) -> Any:
-        token = node.text if isinstance(node, Scalar) else "a list" if isinstance(node, Sequence) else "a mapping"
-        self.problems.invalid(Place(self.file, node.line), path, token, allowed)
-        return BAD
-
-    def error(self, line: int, message: str) -> Any:
-        self.problems.error(Place(self.file, line), message)
-        return BAD
-
-
-BAD: Any = object()
 _NO_FIELDS = ("line", "lines")
-Read = Callable[[Node, str, Sink], Any]
 
 
 def shaped(node: Node, shape: type[S], sink: Sink) -> S | None:
@@ -80,15 +57,15 @@ def _reader(described: inspect.Type) -> Read:
         case inspect.UnionType():
             return _union([one for one in described.types if not isinstance(one, inspect.NoneType)])
         case inspect.StrType():
-            return _text(described, "")
+            return text_reader(described, "")
         case inspect.IntType():
-            return _integer(described)
+            return integer_reader(described)
         case inspect.FloatType():
-            return _float(described)
+            return float_reader(described)
         case inspect.BoolType():
-            return _boolean
+            return read_boolean
         case inspect.EnumType() | inspect.LiteralType():
-            return _choice(described)
+            return choice_reader(described)
         case inspect.VarTupleType():
             return _sequence(described)
         case inspect.DictType():
@@ -160,103 +137,9 @@ def _struct(described: inspect.StructType) -> Read:
 def _annotated(described: inspect.Metadata) -> Read:
     extra = described.extra or {}
     if isinstance(described.type, inspect.StrType):
-        read = _text(described.type, str(extra.get("allowed", "")), extra.get("check"))
-        return _word(read) if extra.get("words") else read
+        read = text_reader(described.type, str(extra.get("allowed", "")), extra.get("check"))
+        return word_reader(read) if extra.get("words") else read
     return _reader(described.type)
-
-
-def _text(described: inspect.StrType, allowed: str, check: Callable[[str], object] | None = None) -> Read:
-    """`check` raises Invalid; `allowed` is what a person is told when pattern or length is wrong."""
-    import re
-
-    pattern = None if described.pattern is None else re.compile(described.pattern)
-    shortest, longest = described.min_length or 0, described.max_length or 1 << 20
-    allowed = allowed or f"a text of {shortest} to {longest} characters"
-
-    def read(node: Node, path: str, sink: Sink) -> Any:
-        if not isinstance(node, Scalar):
-            return sink.invalid(node, path, "a text")
-        value = node.value
-        if not isinstance(value, str):
-            return sink.invalid(node, path, _instead_of_quotes(node.text, check))
-        if not shortest <= len(value) <= longest or (pattern is not None and not pattern.search(value)):
-            return sink.invalid(node, path, allowed)
-        if check is not None:
-            try:
-                check(value)
-            except Invalid as wrong:
-                return sink.invalid(node, path, str(wrong))
-        return value
-
-    return read
-
-
-def _instead_of_quotes(text: str, check: Callable[[str], object] | None) -> str:
-    """What to tell whoever wrote a number or boolean for a text: quotes only help where the text is right."""
-    try:
-        if check is not None:
-            check(text)
-    except Invalid as wrong:
-        return str(wrong)
-    return f'a text; write it in quotes: "{text}"'
-
-
-def _word(read: Read) -> Read:
-    def read_word(node: Node, path: str, sink: Sink) -> Any:
-        return node.text if isinstance(node, Scalar) and isinstance(node.value, bool) else read(node, path, sink)
-
-    return read_word
-
-
-def _integer(described: inspect.IntType) -> Read:
-    low = -(1 << 63) if described.ge is None else described.ge
-    high = (1 << 63) - 1 if described.le is None else described.le
-    allowed = f"a whole number, {low} to {high}"
-
-    def read(node: Node, path: str, sink: Sink) -> Any:
-        value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            quoted = isinstance(value, str) and value.isdigit()
-            return sink.invalid(node, path, f"{allowed}, without quotes" if quoted else allowed)
-        return value
-
-    return read
-
-
-def _float(described: inspect.FloatType) -> Read:
-    low = float("-inf") if described.ge is None else described.ge
-    high = float("inf") if described.le is None else described.le
-
-    def read(node: Node, path: str, sink: Sink) -> Any:
-        value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            return sink.invalid(node, path, f"a number, {low:g} to {high:g}")
-        return float(value)
-
-    return read
-
-
-def _boolean(node: Node, path: str, sink: Sink) -> Any:
-    if isinstance(node, Scalar) and isinstance(node.value, bool):
-        return node.value
-    return sink.invalid(node, path, "true or false")
-
-
-def _choice(described: inspect.EnumType | inspect.LiteralType) -> Read:
-    if isinstance(described, inspect.EnumType):
-        choices: dict[Any, Any] = {member.value: member for member in described.cls}
-    else:
-        choices = {value: value for value in described.values}
-    allowed = "one of " + ", ".join(str(choice) for choice in choices)
-
-    def read(node: Node, path: str, sink: Sink) -> Any:
-        if isinstance(node, Scalar) and isinstance(node.value, str) and node.value in choices:
-            return choices[node.value]
-        if isinstance(node, Scalar) and isinstance(node.value, bool) and node.text in choices:
-            return choices[node.text]  # `dns: off` is a boolean to YAML 1.1, and a choice to whoever wrote it
-        return sink.invalid(node, path, allowed)
-
-    return read
 
 
 def _union(types: list[inspect.Type]) -> Read:
@@ -326,7 +209,3 @@ def _mapping(described: inspect.DictType) -> Read:
         return BAD if any(one is BAD for one in found.values()) else found
 
     return read
-
-
-def choices_of(kind: type[enum.StrEnum]) -> str:
-    return ", ".join(str(member) for member in kind)

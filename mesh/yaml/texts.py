@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mesh.yaml.shapes import Invalid
+from mesh.yaml.sink import Invalid
 
 _GO_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1, "µs": 1, "ns": 0.001}
 _GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(h|ms|m|us|µs|ns|s)")

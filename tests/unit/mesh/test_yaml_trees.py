@@ -8,15 +8,25 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.yaml import nodes as yaml_nodes
-from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, documents
+from mesh.yaml import resolve
+from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, Stream
 from mesh.yaml.problems import Problems
+from mesh.yaml.trees import documents
 
 
 def read(text: str) -> tuple[list[Node], list[str]]:
     problems = Problems()
-    found = list(documents("f.yaml", text, problems))
+    found = [unstreamed(tree) for tree in documents("f.yaml", text, problems)]
     return found, [str(problem) for problem in problems]
+
+
+def unstreamed(node: Node) -> Node:
+    """With the items of a stream where those of a sequence would be."""
+    if isinstance(node, Mapping):
+        for key, (line, value) in node.fields.items():
+            if isinstance(value, Stream):
+                node.fields[key] = (line, Sequence(value.line, list(value.items)))
+    return node
 
 
 def plain(node: Node) -> object:
@@ -24,6 +34,7 @@ def plain(node: Node) -> object:
         return node.value
     if isinstance(node, Sequence):
         return [plain(item) for item in node.items]
+    assert isinstance(node, Mapping)
     return {key: plain(value) for key, (_, value) in node.fields.items()}
 
 
@@ -56,7 +67,7 @@ def test_any_text_is_read_or_told_about(text: str) -> None:
 @settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="0123456789_xob+-.eEinfa~TrueyNo", max_size=12))
 def test_plain_scalars_never_raise(text: str) -> None:
-    assert isinstance(yaml_nodes.resolved(text), str | int | float | bool | None)
+    assert isinstance(resolve.resolved(text), str | int | float | bool | None)
 
 
 def test_every_node_knows_its_line() -> None:
@@ -137,3 +148,35 @@ def test_kubernetes_yaml_is_yaml_1_1() -> None:
     )
     expected = [True, "yes", True, 8, 16, 8, 1000, 1000.0, 0.5, None, "2026-01-01", "1.2.3.4", ""]
     assert plain(found[0]) == expected
+
+
+LISTED = "kind: List\nitems:\n- {a: 1}\n- a: [2]\n  b: 3\nafter: x\n"
+
+
+def test_items_are_built_when_the_walk_comes_to_them() -> None:
+    problems = Problems()
+    tree = next(documents("f.yaml", LISTED + "items2: [4]\n", problems))
+    assert isinstance(tree, Mapping)
+    items = tree.get("items")
+    assert isinstance(items, Stream)
+    assert [plain(item) for item in items.items] == [{"a": 1}, {"a": [2], "b": 3}]
+    assert list(items.items) == []
+    assert plain(tree.fields["items2"][1]) == [4]
+    assert (items.line, tree.fields["items"][0]) == (3, 2)
+
+
+@pytest.mark.parametrize("walk", [True, False])
+def test_mistakes_in_items_are_told_whether_they_are_walked_or_not(walk: bool) -> None:
+    problems = Problems()
+    for tree in documents("f.yaml", "items:\n- {a: 1, a: 2}\n- b\n---\nc: 1\n", problems):
+        if walk:
+            unstreamed(tree)
+    assert [str(one) for one in problems] == ["f.yaml:2: the key 'a' stands twice in one mapping, first in line 2"]
+
+
+def test_with_aliases_items_are_no_stream() -> None:
+    found, problems = read("x: *a\nitems: [&a 1]\n---\nitems: [&a 1]\nx: *a\n")
+    assert (len(problems), found) == (1, [])
+    tree = next(documents("f.yaml", "items: [&a 1]\nx: *a\n", Problems()))
+    assert isinstance(tree, Mapping)
+    assert plain(tree) == {"items": [1], "x": 1}
