@@ -65,9 +65,9 @@ def watched(host: HostFacts) -> Watched | None:
             continue
         read, problem = read_stored(found.document)
         if read is None:
-            return Watched(mode, (*found.drift, problem), None)
+            return Watched(mode, (*found.drift, problem), None, found)
         drift = (*found.drift, *drift_of_host(read, host))
-        return Watched(read.mode, drift, plan_again(read, host))
+        return Watched(read.mode, drift, plan_again(read, host), found)
     return None
 
 

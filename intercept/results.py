@@ -1,10 +1,9 @@
 """What the face of capture hands back. `as_dict` is what the commands print as JSON."""
 
-from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from intercept.backends.contract import Held
+from intercept.backends.contract import Held, InForce
 from intercept.intent.intent import Mode
 from intercept.intent.value import Value
 from intercept.plan.build import Plan
@@ -106,28 +105,5 @@ class Watched(Value):
     drift: tuple[str, ...]
     plan: Plan | None
     """None: what is stored with the rules is damaged; drift says so."""
-
-
-class Status(Value):
-    active: bool
-    mode: str = ""
-    scope: Mapping[str, object] = MappingProxyType({})
-    intent: Mapping[str, object] = MappingProxyType({})
-    drift: tuple[str, ...] = ()
-    not_captured: tuple[str, ...] = ()
-    conntrack: dict[str, int] | None = None
-    counters: Mapping[str, int] = MappingProxyType({})
-    runs: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "active": self.active,
-            "mode": self.mode,
-            "scope": dict(self.scope),
-            "intent": dict(self.intent),
-            "drift": list(self.drift),
-            "not_captured": list(self.not_captured),
-            "conntrack": self.conntrack,
-            "counters": dict(self.counters),
-            "runs": list(self.runs),
-        }
+    found: InForce
+    """What the backend said of it."""

@@ -18,12 +18,19 @@ class InForce(NamedTuple):
     drift: what differs from what was put in force, one sentence each; empty is as it should be.
     counters: rule name -> packets or connections, where the backend has them.
     active: False when what is there does nothing (left-overs of an interrupted change).
+    alive: for `--when-down open`, the listeners that the rules take to be up right now; None: the backend looks itself.
+    out_of_reach: listeners of the proxy that are up and that this backend cannot steer to.
+    not_captured: what is left out of what the plan says, seen in the kernel, one sentence each (a workload's listener
+    that could not be registered).
     """
 
     document: str | None
     drift: tuple[str, ...] = ()
     counters: Mapping[str, int] = MappingProxyType({})
     active: bool = True
+    alive: frozenset[Sign] | None = None
+    out_of_reach: tuple[Sign, ...] = ()
+    not_captured: tuple[str, ...] = ()
 
 
 class Held(NamedTuple):

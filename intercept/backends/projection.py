@@ -2,16 +2,9 @@
 
 from collections.abc import Callable
 
-from intercept.intent.listeners import LISTENERS
 from intercept.plan.rules import Condition, Direct, Judge, Not, Plan, Protocol, Rule
 
 Test = Callable[[Rule], bool]
-
-
-def listener_named(plan: Plan, port: int) -> str:
-    """Which of the plan's listeners (LISTENERS) has that port."""
-    listeners = plan.intent.listeners
-    return next(name for name in LISTENERS if getattr(listeners, name) == port)
 
 
 def prefix(plan: Plan, rules: tuple[Rule, ...], carries: Test, skips: Test) -> list[Rule]:

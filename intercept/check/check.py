@@ -1,4 +1,4 @@
-"""Does the capture that is in force really work? Probes through it, each with somebody to testify that it arrived."""
+"""Does the capture that is in force really work? Probes through it, each with a witness at the listener."""
 
 from contextlib import ExitStack
 
@@ -10,8 +10,11 @@ from intercept.intent.intent import Ipv6
 from intercept.plan.rules import Plan
 
 
-def check() -> list[Probe]:
+def check(*, stand_in: bool) -> list[Probe]:
     """Probe what is in force in this namespace. Nothing in force: one failed probe that says so.
+
+    `stand_in`: where nobody listens to a listener's port, listen there ourselves for the time of the check; otherwise
+    probes to that listener fail, as new connections do.
 
     A neighbour namespace is made for the time of the check: outbound probes are meant for it, inbound ones come from
     it, so that no probe can reach anybody else's host, also where capture is broken. Call it from a process with one
@@ -24,7 +27,7 @@ def check() -> list[Probe]:
     versions = (4,) if plan.intent.ipv6 is Ipv6.OFF or host.ipv6_missing else (4, 6)
     with ExitStack() as stack:
         beside = stack.enter_context(neighbour(versions))
-        checker = ThoroughChecker(plan, read_host(), stack, beside)
+        checker = ThoroughChecker(plan, read_host(), stack, beside, stand_in=stand_in)
         return [probe for version in versions for probe in checker.probes(version)]
 
 
@@ -35,6 +38,6 @@ def look(plan: Plan) -> list[Probe]:
     """
     host = read_host()
     with ExitStack() as stack:
-        checker = Checker(plan, host, stack)
+        checker = Checker(plan, host, stack, stand_in=False)
         found = (checker.outbound(version) for version in ((4,) if host.ipv6_missing else (4, 6)))
         return [probe for probe in found if probe is not None]

@@ -11,7 +11,7 @@ from intercept import capture
 from intercept.check.neighbour import Neighbour
 from intercept.check.probe import PORTS, Endpoint, Outcome, Target, connect, outbound_targets
 from intercept.check.testbed import holding, listening_in, own_listener
-from intercept.check.witness import ForeignProxy, OurProxy, Testimony, Witness, listens
+from intercept.check.witness import ForeignProxy, OurProxy, OwnListener, Testimony, Witness, listens
 from intercept.host import cgroups
 from intercept.host.facts import HostFacts
 from intercept.intent.intent import Dns, Intent, Mode, SelfCalls, WhenDown
@@ -37,10 +37,14 @@ class Probe:
 
 
 class Checker:
-    """Probes that need nobody outside this namespace. What it puts in place goes with `stack`."""
+    """Probes that need nobody outside this namespace. What it puts in place goes with `stack`.
 
-    def __init__(self, plan: Plan, host: HostFacts, stack: ExitStack) -> None:
+    `stand_in`: listen ourselves where nobody does.
+    """
+
+    def __init__(self, plan: Plan, host: HostFacts, stack: ExitStack, *, stand_in: bool) -> None:
         self._plan = plan
+        self._stand_in = stand_in
         self._intent: Intent = plan.intent
         self._host = host
         self._stack = stack
@@ -73,11 +77,13 @@ class Checker:
         return decision.decision == "capture" and decision.listener == listener
 
     def _probe(
-        self, name: str, target: Target, prepare: Callable[[], None], witness: Witness, source_port: int = 0
+        self, name: str, target: Target, prepare: Callable[[], None], witness: Witness | int, source_port: int = 0
     ) -> Probe | None:
-        """None: the target has no route."""
+        """None: the target has no route. `witness` is a port where nobody listens."""
+        if isinstance(witness, int):
+            return Probe(name, False, self._nobody_listens(witness))
         destination: Endpoint = (target.address, target.port)
-        if self._intent.when_down is WhenDown.OPEN and witness is not self._ours:
+        if self._intent.when_down is WhenDown.OPEN and isinstance(witness, OwnListener):
             capture.refresh_alive()
         witness.expect(destination)
         result = connect(target, prepare, TIMEOUT_S, witness, source_port)
@@ -103,30 +109,37 @@ class Checker:
     def _folder(self) -> str:
         return str(cgroups.folder_of(self._intent.cgroup or ""))
 
-    def _at_outbound(self) -> Witness:
+    def _nobody_listens(self, port: int) -> str:
+        fate = "go direct (--when-down open)" if self._intent.when_down is WhenDown.OPEN else "are refused"
+        return f"nobody listens on port {port}, so new connections {fate}; --stand-in checks the capture all the same"
+
+    def _at_outbound(self) -> Witness | int:
         return self._witness(self._intent.listeners.outbound, steered=False)
 
-    def _at_inbound(self) -> Witness:
+    def _at_inbound(self) -> Witness | int:
         return self._witness(self._intent.listeners.inbound, steered=self._plan.mode in STEERING)
 
-    def _witness(self, port: int, *, steered: bool) -> Witness:
-        """Our proxy if there is one, else whoever listens on the port, else ourselves."""
+    def _witness(self, port: int, *, steered: bool) -> Witness | int:
+        """Our proxy if there is one, else whatever process listens on the port, else ourselves (`stand_in`) or nobody,
+        which the port stands for."""
         if self._ours is not None:
             return self._ours
         if port not in self._witnesses:
             if listens(port):
                 self._witnesses[port] = ForeignProxy(port, steered=steered)
-            else:
+            elif self._stand_in:
                 self._witnesses[port] = own_listener(port, self._plan.mode, steered=steered)
                 self._stack.callback(self._witnesses[port].close)
+            else:
+                return port
         return self._witnesses[port]
 
 
 class ThoroughChecker(Checker):
     """With a neighbour: everything that the plan captures of one IP version."""
 
-    def __init__(self, plan: Plan, host: HostFacts, stack: ExitStack, beside: Neighbour) -> None:
-        super().__init__(plan, host, stack)
+    def __init__(self, plan: Plan, host: HostFacts, stack: ExitStack, beside: Neighbour, *, stand_in: bool) -> None:
+        super().__init__(plan, host, stack, stand_in=stand_in)
         self._beside = beside
 
     def probes(self, version: int) -> Iterator[Probe]:
@@ -139,7 +152,7 @@ class ThoroughChecker(Checker):
             yield self._inbound(f"inbound/{family}/tcp", version, ports[0])
             if self._intent.self_calls is SelfCalls.HAIRPIN and (self._intent.exempt.uids or self._intent.exempt.gids):
                 yield self._hairpin(f"hairpin/{family}/tcp", version, ports[0])
-        if len(ports) > 1 and self._intent.cgroup is None:
+        if len(ports) > 1 and self._intent.cgroup is None and not isinstance(self._at_inbound(), int):
             yield self._collision(f"collision/{family}/tcp", version, ports)
         if self._intent.dns is not Dns.OFF:
             yield from self._dns(family, version)
@@ -211,8 +224,9 @@ class ThoroughChecker(Checker):
         question = self._captured_question(server)
         if question is None:
             return
-        ok, detail = ask(server, self._intent.listeners.dns, self._as_workload(question), TIMEOUT_S)
-        yield Probe(f"dns/{family}/udp", ok, detail)
+        port = self._intent.listeners.dns
+        answered = ask(server, port, self._as_workload(question), TIMEOUT_S, stand_in=self._stand_in)
+        yield Probe(f"dns/{family}/udp", *(answered or (False, self._nobody_listens(port))))
         over_tcp = Target(ip_address(server), 53, local=False)
         witness = self._witness(self._intent.listeners.dns, steered=False)
         found = self._probe(f"dns/{family}/tcp", over_tcp, self._as_workload(question), witness)

@@ -1,4 +1,4 @@
-"""Does a DNS question over UDP reach the proxy's DNS port? Answered by ourselves where nobody listens there."""
+"""Does a DNS question over UDP reach the proxy's DNS port? Answered by ourselves, on request, where nobody listens."""
 
 import os
 import select
@@ -12,14 +12,20 @@ QUESTION = bytes.fromhex("7467010000010000000000000474696465 0467617465000001000
 """A query for tide.gate, type A, with the id `tg`."""
 
 
-def ask(server: str, port: int, prepare: Callable[[], None], timeout_s: float) -> tuple[bool, str]:
+def ask(
+    server: str, port: int, prepare: Callable[[], None], timeout_s: float, *, stand_in: bool
+) -> tuple[bool, str] | None:
     """Ask `server`:53 from a forked process after `prepare`; whether it came to the DNS listener, and what was seen.
 
-    Where somebody listens on `port` already, an answer of any kind is taken for theirs: only a captured question to
-    this server can be answered at all, because nobody serves DNS at the address asked.
+    Where a process listens on `port` already, an answer of any kind is taken for its: only a captured question to this
+    server can be answered at all, because nobody serves DNS at the address asked. Where nobody listens we answer
+    ourselves if `stand_in` says so; else None.
     """
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
-    stand_in = _stand_in(family, port)
+    ours = _bound(family, port)
+    if ours is not None and not stand_in:
+        ours.close()
+        return None
     news, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -27,38 +33,38 @@ def ask(server: str, port: int, prepare: Callable[[], None], timeout_s: float) -
         _ask(family, server, prepare, timeout_s, tell)
     os.close(tell)
     try:
-        return _await(news, stand_in, timeout_s)
+        return _await(news, ours, timeout_s)
     finally:
         os.close(news)
-        if stand_in is not None:
-            stand_in.close()
+        if ours is not None:
+            ours.close()
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _await(news: int, stand_in: socket.socket | None, timeout_s: float) -> tuple[bool, str]:
+def _await(news: int, ours: socket.socket | None, timeout_s: float) -> tuple[bool, str]:
     reached = False
     deadline = time.monotonic() + 2 * timeout_s
     while (left := deadline - time.monotonic()) > 0:
-        watched = [news] if stand_in is None else [news, stand_in.fileno()]
+        watched = [news] if ours is None else [news, ours.fileno()]
         ready, _, _ = select.select(watched, [], [], left)
-        if stand_in is not None and stand_in.fileno() in ready:
-            reached = _answer(stand_in) or reached
+        if ours is not None and ours.fileno() in ready:
+            reached = _answer(ours) or reached
         if news in ready:
             told = os.read(news, 512).decode()
             if told != "answered":
                 return False, f"the question was not answered: {told or 'the prober ended'}"
-            if stand_in is None:
+            if ours is None:
                 return True, "the DNS listener answered"
             return reached, "a listener of our own got the question" if reached else "somebody else answered"
     return False, "no answer in time"
 
 
-def _answer(stand_in: socket.socket) -> bool:
+def _answer(ours: socket.socket) -> bool:
     """Answer one question with itself; whether it was ours."""
-    question, asker = stand_in.recvfrom(512)
-    stand_in.sendto(question, asker)
+    question, asker = ours.recvfrom(512)
+    ours.sendto(question, asker)
     return question == QUESTION
 
 
@@ -84,8 +90,8 @@ def _ask(
         os._exit(0)
 
 
-def _stand_in(family: socket.AddressFamily, port: int) -> socket.socket | None:
-    """A socket on the DNS port, or None: somebody has it already."""
+def _bound(family: socket.AddressFamily, port: int) -> socket.socket | None:
+    """A socket on the DNS port, or None: a process has it already."""
     listener = socket.socket(family, socket.SOCK_DGRAM)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

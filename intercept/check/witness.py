@@ -9,12 +9,12 @@ import secrets
 import socket
 import struct
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from intercept.check.probe import Bystander, Endpoint, Result
+from intercept.host.socket_table import LISTEN, rows, unmapped
 from intercept.host.transparency import IP_TRANSPARENT, IPV6_TRANSPARENT
 
 SO_ORIGINAL_DST = 80
@@ -193,38 +193,16 @@ def original_destination(accepted: socket.socket, listener: socket.socket) -> En
 
 
 def listens(port: int) -> bool:
-    """Whether anybody in this namespace listens on `port` (TCP)."""
-    return any(state == "0A" and local[1] == port for local, _, state in _sockets())
+    """Whether any process of this namespace listens on `port` (TCP)."""
+    return any(row.state == LISTEN and row.local[1] == port for row in rows())
 
 
 def _connected() -> list[tuple[Endpoint, Endpoint]]:
-    return [(local, remote) for local, remote, state in _sockets() if state in ESTABLISHED_OR_LATER]
-
-
-def _sockets() -> list[tuple[Endpoint, Endpoint, str]]:
-    found = []
-    for name in ("tcp", "tcp6"):
-        with suppress(OSError):
-            for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]:
-                _, local, remote, state, *_ = line.split()
-                found.append((_parsed(local), _parsed(remote), state))
-    return found
-
-
-def _parsed(text: str) -> Endpoint:
-    """`0100007F:3A98`: the address in 32-bit words of the machine's byte order."""
-    address, _, port = text.partition(":")
-    raw = b"".join(struct.pack("=I", int(address[i : i + 8], 16)) for i in range(0, len(address), 8))
-    return _unmapped(IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw)), int(port, 16)
+    return [(row.local, row.remote) for row in rows() if row.state in ESTABLISHED_OR_LATER]
 
 
 def _plain(name: tuple[str, int] | tuple[str, int, int, int]) -> Endpoint:
-    return _unmapped(ip_address(name[0].partition("%")[0])), name[1]
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return unmapped(ip_address(name[0].partition("%")[0])), name[1]
 
 
 def _families() -> list[socket.AddressFamily]:

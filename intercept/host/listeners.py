@@ -1,11 +1,14 @@
-"""Which of the proxy's listeners are up in this network namespace, asked of the kernel's socket diagnosis.
+"""Which sockets listen in this network namespace, asked of the kernel's socket diagnosis.
 
 Only listening sockets are walked, so the answer costs the same however many connections there are.
 """
 
 import socket
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from intercept.errors import Unsupported
 from intercept.intent.intent import Listeners
@@ -22,14 +25,33 @@ _DONE, _ERROR = 3, 2
 _HEADER = struct.Struct("=IHHII")
 _DIAG = struct.Struct("=BBBB")
 _ENDS = struct.Struct("!HH")
+_INODE = struct.Struct("=I")
+_INODE_AT = 68
 _MESSAGE_SIZE = 72
 _ATTRIBUTE = struct.Struct("=HH")
 _SKV6ONLY = 11
+_SOCKET_OPTIONS = 22
+_IS_TRANSPARENT = 0x20 if sys.byteorder == "little" else 0x04  # a bit field
 _RECEIVE = 1 << 16
 
 
+class Listening(NamedTuple):
+    """One socket on which something can be received.
+
+    versions: the IP versions that it serves; a dual-stack socket serves both. address: None for every address.
+    inode: as /proc/PID/fd names the socket. transparent: it has IP_TRANSPARENT; None where the kernel (before 5.9)
+    does not tell.
+    """
+
+    port: int
+    versions: tuple[int, ...]
+    address: IPv4Address | IPv6Address | None
+    inode: int
+    transparent: bool | None
+
+
 def signs(listeners: Listeners, tcp: Ports, udp: Ports) -> list[Sign]:
-    """Which listeners are up, whoever's they are. Pure. DNS counts by UDP: not every proxy answers it over TCP too."""
+    """Which listeners are up, of any process. Pure. DNS counts by UDP: not every proxy answers it over TCP too."""
     return [
         Sign(name, family)
         for name in LISTENERS
@@ -44,30 +66,45 @@ def signs_here(listeners: Listeners) -> list[Sign]:
 
 
 def taken(protocol: int) -> Ports:
-    """IP version -> ports on which something can be received for it; a dual-stack socket counts for both."""
-    states = _LISTENING if protocol == socket.IPPROTO_TCP else _UNCONNECTED
+    """IP version -> ports on which something can be received for it. Raises Unsupported."""
+    return ports_of(listening(protocol))
+
+
+def ports_of(sockets: Iterable[Listening]) -> Ports:
+    """Pure."""
     found: dict[int, set[int]] = {4: set(), 6: set()}
+    for one in sockets:
+        for version in one.versions:
+            found[version].add(one.port)
+    return {version: frozenset(ports) for version, ports in found.items()}
+
+
+def listening(protocol: int) -> list[Listening]:
+    """Needs no privilege. Raises Unsupported where the kernel can't tell."""
+    states = _LISTENING if protocol == socket.IPPROTO_TCP else _UNCONNECTED
+    found: list[Listening] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as diag:
         for family in (socket.AF_INET, socket.AF_INET6):
             body = struct.pack("=BBBBI", family, protocol, 0, 0, states) + bytes(48)
             diag.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + body)
-            for message in answers(diag):
-                port, versions = read(message)
-                for version in versions:
-                    found[version].add(port)
-    return {version: frozenset(ports) for version, ports in found.items()}
+            found += map(read, answers(diag))
+    return found
 
 
-def read(message: bytes) -> tuple[int, tuple[int, ...]]:
-    """Port and IP versions of one `inet_diag_msg` with its attributes. Pure."""
+def read(message: bytes) -> Listening:
+    """One `inet_diag_msg` with its attributes. Pure."""
     family = _DIAG.unpack_from(message)[0]
     port, _ = _ENDS.unpack_from(message, _DIAG.size)
-    if family == socket.AF_INET:
-        return port, (4,)
+    (inode,) = _INODE.unpack_from(message, _INODE_AT)
     told = dict(attributes(message[_MESSAGE_SIZE:]))
-    any_address = message[8:24] == bytes(16)
-    both = any_address and told.get(_SKV6ONLY, b"\1") == b"\0"
-    return port, ((4, 6) if both else (6,))
+    options = told.get(_SOCKET_OPTIONS)
+    transparent = None if not options else bool(options[0] & _IS_TRANSPARENT)
+    if family == socket.AF_INET:
+        raw = message[8:12]
+        return Listening(port, (4,), IPv4Address(raw) if any(raw) else None, inode, transparent)
+    raw = message[8:24]
+    both = not any(raw) and told.get(_SKV6ONLY, b"\1") == b"\0"
+    return Listening(port, (4, 6) if both else (6,), IPv6Address(raw) if any(raw) else None, inode, transparent)
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

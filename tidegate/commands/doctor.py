@@ -1,11 +1,13 @@
 """`tidegate doctor`: what this host offers, tried for real."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from tidegate.commands.options import json_option, netns_option
+from tidegate.commands.rows import Row, show
 
 _NO_MODE = 3
 
@@ -29,43 +31,45 @@ def doctor(netns: str | None, wait: str, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(report))
     else:
-        for line in lines_of(report):
-            click.echo(line)
+        show(rows_of(report))
     return 0 if report["ok"] else _NO_MODE
 
 
-def lines_of(report: dict[str, Any]) -> list[str]:
+def rows_of(report: dict[str, Any]) -> list[Row]:
     """The report for people. What works is said in one line, what doesn't with its reason."""
-    kernel, cgroup, settings = report["kernel"], report["cgroup"], report["settings"]
-    auto = report["auto"]
-    lines = [
-        f"kernel     {kernel['release']} ({kernel['machine']})",
-        f"auto       {auto['mode'] or 'nothing'}: {_one_line(auto['why'])}",
-    ]
-    lines += [_row("mode", mode["mode"], mode["works"], mode["reason"]) for mode in report["modes"]]
+    kernel, auto = report["kernel"], report["auto"]
+    chosen = Row("auto", f"{auto['mode'] or 'nothing'}: {_one_line(auto['why'])}", "good" if auto["mode"] else "bad")
+    rows = [Row("kernel", f"{kernel['release']} ({kernel['machine']})"), chosen]
+    rows += [_tried("mode", f"{mode['mode']:<10}", mode["works"], mode["reason"]) for mode in report["modes"]]
     working = [hook["hook"] for hook in report["hooks"] if hook["works"]]
     if working:
-        lines.append(f"hooks      {', '.join(working)}: ok")
+        rows.append(Row("hooks", f"{', '.join(working)}: ok", "good"))
     for hook in report["hooks"]:
         if not hook["works"]:
-            lines.append(_row("hook", hook["hook"], False, f"{hook['reason']} (Linux {hook['since']})"))
+            rows.append(_tried("hook", hook["hook"], False, f"{hook['reason']} (Linux {hook['since']})"))
     for feature in report["features"]:
         if not feature["works"]:
-            lines.append(f"without    {feature['name']} (Linux {feature['since']}): {feature['without']}")
-    lines.append(f"cgroup     {cgroup['layout']}" + (f" at {cgroup['mount_point']}" if cgroup["mount_point"] else ""))
-    lines.append(f"bpffs      {report['bpffs'] or 'not mounted'}")
+            text = f"{feature['name']} (Linux {feature['since']}): {feature['without']}"
+            rows.append(Row("without", text, "doubtful"))
+    rows += _settings(report)
+    rows += [Row("beside us", f"{one['tool']}: {', '.join(one['chains'][:4])}") for one in _neighbours(report, "rules")]
+    rows += [Row("beside us", f"BPF {one['program']} on {one['hook']}") for one in _neighbours(report, "programs")]
+    rows += [Row("untried", line, "doubtful") for line in report["untried"]]
+    rows += [Row("advice", line, "doubtful") for line in report["advice"]]
+    return rows
+
+
+def _settings(report: dict[str, Any]) -> Iterator[Row]:
+    cgroup, settings, files = report["cgroup"], report["settings"], report["limits"]["nofile"]
+    yield Row("cgroup", cgroup["layout"] + (f" at {cgroup['mount_point']}" if cgroup["mount_point"] else ""))
+    yield Row("bpffs", report["bpffs"] or "not mounted")
     conntrack = settings["conntrack"]
     if conntrack["max"] is not None:
-        lines.append(f"conntrack  {conntrack['count']} of {conntrack['max']}")
+        yield Row("conntrack", f"{conntrack['count']} of {conntrack['max']} entries")
     if settings["ip_local_port_range"]:
-        lines.append("ports      {}-{} for local use".format(*settings["ip_local_port_range"]))
-    lines.append(f"files      {report['limits']['nofile'][0]}, at most {report['limits']['nofile'][1]}")
-    lines.append(f"ipv6       {report['network']['ipv6_missing'] or 'ok'}")
-    lines += [f"beside us  {found['tool']}: {', '.join(found['chains'][:4])}" for found in _neighbours(report, "rules")]
-    lines += [f"beside us  BPF {found['program']} on {found['hook']}" for found in _neighbours(report, "programs")]
-    lines += [f"untried    {line}" for line in report["untried"]]
-    lines += [f"advice     {line}" for line in report["advice"]]
-    return lines
+        yield Row("ports", "{}-{} for local use".format(*settings["ip_local_port_range"]))
+    yield Row("files", f"{files[0]}, at most {files[1]}")
+    yield Row("ipv6", report["network"]["ipv6_missing"] or "ok")
 
 
 def _neighbours(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -73,8 +77,9 @@ def _neighbours(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def _row(kind: str, name: str, works: bool, reason: str | None) -> str:
-    return f"{kind:<10} {name:<13} {'ok' if works else 'no: ' + _one_line(reason or 'no reason given')}"
+def _tried(kind: str, name: str, works: bool, reason: str | None) -> Row:
+    verdict = "ok" if works else "no: " + _one_line(reason or "no reason given")
+    return Row(kind, f"{name} {verdict}", "good" if works else "bad")
 
 
 def _one_line(text: str) -> str:

@@ -124,7 +124,7 @@ def _cleanup(netns: str | None, wait_s: float, as_json: bool) -> int:
 def _check(netns: str | None, as_json: bool) -> int:
     from tidegate.commands.check import check
 
-    code: int = click.get_current_context().invoke(check, netns=netns, as_json=as_json)
+    code: int = click.get_current_context().invoke(check, netns=netns, stand_in=True, as_json=as_json)
     return code
 
 
@@ -146,7 +146,7 @@ def _apply(intent: "Intent", wait_s: float, as_json: bool, also: dict[str, objec
     warn(applied.warnings)
     warn(keeper.suit(applied.plan, wait_s=wait_s))
     try:
-        probes = check()
+        probes = check(stand_in=True)
         failed = [f"{probe.name}: {probe.detail}" for probe in probes if not probe.ok]
         if failed:
             raise CaptureError("capture was put in force and does not work: " + "; ".join(failed))

@@ -1,11 +1,19 @@
 """`tidegate status`: what is in force."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from tidegate.commands.options import json_option, netns_option
+from tidegate.commands.rows import Row, show
+
+if TYPE_CHECKING:
+    from intercept.existing import Existing
+    from intercept.status import Status
+
+_TONES = {"proxied": "good", "refused": "bad", "direct": "bad"}
 
 
 @click.command()
@@ -13,33 +21,74 @@ from tidegate.commands.options import json_option, netns_option
 @click.option("--existing", is_flag=True, help="list connections from before capture, which go past the proxy")
 @json_option
 def status(netns: str | None, existing: bool, as_json: bool) -> int:
-    """Tell what is in force in this network namespace. Ends with 1 when it is not as tidegate left it."""
+    """Tell what is in force in this network namespace, who listens, and what new connections get at this moment.
+
+    Ends with 1 when what is in force is not as tidegate left it.
+    """
     from intercept.status import status as read_status
     from tidegate.netns import enter
 
     enter(netns)
     found = read_status()
-    told = found.as_dict()
+    older = None
     if existing:
         from tidegate.commands.existing import list_existing
 
-        told["existing"] = [one.as_dict() for one in list_existing()]
+        older = list_existing()
     if as_json:
-        click.echo(json.dumps(told))
+        also = {} if older is None else {"existing": [one.as_dict() for one in older]}
+        click.echo(json.dumps({**found.as_dict(), **also}))
     else:
-        _print(told)
+        show(list(rows_of(found, older or [])))
     return 1 if found.drift else 0
 
 
-def _print(found: dict[str, Any]) -> None:
-    if not found["active"]:
-        click.echo("no capture is in force here")
-        return
-    click.echo(f"capture in force: {found['mode']}")
-    for title, key in (("scope", "scope"), ("intent", "intent"), ("conntrack", "conntrack")):
-        click.echo(f"{title}: {json.dumps(found[key])}")
-    for title, key in (("drift", "drift"), ("not captured", "not_captured")):
-        for entry in found[key]:
-            click.echo(f"{title}: {entry}")
-    for one in found.get("existing", ()):
-        click.echo(f"from before capture: {one['direction']} {one['workload']} - {one['peer']} (uid {one['uid']})")
+def rows_of(found: "Status", older: "list[Existing]") -> Iterator[Row]:
+    """The report for people: what is out of order first."""
+    if not found.active:
+        yield Row("capture", "no capture is in force here")
+    else:
+        astray = [f"{name} {stop.now}" for name, stop in found.reach.items() if stop.missing]
+        besides = f"; at this moment new connections are: {', '.join(astray)}" if astray else ""
+        yield Row("capture", f"capture in force: {found.mode}{besides}", "bad" if astray or found.drift else "good")
+    yield from (Row("drift", sentence, "bad") for sentence in found.drift)
+    for name, stop in found.reach.items():
+        yield Row(name, f"{stop.now}: {stop.why}", _TONES[stop.now])
+    if found.active:
+        yield Row("scope", _scope(found))
+    if found.intent:
+        yield Row("intent", _as_command_line(found))
+    yield from (Row("not captured", sentence, "doubtful") for sentence in found.not_captured)
+    if found.conntrack is not None:
+        yield Row("conntrack", f"{found.conntrack['count']} of {found.conntrack['max']} entries")
+    yield from (Row("run", f"{name} captures for its command here") for name in found.runs)
+    for one in older:
+        row = one.as_dict()
+        yield Row(
+            "existing", f"{row['direction']} {row['workload']} - {row['peer']} (uid {row['uid']}), past the proxy"
+        )
+
+
+def _scope(found: "Status") -> str:
+    families = found.scope.get("families")
+    versions = " and ".join(f"IPv{version}" for version in families) if isinstance(families, list) else "unknown"
+    folder = found.scope.get("cgroup")
+    whom = f"processes of cgroup {folder}" if folder else "all processes"
+    return f"{whom} of the network namespace {found.scope['netns']}, {versions}"
+
+
+def _as_command_line(found: "Status") -> str:
+    """The flags that differ from their defaults: `--json` has them all."""
+    import shlex
+
+    from intercept.intent.intent import Intent
+    from intercept.plan.stored import as_flags
+
+    usual = as_flags(Intent())
+    words = []
+    for name, value in found.intent.items():
+        if value == usual.get(name):
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            words.append(f"--{name}" if one is True else f"--{name} {shlex.quote(str(one))}")
+    return " ".join(words) or "no flags: the defaults"

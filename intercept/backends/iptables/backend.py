@@ -184,7 +184,9 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
         there = survey(ipset, tag)
         if there.active is not None:
             active = there.active
-            return InForce(active.document, tuple(active.drift(ipset)), active.counters())
+            signs = {sign: f"{tag}_{short}" for sign, short in ALIVE.items() if f"{tag}_{short}" in there.sets}
+            alive = frozenset(sign for sign, one in signs.items() if ipset.content(one)) if signs else None
+            return InForce(active.document, tuple(active.drift(ipset)), active.counters(), alive=alive)
     if there.generations or there.sets:
         return InForce(None, ("an interrupted init or cleanup left inert rules: run init or cleanup",), active=False)
     return None

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from intercept.backends.iptables import parts
 from intercept.backends.iptables.match import Sets, alternatives
 from intercept.backends.iptables.rule import Header, XtRule
-from intercept.backends.projection import Test, listener_named, prefix, terse
+from intercept.backends.projection import Test, prefix, terse
 from intercept.intent.intent import WhenDown
 from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.plan.rules import Capture, Drop, InCgroup, Judge, Not, Plan, Protocol, Refuse, Rule
+from intercept.plan.steering import listener_named
 
 DNS_ZONE = 15053
 ALIVE = {sign: f"UP_{sign.listener[0].upper()}{sign.family}" for sign in EVERY_LISTENER}

@@ -145,7 +145,9 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
                 drift = (*drift, *differences(found, expected(found.document)))
         if not found.listing.chains:
             return InForce(None, ("an interrupted init left a table without rules: run init or cleanup",), active=False)
-        return InForce(found.document, drift, read_listing(counted).counters)
+        with_state = read_listing(counted)
+        opens = any(one.startswith(ALIVE) for one in with_state.sets)
+        return InForce(found.document, drift, with_state.counters, alive=with_state.alive if opens else None)
 
 
 def names() -> list[str]:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from intercept.backends.nftables.match import Statement
-from intercept.backends.projection import listener_named
 from intercept.intent.intent import WhenDown
 from intercept.plan.rules import Capture, Drop, Plan, Protocol, Refuse, Rule, Steer
+from intercept.plan.steering import listener_named
 
 DNS_ZONE = 15053
 """Captured DNS over UDP lives in a conntrack zone of its own: the proxy may ask the same server from the same port."""

@@ -13,14 +13,17 @@ from zlib import crc32
 from intercept.backends.nftables.hooks import ALIVE
 from intercept.backends.nftables.match import ID_SETS
 from intercept.backends.nftables.text import SEAL, STORE
+from intercept.intent.listeners import Sign
 
 _BLOCK = re.compile(r"^\t(chain|set|map|flowtable|counter) (\S+) \{$")
 _RULE_COMMENT = re.compile(r' comment "([^"]*)"$')
+_FAMILIES = {"ipv4": 4, "2": 4, "ipv6": 6, "10": 6}
 _COUNTER = re.compile(r" counter packets (\d+) bytes \d+ ")
 
 
 class Listing(NamedTuple):
     """chains: each with its rules' comments in order ('' where there is none). stored, seal: what the kernel keeps.
+    alive: the listeners whose sign of life stands.
 
     digest tells accidents and hand edits, not attackers: who may edit the rules may edit the seal.
     """
@@ -32,6 +35,7 @@ class Listing(NamedTuple):
     digest: str
     names_cgroup: bool
     counters: dict[str, int]
+    alive: frozenset[Sign]
 
 
 def read_listing(text: str) -> Listing:
@@ -40,6 +44,7 @@ def read_listing(text: str) -> Listing:
     sets: list[str] = []
     judged: list[str] = []
     counters: dict[str, int] = {}
+    alive: set[Sign] = set()
     for kind, name, lines in _blocks(text):
         if name.startswith(ID_SETS) and f"@{name} " not in text:
             continue  # made for rules that never came: an interrupted init left it, and it does nothing
@@ -52,12 +57,22 @@ def read_listing(text: str) -> Listing:
         if name in (STORE, SEAL):
             continue
         # What stands in these comes and goes with the proxy.
+        if name.startswith(ALIVE):
+            alive.update(Sign(name.removeprefix(ALIVE), family) for family in _families(" ".join(lines)))
         content = [one for one in lines if not one.startswith("elements")] if name.startswith(ALIVE) else lines
         judged += [f"{kind} {name}", *content]
     stored = "".join(comment[5:] for comment in sorted(chains.get(STORE, [])))
     whole = "\n".join([*judged, stored]).encode()
     seal = next(iter(chains.get(SEAL, [])), "")
-    return Listing(chains, sets, stored, seal, f"{crc32(whole):08x}-{len(whole)}", "socket cgroupv2" in text, counters)
+    digest = f"{crc32(whole):08x}-{len(whole)}"
+    return Listing(chains, sets, stored, seal, digest, "socket cgroupv2" in text, counters, frozenset(alive))
+
+
+def _families(spec: str) -> list[int]:
+    """The IP versions that stand in a set of nf_proto, as words or as numbers."""
+    _, _, elements = spec.partition("elements = {")
+    first_words = [element.split()[0] for element in elements.strip(" }").split(",") if element.split()]
+    return [_FAMILIES[word] for word in first_words if word in _FAMILIES]
 
 
 def _blocks(text: str) -> "list[tuple[str, str, list[str]]]":

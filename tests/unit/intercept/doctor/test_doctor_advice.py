@@ -12,7 +12,8 @@ from intercept.doctor import host, neighbours
 from intercept.doctor.advice import advise
 from intercept.doctor.examine import choice
 from intercept.host.facts import HostFacts
-from tidegate.commands.doctor import lines_of
+from tidegate.commands.doctor import rows_of
+from tidegate.commands.rows import plain
 
 MODES = ("ebpf", "nftables", "iptables", "tproxy")
 PREFERRED = ("ebpf", "nftables", "iptables")
@@ -155,7 +156,7 @@ def test_the_readable_report_says_what_does_not_work(changed: str) -> None:
     difference, _ = ADVISED[changed]
     made = report(**difference)
     made["advice"] = advise(made)
-    text = "\n".join(lines_of(made))
+    text = "\n".join(plain(rows_of(made)))
     for one in made["modes"]:
         assert one["reason"] is None or one["reason"] in text
     for line in made["advice"]:
