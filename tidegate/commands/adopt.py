@@ -9,7 +9,7 @@ from tidegate.commands.options import netns_option
 @click.option("--pid", required=True, metavar="PID", help="the proxy's process")
 @netns_option
 def adopt(pid: str, netns: str | None) -> None:
-    """Register the listeners of a third-party proxy, for as long as they live.
+    """Register the listeners of a third-party proxy, for as long as they live. Says so where there is nothing to do.
 
     Needed where the backend steers to sockets rather than to ports; tidegate's own proxy is known without it.
     """
