@@ -179,7 +179,7 @@ int tg_engine_relay(tg_engine *engine, uint64_t id, const tg_relay_request *requ
     return error;
 }
 
-int tg_engine_abort(tg_engine *engine, uint64_t handle)
+static int request(tg_engine *engine, uint64_t handle, enum tg_request what)
 {
     handle &= ~TG_ACCEPTED;
     const unsigned index = (unsigned)(handle & 0xff);
@@ -189,11 +189,23 @@ int tg_engine_abort(tg_engine *engine, uint64_t handle)
     int error = -ENOENT;
     pthread_mutex_lock(&engine->submitting);
     if (!atomic_load(&engine->stopping))
-        error = registry_request_abort(&worker->registry, handle);
+        error = registry_request(&worker->registry, handle, what);
     if (error == 0)
         worker_wake(worker);
     pthread_mutex_unlock(&engine->submitting);
     return error;
+}
+
+int tg_engine_abort(tg_engine *engine, uint64_t handle)
+{
+    return request(engine, handle, REQUEST_ABORT);
+}
+
+int tg_engine_settle(tg_engine *engine, uint64_t handle, int side)
+{
+    if (side != DOWNSTREAM && side != UPSTREAM)
+        return -EINVAL;
+    return request(engine, handle, side == UPSTREAM ? REQUEST_SETTLE_UPSTREAM : REQUEST_SETTLE_DOWNSTREAM);
 }
 
 void tg_engine_stop(tg_engine *engine)

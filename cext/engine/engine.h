@@ -17,7 +17,7 @@
 #define TG_MAX_TEXT 4096
 
 enum tg_reason {
-    TG_FINISHED = 0,         /* both sides closed cleanly and everything was delivered */
+    TG_FINISHED = 0,         /* both sides closed cleanly and everything was delivered; see tg_engine_settle, too */
     TG_DOWNSTREAM_RESET = 1, /* the client side failed; `error` says how */
     TG_UPSTREAM_RESET = 2,   /* the server side failed */
     TG_IDLE_TIMEOUT = 3,     /* no byte delivered either way for idle_timeout_ms */
@@ -95,6 +95,12 @@ int tg_engine_relay(tg_engine *engine, uint64_t id, const tg_relay_request *requ
 
 /* Resets both sides of a relay, soon. -ENOENT: it is over already. */
 int tg_engine_abort(tg_engine *engine, uint64_t handle);
+
+/* The program behind `side` (0: downstream, 1: upstream) has ended. The relay ends as finished as soon as the other
+ * side has acknowledged everything up to the FIN that was passed on to it, without waiting long for its own FIN; one
+ * that is still connecting begins to settle when it is connected. -ENOENT: it is over already. -EINVAL: no such side.
+ */
+int tg_engine_settle(tg_engine *engine, uint64_t handle, int side);
 
 /* Moves up to `max` completions into `out` and returns how many; in the order in which the relays of one worker ended.
  */

@@ -218,6 +218,15 @@ class Engine:
             if result != -errno.ENOENT:
                 check(result, f"aborting relay {id}")
 
+    def settle(self, id: int, *, upstream_gone: bool) -> None:
+        """The program behind one side has ended: the relay ends as FINISHED once the other side has acknowledged
+        everything. Ids as in `abort`."""
+        name = id if id >= _ACCEPTED else self._handles.get(id, -1)
+        if name >= 0 and self._handle is not None:
+            result = lib.tg_engine_settle(self._handle, name, int(upstream_gone))
+            if result != -errno.ENOENT:
+                check(result, f"settling relay {id}")
+
     def close(self) -> None:
         """Reset what is left and join the threads; idempotent. What ended is still handed out by `completions`."""
         handle = self._handle

@@ -47,12 +47,16 @@ struct tg_direction {
     bool abandoned; /* the destination failed: nothing can be delivered any more */
 };
 
+/* What other threads ask of a relay. A later one overrules an earlier one. */
+enum tg_request { REQUEST_NONE, REQUEST_SETTLE_DOWNSTREAM, REQUEST_SETTLE_UPSTREAM, REQUEST_ABORT };
+
 struct tg_relay {
     struct tg_node node; /* in a mailbox, or on the worker's list of ended relays; first member */
     struct tg_timer timer;
     struct tg_relay *ready_next;
-    struct tg_relay *abort_next; /* under the registry's mutex */
-    struct tg_relay **abort_link;
+    struct tg_relay *request_next; /* this and the next two: under the registry's mutex */
+    struct tg_relay **request_link;
+    enum tg_request requested;
     uint64_t handle;
     uint64_t id;
     struct tg_side side[2];
@@ -62,15 +66,18 @@ struct tg_relay {
     _Atomic uint64_t active_ms; /* when a byte was last delivered */
     uint64_t idle_timeout_ms;
     uint64_t lifetime_ms;
-    uint64_t grace_ms;  /* a side has failed: when the other is reset whatever is still undelivered */
-    uint64_t retry_ms;  /* a resource was missing: when to try again; 0: none was */
-    uint64_t wakeup_ms; /* what the timer is armed for */
+    uint64_t grace_ms;   /* a side has failed: when the other is reset whatever is still undelivered */
+    uint64_t retry_ms;   /* a resource was missing: when to try again; 0: none was */
+    uint64_t wakeup_ms;  /* what the timer is armed for */
+    uint64_t settled_ms; /* settling: when to end although the other side has not; 0: it has not acknowledged all */
     uint32_t keepalive_s;
     int unacked; /* after a failure: what the surviving side had not acknowledged at the last look */
     int reason;
     int error;
-    bool begun;  /* out of the mailbox */
-    bool doomed; /* to be aborted as soon as it has begun */
+    bool begun;    /* out of the mailbox */
+    bool doomed;   /* to be aborted as soon as it has begun */
+    bool settling; /* the program behind side[gone] has ended */
+    uint8_t gone;
     bool queued; /* on the ready list */
     bool done;
     struct tg_connection *connection; /* in the same block of memory; NULL: the caller's own pair */
@@ -108,7 +115,7 @@ struct tg_registry {
     uint32_t chunk_limit;
     uint32_t used; /* slots ever used */
     uint32_t free; /* index + 1 of the first free slot; 0: none */
-    struct tg_relay *aborts;
+    struct tg_relay *requests;
 };
 
 /* Ended relays on their way to the caller. */
@@ -214,10 +221,10 @@ void registry_remove(struct tg_registry *registry, struct tg_relay *relay);
 /* For the owning worker only. NULL: the relay is over. */
 struct tg_relay *registry_find(struct tg_registry *registry, uint64_t handle);
 struct tg_slot *registry_slot(struct tg_registry *registry, uint32_t index);
-/* Notes that the relay is to be aborted; the caller wakes the worker. -ENOENT. */
-int registry_request_abort(struct tg_registry *registry, uint64_t handle);
-/* For the owning worker: one relay to abort, or NULL. */
-struct tg_relay *registry_next_abort(struct tg_registry *registry);
+/* Notes what is asked of the relay; the caller wakes the worker. -ENOENT. */
+int registry_request(struct tg_registry *registry, uint64_t handle, enum tg_request what);
+/* For the owning worker: one relay of which something is asked, and what; or NULL. */
+struct tg_relay *registry_next_request(struct tg_registry *registry, enum tg_request *what);
 
 /* worker.c */
 int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t index, size_t capacity);
@@ -234,6 +241,8 @@ void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uin
 void relay_run(struct tg_worker *worker, struct tg_relay *relay);
 void relay_timer(struct tg_worker *worker, struct tg_relay *relay);
 void relay_abort(struct tg_worker *worker, struct tg_relay *relay);
+/* See tg_engine_settle. */
+void relay_settle(struct tg_worker *worker, struct tg_relay *relay, int gone);
 void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error);
 /* A side's socket failed: what it sent is still owed to the other side, what was meant for it is void. */
 void relay_side_failed(struct tg_worker *worker, struct tg_relay *relay, int side, int error);

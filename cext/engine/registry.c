@@ -81,14 +81,14 @@ int registry_add(struct tg_registry *registry, struct tg_relay *relay, uint8_t w
     return index < 0 ? (int)index : 0;
 }
 
-static void unlink_abort(struct tg_relay *relay)
+static void unlink_request(struct tg_relay *relay)
 {
-    if (relay->abort_link == NULL)
+    if (relay->request_link == NULL)
         return;
-    *relay->abort_link = relay->abort_next;
-    if (relay->abort_next != NULL)
-        relay->abort_next->abort_link = relay->abort_link;
-    relay->abort_link = NULL;
+    *relay->request_link = relay->request_next;
+    if (relay->request_next != NULL)
+        relay->request_next->request_link = relay->request_link;
+    relay->request_link = NULL;
 }
 
 void registry_remove(struct tg_registry *registry, struct tg_relay *relay)
@@ -101,7 +101,7 @@ void registry_remove(struct tg_registry *registry, struct tg_relay *relay)
                           memory_order_relaxed);
     slot->next_free = registry->free;
     registry->free = index + 1;
-    unlink_abort(relay);
+    unlink_request(relay);
     pthread_mutex_unlock(&registry->mutex);
 }
 
@@ -114,7 +114,7 @@ struct tg_relay *registry_find(struct tg_registry *registry, uint64_t handle)
     return slot->relay;
 }
 
-int registry_request_abort(struct tg_registry *registry, uint64_t handle)
+int registry_request(struct tg_registry *registry, uint64_t handle, enum tg_request what)
 {
     const uint32_t index = handle_slot(handle);
     int result = -ENOENT;
@@ -124,12 +124,14 @@ int registry_request_abort(struct tg_registry *registry, uint64_t handle)
         struct tg_relay *relay = slot->relay;
         if (relay != NULL && relay->handle == handle) {
             result = 0;
-            if (relay->abort_link == NULL) {
-                relay->abort_next = registry->aborts;
-                relay->abort_link = &registry->aborts;
-                if (registry->aborts != NULL)
-                    registry->aborts->abort_link = &relay->abort_next;
-                registry->aborts = relay;
+            if (what > relay->requested)
+                relay->requested = what;
+            if (relay->request_link == NULL) {
+                relay->request_next = registry->requests;
+                relay->request_link = &registry->requests;
+                if (registry->requests != NULL)
+                    registry->requests->request_link = &relay->request_next;
+                registry->requests = relay;
             }
         }
     }
@@ -137,12 +139,14 @@ int registry_request_abort(struct tg_registry *registry, uint64_t handle)
     return result;
 }
 
-struct tg_relay *registry_next_abort(struct tg_registry *registry)
+struct tg_relay *registry_next_request(struct tg_registry *registry, enum tg_request *what)
 {
     pthread_mutex_lock(&registry->mutex);
-    struct tg_relay *relay = registry->aborts;
-    if (relay != NULL)
-        unlink_abort(relay);
+    struct tg_relay *relay = registry->requests;
+    if (relay != NULL) {
+        *what = relay->requested;
+        unlink_request(relay);
+    }
     pthread_mutex_unlock(&registry->mutex);
     return relay;
 }

@@ -17,7 +17,8 @@ enum {
     GRACE_MS = 1000, /* without progress, for delivering what a failed side had sent */
     LOOK_MS = 32,    /* between looks at what the survivor has not acknowledged: no event tells */
     RETRY_MS = 64,   /* after a shortage of memory */
-    TUNE_MS = 1000   /* after which a connection is no short one */
+    TUNE_MS = 1000,  /* after which a connection is no short one */
+    SETTLE_MS = 40   /* for the other side's FIN, after it has acknowledged ours */
 };
 
 static void set_option(int fd, int level, int name, int value)
@@ -84,6 +85,13 @@ static uint64_t attempt_deadline_ms(const struct tg_relay *relay)
     return relay->connection->attempt_deadline_ms == 0 ? UINT64_MAX : relay->connection->attempt_deadline_ms;
 }
 
+/* Whether looks at what a peer's kernel has acknowledged are due: no event tells of that. */
+static bool is_looked_at(const struct tg_relay *relay)
+{
+    return relay->side[DOWNSTREAM].error != 0 || relay->side[UPSTREAM].error != 0 ||
+           (relay->settling && !is_connecting(relay));
+}
+
 static bool is_failed(const struct tg_relay *relay)
 {
     return relay->side[DOWNSTREAM].error != 0 || relay->side[UPSTREAM].error != 0;
@@ -96,7 +104,7 @@ void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
     const uint64_t now_ms = worker->now_us / 1000;
     uint64_t wakeup_ms = sooner(is_connecting(relay) ? attempt_deadline_ms(relay) : idle_deadline_ms(relay),
                                 lifetime_deadline_ms(relay));
-    if (is_failed(relay))
+    if (is_looked_at(relay))
         wakeup_ms = sooner(wakeup_ms, now_ms + LOOK_MS);
     if (relay->retry_ms != 0)
         wakeup_ms = sooner(wakeup_ms, relay->retry_ms);
@@ -212,6 +220,20 @@ static bool reset_is_due(struct tg_worker *worker, struct tg_relay *relay)
     return now_ms >= relay->grace_ms;
 }
 
+/* True when a settling relay may end: the side that is still there has acknowledged everything, and has had its time to
+ * close, too. */
+static bool has_settled(struct tg_worker *worker, struct tg_relay *relay)
+{
+    int unacked = 0;
+    if (!relay->direction[relay->gone].closed)
+        return false;
+    if (ioctl(relay->side[1 - relay->gone].fd, SIOCOUTQ, &unacked) == 0 && unacked > 0)
+        return false;
+    if (relay->settled_ms == 0)
+        relay->settled_ms = worker->now_us / 1000 + SETTLE_MS;
+    return worker->now_us / 1000 >= relay->settled_ms;
+}
+
 void relay_run(struct tg_worker *worker, struct tg_relay *relay)
 {
     if (is_connecting(relay)) {
@@ -238,6 +260,12 @@ void relay_run(struct tg_worker *worker, struct tg_relay *relay)
     } else if (relay->direction[DOWNSTREAM].closed && relay->direction[UPSTREAM].closed) {
         relay_end(worker, relay, TG_FINISHED, 0);
         return;
+    } else if (relay->settling) {
+        if (has_settled(worker, relay)) {
+            relay_end(worker, relay, TG_FINISHED, 0);
+            return;
+        }
+        relay_schedule(worker, relay);
     } else if (relay->retry_ms != 0) {
         relay_schedule(worker, relay);
     }
@@ -253,7 +281,7 @@ void relay_timer(struct tg_worker *worker, struct tg_relay *relay)
     } else if (!is_connecting(relay) && now_ms >= idle_deadline_ms(relay)) {
         relay_end(worker, relay, TG_IDLE_TIMEOUT, 0);
     } else {
-        if (is_failed(relay) || is_connecting(relay) || (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
+        if (is_looked_at(relay) || is_connecting(relay) || (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
             if (now_ms >= relay->retry_ms)
                 relay->retry_ms = 0;
             worker_enqueue(worker, relay);
@@ -274,6 +302,14 @@ void relay_abort(struct tg_worker *worker, struct tg_relay *relay)
         relay->doomed = true;
 }
 
+void relay_settle(struct tg_worker *worker, struct tg_relay *relay, int gone)
+{
+    relay->settling = true;
+    relay->gone = (uint8_t)gone;
+    if (relay->begun && !is_connecting(relay))
+        worker_enqueue(worker, relay);
+}
+
 void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error)
 {
     relay->reason = reason;
@@ -284,7 +320,8 @@ void relay_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int
         transfer_discard(worker, &relay->direction[side]);
         if (relay->side[side].fd < 0)
             continue;
-        if (reason == TG_FINISHED)
+        /* A side to which the other one's FIN was passed on has been sent everything: its kernel may go on with it. */
+        if (reason == TG_FINISHED || (reason == TG_ABORTED && relay->direction[1 - side].closed))
             close(relay->side[side].fd);
         else
             socket_reset(relay->side[side].fd);

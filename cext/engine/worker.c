@@ -107,8 +107,13 @@ static void take_messages(struct tg_worker *worker)
         relay_begin(worker, (struct tg_relay *)node);
         node = next;
     }
-    for (struct tg_relay *relay; (relay = registry_next_abort(&worker->registry)) != NULL;)
-        relay_abort(worker, relay);
+    enum tg_request what;
+    for (struct tg_relay *relay; (relay = registry_next_request(&worker->registry, &what)) != NULL;) {
+        if (what == REQUEST_ABORT)
+            relay_abort(worker, relay);
+        else
+            relay_settle(worker, relay, what == REQUEST_SETTLE_UPSTREAM ? UPSTREAM : DOWNSTREAM);
+    }
     /* There may be room again; if it was something else that was missing, the next accept finds out. */
     accept_resume(worker);
 }

@@ -62,7 +62,7 @@ def control_operations(
     def begin_drain(request: Mapping[str, Any]) -> Any:
         timeout = _number(request, "timeout_s", None)
         # Answered first: with nothing open, "drained" would otherwise come before the answer.
-        drain.begin_soon(timeout, then_exit=False)
+        drain.begin_soon(timeout, then_exit=False, workload_ended=request.get("workload_ended") is True)
         return {"ok": True}
 
     def capture(request: Mapping[str, Any]) -> Any:

@@ -9,6 +9,9 @@ from proxy.lanes.splice.lane import SpliceLane
 
 GRACE_S = 1.0
 """How long aborted connections may take to be reported by the engine."""
+SETTLE_S = 0.02
+CONNECTING_S = 1.0
+"""How long a workload that has ended may have a connection that is not made yet: longer than a SYN that got lost."""
 
 SERVING = "serving"
 DRAINING = "draining"
@@ -36,9 +39,14 @@ class Drain:
         self._on_exit = on_exit
         self._exit = False
         self._timer: asyncio.TimerHandle | None = None
+        self._workload_ended_at: float | None = None
+        self._settling: asyncio.TimerHandle | None = None
 
-    def begin(self, timeout_s: float, *, then_exit: bool) -> None:
-        """Drain for at most timeout_s. Called again, the earlier deadline counts, and one wish to exit is enough."""
+    def begin(self, timeout_s: float, *, then_exit: bool, workload_ended: bool = False) -> None:
+        """Drain for at most timeout_s. Called again, the earlier deadline counts, and one wish to exit is enough.
+
+        workload_ended: nobody is left to read answers, so a connection ends when what the workload sent is delivered.
+        """
         first_wish = then_exit and not self._exit
         self._exit = self._exit or then_exit
         if self.state == DRAINED:
@@ -50,11 +58,21 @@ class Drain:
             self._lane.close()
             _log.info("draining %d connections for at most %g s", self._lane.outstanding(), timeout_s)
         self._arm(timeout_s)
+        if workload_ended and self._workload_ended_at is None:
+            self._workload_ended_at = self._loop.time()
+            self._settle(self._workload_ended_at)
         self.look()
 
-    def begin_soon(self, timeout_s: float, *, then_exit: bool) -> None:
+    def begin_soon(self, timeout_s: float, *, then_exit: bool, workload_ended: bool = False) -> None:
         """`begin` from the loop's next round, for a caller who has to answer first."""
-        self._loop.call_soon(lambda: self.begin(timeout_s, then_exit=then_exit))
+        self._loop.call_soon(lambda: self.begin(timeout_s, then_exit=then_exit, workload_ended=workload_ended))
+
+    def _settle(self, workload_ended_at: float) -> None:
+        """Again and again: connections still come out of the backlogs, and others get connected."""
+        late = self._loop.time() - workload_ended_at >= CONNECTING_S
+        self._lane.settle(give_up_connecting=late)
+        self._connections.settle(give_up_connecting=late)
+        self._settling = self._loop.call_later(SETTLE_S, self._settle, workload_ended_at)
 
     def _arm(self, timeout_s: float) -> None:
         if self._timer is not None:
@@ -78,8 +96,9 @@ class Drain:
         if self.state == DRAINED:
             return
         self.state = DRAINED
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._settling):
+            if timer is not None:
+                timer.cancel()
         self._on_drained()
         if self._exit:
             self._on_exit()

@@ -18,6 +18,8 @@ from tidegate.commands.options import (
 )
 
 OWN_FAILURE = 125
+LANES = ("auto", "direct", "splice", "parsed")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -26,6 +28,12 @@ OWN_FAILURE = 125
 @netns_option
 @wait_option
 @click.option("--report", "report_path", metavar="FILE", help="write what CMD talked to as JSON")
+@click.option("--lane", default="auto", metavar="auto|direct|splice|parsed", help="of every destination  [auto]")
+@click.option("--user", metavar="USER[:GROUP]", help="run CMD as this user; by default as the one who calls")
+@click.option("--follow", is_flag=True, help="wait for the processes that outlive CMD, instead of ending them")
+@click.option("--drain-timeout", default="20", metavar="S", help="how long CMD's last bytes may take  [20]")
+@click.option("--log-level", default="error", metavar="LEVEL", help="the proxy's: debug, info, warning, error  [error]")
+@click.option("--quiet", is_flag=True, help="no summary at the end")
 @click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
     *,
@@ -34,6 +42,12 @@ def run(
     netns: str | None,
     wait: str,
     report_path: str | None,
+    lane: str,
+    user: str | None,
+    follow: bool,
+    drain_timeout: str,
+    log_level: str,
+    quiet: bool,
     **given: Any,
 ) -> int:
     """Start a proxy, capture the process tree of CMD and nothing else, run CMD, and leave nothing behind.
@@ -43,6 +57,8 @@ def run(
     """
     from intercept.errors import BadInput
     from intercept.intent.from_flags import seconds
+    from tidegate.supervise.settings import RunSettings
+    from tidegate.supervise.user import parse
 
     _judge(config)
     flags = with_documents(config, raw_flags(given), capture_required=False)
@@ -51,13 +67,24 @@ def run(
     if "--cgroup" in flags:
         raise BadInput("--cgroup", flags["--cgroup"], "`run` makes a cgroup of its own; use `init` to capture a folder")
     report = _report_file(report_path)
-    ports = tuple(int(flags.get(flag, 0)) for flag in ("--outbound-port", "--inbound-port"))
+    settings = RunSettings(
+        argv=argv,
+        intent=intent,
+        fixed_ports=(int(flags.get("--outbound-port", 0)), int(flags.get("--inbound-port", 0))),
+        wait_s=wait_s,
+        config=tuple(os.path.abspath(path) for path in config),  # the proxy starts somewhere else
+        lane=_one_of("--lane", lane, LANES),
+        log_level=_one_of("--log-level", log_level, LOG_LEVELS),
+        drain_timeout_s=seconds("--drain-timeout", drain_timeout),
+        follow=follow,
+        user=None if user is None else parse(user),
+    )
     try:
         from tidegate.netns import enter
-        from tidegate.supervise.supervisor import Supervisor
+        from tidegate.supervise import supervisor
 
         enter(netns)
-        outcome = Supervisor(list(argv), intent, fixed_ports=(ports[0], ports[1]), wait_s=wait_s, config=config).run()
+        outcome = supervisor.run(settings)
     except BadInput:
         raise
     except Exception as failed:
@@ -66,7 +93,7 @@ def run(
             raise
         click.echo(f"tidegate: {failed}", err=True)
         return getattr(failed, "run_exit_code", OWN_FAILURE)
-    _tell(list(argv), outcome, report)
+    _tell(list(argv), outcome, report, quiet=quiet)
     return outcome.exit_code
 
 
@@ -78,7 +105,7 @@ def _judge(config: tuple[str, ...]) -> None:
         load(config)
 
 
-def _tell(argv: list[str], outcome: Any, report: Path | None) -> None:
+def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) -> None:
     from tidegate.supervise import report as reports
 
     document = reports.as_document(argv, outcome.exit_code, outcome.mode, outcome.connections, outcome.duration_ms)
@@ -87,7 +114,16 @@ def _tell(argv: list[str], outcome: Any, report: Path | None) -> None:
             reports.write(report, document)
         except OSError as error:
             click.echo(f"tidegate: the report could not be written to {report}: {error.strerror}", err=True)
-    reports.print_summary(document, sys.stderr)
+    if not quiet:
+        reports.print_summary(document, sys.stderr)
+
+
+def _one_of(flag: str, text: str, allowed: tuple[str, ...]) -> str:
+    from intercept.errors import BadInput
+
+    if text not in allowed:
+        raise BadInput(flag, text, " or ".join(allowed))
+    return text
 
 
 def _report_file(text: str | None) -> Path | None:

@@ -4,16 +4,17 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from intercept.host import cgroups
 from tidegate import processes
+from tidegate.supervise.inherited import Inherited
+from tidegate.supervise.settings import RunSettings
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
-# What somebody may send to a command through us. Stops and continues reach the whole process group by themselves.
+# Signals for the command that may be sent to us. Stops and continues reach the whole process group by themselves.
 FORWARDED = {
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT,
     signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGWINCH,
@@ -51,17 +52,16 @@ class Command:
         return code if code >= 0 else 128 - code
 
 
-def start(argv: list[str], folder: Path, mask: Collection[int]) -> Command:
-    """Fork into `folder` (a cgroup) and execute `argv` with our identity, terminal, descriptors 0-2 and environment.
+def start(settings: RunSettings, folder: Path, inherited: Inherited) -> Command:
+    """Fork into `folder` (a cgroup) and execute the command with our terminal, descriptors and limits, with the
+    environment and the signals that we were started with, and as the user that was asked for.
 
-    `mask` is the signal mask that the command gets: the one that we were started with.
     Raises CannotStart when the exec failed, OSError when the cgroup could not be joined; then nothing is left running.
     """
     failure, tell = os.pipe()
-    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, folder, mask, supervisor, tell)
+        _become(settings, folder, inherited, tell)
     os.close(tell)
     with os.fdopen(failure, "rb") as reader:
         # The write end closes by itself at a successful exec.
@@ -70,25 +70,28 @@ def start(argv: list[str], folder: Path, mask: Collection[int]) -> Command:
         os.waitpid(pid, 0)
         stage, code = told.split()
         if stage == "exec":
-            raise CannotStart(argv[0], int(code))
-        raise OSError(int(code), f"cannot put the command into {folder}: {os.strerror(int(code))}")
+            raise CannotStart(settings.argv[0], int(code))
+        what = f"put the command into {folder}" if stage == "scope" else f"become {settings.user}"
+        raise OSError(int(code), f"cannot {what}: {os.strerror(int(code))}")
     return Command(pid, os.pidfd_open(pid))
 
 
-def _become(argv: list[str], folder: Path, mask: Collection[int], supervisor: int, tell: int) -> None:
+def _become(settings: RunSettings, folder: Path, inherited: Inherited, tell: int) -> None:
     """In the child, and it never returns."""
     stage = "scope"
     try:
         cgroups.join(folder)
+        stage = "user"
+        if settings.user is not None:
+            settings.user.become()
+        # After the change of identity, which would undo it.
         processes.die_with_parent()
-        if os.getppid() != supervisor:
+        if os.getppid() != inherited.pid:
             os._exit(1)
-        # Python ignores these; a program expects the defaults.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        inherited.restore_signals()
         stage = "exec"
-        os.execvp(argv[0], argv)  # noqa: S606  # what the user asked us to run, as it stands
+        argv = settings.argv
+        os.execvpe(argv[0], argv, inherited.environment_of_child())  # noqa: S606  # what the user asked us to run
     except OSError as error:
         os.write(tell, f"{stage} {error.errno}".encode())
     finally:

@@ -35,6 +35,30 @@ class Guardian:
             os.waitpid(self.pid, os.WNOHANG)
 
 
+class Post:
+    """The guardian's place: filled from the construction until `leave`, also when the guardian in it was killed.
+
+    undo: what the guardian does when this process has ended.
+    """
+
+    def __init__(self, undo: Callable[[], None]) -> None:
+        self._undo = undo
+        self._guardian = post(undo)
+
+    def fileno(self) -> int:
+        """Readable when the guardian has ended; another descriptor after `replace`."""
+        return self._guardian.pidfd
+
+    def replace(self) -> None:
+        """The guardian has ended: put another one in its place."""
+        os.close(self._guardian.pidfd)
+        self._guardian = post(self._undo)
+
+    def leave(self) -> None:
+        """Nothing is left to guard."""
+        self._guardian.dismiss()
+
+
 def post(undo: Callable[[], None]) -> Guardian:
     """Start a guardian that calls `undo` when this process ends. Call it from a process with one thread.
 

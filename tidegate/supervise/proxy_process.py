@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from tidegate import processes
 
 READY_S = 10.0
 REQUEST_S = 5.0
+END_S = 2.0
+"""For the proxy's own part of an end, when its connections have ended."""
 
 Message = dict[str, Any]
 
@@ -40,7 +42,7 @@ class ProxyProcess:
         self._received = b""
         self._answers: list[Any] = []
         self._ready: Message | None = None
-        self.drained = False
+        self._drained = False
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -58,6 +60,7 @@ class ProxyProcess:
         self.dns_port: int | None = ready.get("dns_port")
 
     def fileno(self) -> int:
+        """-1 when it has been closed."""
         return self._socket.fileno()
 
     def receive(self) -> bool:
@@ -75,48 +78,62 @@ class ProxyProcess:
             self._socket.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
         except OSError as error:
             raise ProxyFailed(f"the proxy has gone: {error.strerror}") from None
-        for _ in self.news(time.monotonic() + REQUEST_S):
-            if self._answers:
-                return self._answers.pop()
-        raise ProxyFailed(f"the proxy does not answer {operation!r}")
+        if not self.wait_for(lambda: bool(self._answers), REQUEST_S):
+            raise ProxyFailed(f"the proxy does not answer {operation!r}")
+        return self._answers.pop()
 
-    def drain(self, timeout_s: float) -> None:
-        """Let open connections end for at most `timeout_s`, gather their records, and end the proxy."""
-        with contextlib.suppress(ProxyFailed):
-            self.request("drain", timeout_s=timeout_s)
-            for _ in self.news(time.monotonic() + timeout_s + 2):
-                if self.drained:
-                    break
-        self.close()
+    def deliver(self, timeout_s: float, *, interrupted: int) -> None:
+        """The command has ended: have what it sent delivered, for at most `timeout_s`, and gather the records.
+
+        When the descriptor `interrupted` is readable meanwhile (a signal came), what is left is given up. Raises
+        ProxyFailed when the proxy goes.
+        """
+        self.request("drain", timeout_s=timeout_s, workload_ended=True)
+        if not self.wait_for(lambda: self._drained, timeout_s + END_S, interrupted=interrupted):
+            self.request("drain", timeout_s=0)
+            self.wait_for(lambda: self._drained, END_S)
+
+    def release(self) -> None:
+        """Tell the process to end, without waiting for it: `close` does. Records told so far stay."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> int:
         """End the process if it has not ended, and return its exit code. Records told so far stay."""
         self._socket.close()
         try:
-            return self._process.wait(timeout=2)
+            return self._process.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 
     def _wait_until_ready(self) -> Message:
         try:
-            for _ in self.news(time.monotonic() + READY_S):
-                if ready := self._ready:
-                    return ready
+            self.wait_for(lambda: self._ready is not None, READY_S)
         except ProxyFailed:
             code = self.close()
             raise ProxyFailed(f"the proxy ended with exit code {code} instead of becoming ready") from None
+        if self._ready is not None:
+            return self._ready
         self._process.kill()
         self.close()
         raise ProxyFailed(f"the proxy was not ready within {READY_S:.0f} s")
 
-    def news(self, deadline: float) -> Iterator[None]:
-        """Yield after each piece of news until `deadline`; raises ProxyFailed when the proxy goes."""
-        while (left := deadline - time.monotonic()) > 0:
-            if select.select([self._socket], [], [], left)[0]:
-                if not self.receive():
-                    raise ProxyFailed("the proxy has gone")
-                yield
+    def wait_for(self, told: Callable[[], bool], timeout_s: float, *, interrupted: int | None = None) -> bool:
+        """Take in what comes until `told`. False: not in time, or interrupted. Raises ProxyFailed when the proxy goes.
+
+        One piece of news can bring two answers, so `told` is asked before each wait.
+        """
+        deadline = time.monotonic() + timeout_s
+        watched = [self.fileno()] if interrupted is None else [self.fileno(), interrupted]
+        while not told():
+            left = deadline - time.monotonic()
+            readable = select.select(watched, [], [], left)[0] if left > 0 else []
+            if not readable or interrupted in readable:
+                return False
+            if not self.receive():
+                raise ProxyFailed("the proxy has gone")
+        return True
 
     def _take(self, message: Any) -> None:
         match message:
@@ -127,7 +144,7 @@ class ProxyProcess:
             case {"event": "direct-change"}:
                 self.changes.append(message)
             case {"event": "drained"}:
-                self.drained = True
+                self._drained = True
             case {"event": _}:
                 pass  # a newer proxy may tell more
             case answer:

@@ -15,6 +15,7 @@ PREFIX = "tidegate-run-"
 NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)")
 # How long processes that the command left behind get to end by themselves.
 GRACE_S = 1.0
+ENDING_S = 0.02
 
 
 def start_time(pid: int) -> int | None:
@@ -46,13 +47,19 @@ class Scope:
     def proxy(self) -> Path:
         return self.root / "proxy"
 
-    def processes(self) -> list[int]:
-        return _processes(self.root)
+    def left(self) -> list[tuple[int, str]]:
+        """The processes that have outlived the command, with their names. One that is ending anyway, as the other end
+        of a pipe does, gets a moment for it."""
+        deadline = time.monotonic() + ENDING_S
+        while (pids := _processes(self.command)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return [(pid, name) for pid in pids if (name := _name_of(pid)) is not None]
+
+    def signal_command(self, number: signal.Signals) -> None:
+        _signal_all(self.command, number)
 
     def end_command(self) -> None:
         """End what the command started and left running: asked first, then made to."""
-        if not _processes(self.command):
-            return
         _signal_all(self.command, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
         while _processes(self.command) and time.monotonic() < deadline:
@@ -139,6 +146,13 @@ def _processes(folder: Path) -> list[int]:
         with contextlib.suppress(OSError):
             pids += map(int, Path(path, "cgroup.procs").read_text().split())
     return pids
+
+
+def _name_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:  # it has ended
+        return None
 
 
 def _signal_all(folder: Path, number: signal.Signals) -> None:

@@ -97,11 +97,20 @@ class Connections:
 
     def abort_all(self) -> None:
         """Reset every connection. Those still connecting end at once, relays when the engine reports them."""
+        self._abort_connecting()
+        self._relays.abort_all()
+
+    def settle(self, *, give_up_connecting: bool) -> None:
+        """The workload has ended: what it sent is delivered, what it was still waiting for is not needed any more."""
+        self._relays.settle_all()
+        if give_up_connecting:
+            self._abort_connecting()
+
+    def _abort_connecting(self) -> None:
         for connection in list(self._live.values()):
             if connection.state == CONNECTING:
                 self._connector.cancel(connection)
                 self._finish(connection, CloseReason.DRAIN_DEADLINE)
-        self._relays.abort_all()
 
     def close(self) -> None:
         """After the engine's close: no timer stays behind, and what had been relayed is told of."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from cext.engine.engine import Completion, Engine, Reason
 from proxy.core.close_reason import CloseReason
+from proxy.core.lanes import Direction
 from proxy.core.report.record import RELAYING
 from proxy.lanes.punted.connection import Connection
 
@@ -75,6 +76,11 @@ class Relays:
         """Reset both sides of every relay; they end as any other, through `on_ended`."""
         for id_ in list(self._relaying):
             self._engine.abort(id_)
+
+    def settle_all(self) -> None:
+        """The workload has ended: see `Engine.settle`."""
+        for id_, connection in self._relaying.items():
+            self._engine.settle(id_, upstream_gone=connection.direction is Direction.INBOUND)
 
     def collect_all(self) -> None:
         """After the engine's close: the last completions."""

@@ -187,6 +187,14 @@ class SpliceLane:
         for record in self._lane.connections():
             self._engine.abort(record.id)
 
+    def settle(self, *, give_up_connecting: bool) -> None:
+        """The workload has ended: what it sent is delivered, what it was still waiting for is not needed any more."""
+        for record in self._lane.connections():
+            if record.connect_us is not None:
+                self._engine.settle(record.id, upstream_gone=DIRECTIONS[record.scope] is Direction.INBOUND)
+            elif give_up_connecting:
+                self._engine.abort(record.id)
+
     def _listen(self, one: LaneListener, sock: socket.socket) -> int:
         number = self._lane.listen(
             sock.fileno(),

@@ -1,0 +1,30 @@
+"""From what a run was asked to do to the command line of its proxy. Pure."""
+
+from typing import NamedTuple
+
+from intercept.intent.intent import Dns, Mode
+from tidegate.supervise.settings import RunSettings
+
+
+class Ports(NamedTuple):
+    """Where the proxy listens; 0: any free port."""
+
+    outbound: int
+    inbound: int
+    dns: int = 0
+
+
+def proxy_flags(settings: RunSettings, ports: Ports) -> list[str]:
+    """The flags of `tidegate proxy`. One that replaces another takes over its ports."""
+    intent = settings.intent
+    dns = "off" if intent.dns is Dns.OFF else str(ports.dns)
+    flags = ["--outbound-port", str(ports.outbound), "--inbound-port", str(ports.inbound), "--dns-port", dns]
+    if intent.exempt.uids:
+        flags += ["--proxy-uid", str(intent.exempt.uids[0])]
+    if intent.exempt.gids:
+        flags += ["--proxy-gid", str(intent.exempt.gids[0])]
+    # See intercept.host.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
+    flags += ["--inbound-original-dst", "auto" if intent.mode is Mode.TPROXY else "sockopt"]
+    for path in settings.config:
+        flags += ["--config", path]
+    return [*flags, "--lane", settings.lane, "--admin", "off", "--telemetry", "off", "--log-level", settings.log_level]

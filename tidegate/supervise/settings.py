@@ -1,0 +1,27 @@
+"""What one `tidegate run` was asked to do."""
+
+from dataclasses import dataclass
+
+from intercept.intent.intent import Intent
+from tidegate.supervise.user import User
+
+DRAIN_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """fixed_ports: the listeners' ports that the user asked for; 0 lets the kernel choose. config: files and folders of
+    configuration documents for the proxy, as absolute paths."""
+
+    argv: tuple[str, ...]
+    intent: Intent
+    fixed_ports: tuple[int, int] = (0, 0)
+    wait_s: float = 5.0
+    config: tuple[str, ...] = ()
+    lane: str = "auto"
+    log_level: str = "error"
+    drain_timeout_s: float = DRAIN_TIMEOUT_S
+    follow: bool = False
+    """Wait for the processes that outlive the command, instead of ending them."""
+    user: User | None = None
+    """Who the command runs as; None: the caller."""
