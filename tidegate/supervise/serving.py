@@ -18,7 +18,7 @@ FLAPPING_S = 2.0
 """A proxy that dies sooner than this after its start is not started for ever."""
 RESTARTS = 3
 COUNT_S = 1.0
-FILLED_S = 5.0
+FILLED_S = 10.0
 """The direct lane's first change is in the kernel by then, or the command starts without it."""
 
 
