@@ -5,7 +5,6 @@ visible by one rename. The file system refuses names with dots.
 """
 
 import ctypes
-import errno
 import fcntl
 import os
 import struct
@@ -13,16 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _BPF_FS_MAGIC = 0xCAFE4A11
-_USUAL = Path("/sys/fs/bpf")
-_CLONE_NEWNS = 0x20000
+USUAL = Path("/sys/fs/bpf")
 _OURS = "tidegate"
 _POLL_S = 0.02
 
 
 class NoBpffs(Exception):
-    """bpffs is not mounted where it would survive us; the message says what to do."""
+    """No BPF file system is mounted that outlives us; the message says what to do."""
 
 
 class Busy(Exception):
@@ -39,14 +38,23 @@ def is_bpffs(path: Path) -> bool:
     return kind & 0xFFFFFFFF == _BPF_FS_MAGIC
 
 
-def mount_points(mountinfo: str) -> list[Path]:
-    """Where the text of /proc/self/mountinfo has bpf file systems, last mounted last."""
+class Mount(NamedTuple):
+    """One line of mountinfo. tied: mounts and unmounts elsewhere propagate to it."""
+
+    point: str
+    device: str
+    tied: bool
+
+
+def mounts_in(mountinfo: str) -> list[Mount]:
+    """The BPF file systems in such a text, last mounted last. Pure."""
     found = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
-        if after.split(" ", 1)[0] == "bpf" and len(fields) >= 5:
-            found.append(Path(fields[4].encode().decode("unicode_escape")))
+        if after.split(" ", 1)[0] == "bpf" and len(fields) >= 6:
+            tied = any(tag.startswith(("shared:", "master:")) for tag in fields[6:])
+            found.append(Mount(fields[4].encode().decode("unicode_escape"), fields[2], tied))
     return found
 
 
@@ -55,63 +63,17 @@ def find() -> Path | None:
 
     The last because `ip netns exec` hides what is mounted below /sys.
     """
-    if is_bpffs(_USUAL):
-        return _USUAL
-    for point in mount_points(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")):
-        if is_bpffs(point):
-            return point
-    seen = (Path(f"/proc/{process}/root") / _USUAL.relative_to("/") for process in _outliving())
+    if is_bpffs(USUAL):
+        return USUAL
+    for mount in mounts_in(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")):
+        if is_bpffs(Path(mount.point)):
+            return Path(mount.point)
+    seen = (Path(f"/proc/{process}/root") / USUAL.relative_to("/") for process in _outliving())
     return next((path for path in seen if is_bpffs(path)), None)
-
-
-def find_or_mount() -> Path:
-    """The mount point. Where there is none, mounts it at the usual place, which needs CAP_SYS_ADMIN.
-
-    It is mounted where process 1 is, or our parent if that is closed to us: in a private mount namespace (of `ip netns
-    exec`, say) it would vanish with us, and all that is pinned with it. Raises NoBpffs.
-    """
-    found = find()
-    if found is not None:
-        return found
-    told = errno.EACCES
-    for process in _outliving():
-        told = _mount_beside(process)
-        if told == 0:
-            break
-    if told == errno.EPERM:
-        raise PermissionError(told, "mount the BPF file system at /sys/fs/bpf")
-    found = find()
-    if found is None:
-        raise NoBpffs(
-            f"the BPF file system is not mounted, and mounting it at /sys/fs/bpf failed: {os.strerror(told)}; "
-            "mount the host's /sys/fs/bpf here (or: mount -t bpf bpf /sys/fs/bpf)"
-        )
-    return found
 
 
 def _outliving() -> tuple[int, ...]:
     return (1, os.getppid())
-
-
-def _mount_beside(process: int) -> int:
-    """In the mount namespace of `process`; by a forked child, since threads forbid changing it. 0 or an errno."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    child = os.fork()
-    if child == 0:
-        code = errno.EIO
-        try:
-            target = os.open(f"/proc/{process}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            same = os.path.samestat(os.fstat(target), os.stat("/proc/self/ns/mnt"))
-            failed = (0 if same else libc.setns(target, _CLONE_NEWNS)) or libc.mount(
-                b"bpf", os.fsencode(_USUAL), b"bpf", 0, b"mode=0700"
-            )
-            code = ctypes.get_errno() if failed else 0
-        except OSError as error:
-            code = error.errno or errno.EIO
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def folder_of(root: Path, namespace: str) -> Path:

@@ -84,7 +84,7 @@ def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
     """Like apply under a name of its own, for no longer than the calling process lives where the kernel can do it."""
     _check_cgroup(intent)
     with changing_capture(wait_s):
-        plan, why = choose_mode(intent, _facts_for(intent))
+        plan, why = choose_mode(intent, _facts_for(intent), lasting=False)
         held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
     return Bound(plan, why, held)
 

@@ -11,8 +11,10 @@ from intercept.plan.rules import Plan
 PREFERENCE = (Mode.EBPF, Mode.NFTABLES, Mode.IPTABLES)
 
 
-def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
+def choose_mode(intent: Intent, host: HostFacts, *, lasting: bool = True) -> tuple[Plan, str]:
     """The plan for the mode to take, and why in words. Each candidate is tried for real.
+
+    lasting: it has to outlive this process.
 
     Raises Unsupported, or PrivilegeMissing when that is all that is missing, with what each candidate lacks.
     """
@@ -22,7 +24,7 @@ def choose_mode(intent: Intent, host: HostFacts) -> tuple[Plan, str]:
     for mode in PREFERENCE:
         try:
             plan = build(intent, _facts_for(mode, host), mode)
-            lacks = backend(mode).available()
+            lacks = backend(mode).available(lasting=lasting)
         except CaptureError as error:
             lacks = str(error)
         if lacks is None:

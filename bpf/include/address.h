@@ -29,13 +29,23 @@ static __always_inline bool address_is_v4(const __u32 a[4])
     return is_zero(a[0] | a[1] | (a[2] ^ TG_MAPPED));
 }
 
-/* connect() to the unspecified address means loopback in Linux, so it counts as such. */
+/* The unspecified address counts as loopback: connecting to it leads there. */
 static __always_inline bool address_is_loopback(const __u32 a[4])
 {
     __u32 last = bpf_ntohl(a[3]);
     __u32 v4 = is_zero(a[0] | a[1] | (a[2] ^ TG_MAPPED)) & (is_zero(last >> 24 ^ 127) | is_zero(last));
     __u32 v6 = is_zero(a[0] | a[1] | a[2]) & is_zero(last >> 1);
     return v4 | v6;
+}
+
+/* Where connecting to `a` leads: the unspecified address means 127.0.0.1 or ::1. */
+static __always_inline void address_meant(__u32 out[4], const __u32 a[4])
+{
+    __u32 v4 = is_zero(a[0] | a[1] | (a[2] ^ TG_MAPPED) | a[3]), v6 = is_zero(a[0] | a[1] | a[2] | a[3]);
+    out[0] = a[0];
+    out[1] = a[1];
+    out[2] = a[2];
+    out[3] = a[3] | v4 * bpf_htonl(0x7f000001) | v6 * bpf_htonl(1);
 }
 
 static __always_inline __u16 address_family(const __u32 a[4])

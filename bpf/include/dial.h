@@ -102,7 +102,7 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
         d.uid = (__u32)owner;
         d.gid = owner >> 32;
         d.mark = sk->mark;
-        __builtin_memcpy(d.address, address, sizeof(d.address));
+        address_meant(d.address, address);
         read_source(sk, d.source);
 
         if (steered_just_now(sk, &d))

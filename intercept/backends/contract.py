@@ -48,8 +48,11 @@ class Held(NamedTuple):
 
 
 class Backend(Protocol):
-    def available(self) -> str | None:
-        """Why this backend can't work here, or None. Tried for real, without leaving anything behind."""
+    def available(self, *, lasting: bool = True) -> str | None:
+        """Why this backend can't work here, or None. Tried for real, without leaving anything behind.
+
+        lasting: it is for `apply`, whose capture has to outlive this process; else for `bind`.
+        """
 
     def apply(self, plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
         """Put the plan in force, replacing what `name` had in force, in one step. False: it was in force already.

@@ -23,14 +23,18 @@ def _unescaped(text: str) -> str:
     return pieces[0] + "".join(chr(int(piece[:3], 8)) + piece[3:] for piece in pieces[1:])
 
 
-def find_mount_point() -> Path | None:
-    """Where cgroup v2 can be reached, or None. A mount of the whole hierarchy (as our namespace sees it) goes first."""
+def mount_points() -> list[Path]:
+    """Where cgroup v2 can be reached. Mounts of the whole hierarchy (as our namespace sees it) go first."""
     try:
         text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        return None
-    mounts = sorted(mounts_in(text), key=lambda mount: mount[0] != "/")
-    return Path(mounts[0][1]) if mounts else None
+        return []
+    return [Path(point) for _, point in sorted(mounts_in(text), key=lambda mount: mount[0] != "/")]
+
+
+def find_mount_point() -> Path | None:
+    """The first of `mount_points`, or None."""
+    return next(iter(mount_points()), None)
 
 
 def mount_point() -> Path:

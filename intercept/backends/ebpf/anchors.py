@@ -4,11 +4,12 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from bpf import loader
 from intercept.errors import CaptureError, PrivilegeMissing, Unsupported
-from intercept.host.cgroups import find_mount_point
+from intercept.host.cgroups import find_mount_point, mount_points
 
 _AF_INET, _SOCK_DGRAM = 2, 2
 _SOL_SOCKET, _SO_NETNS_COOKIE = 1, 71
@@ -18,12 +19,14 @@ _CLOEXEC = 1
 
 
 class Anchors(NamedTuple):
-    """Open directories and the namespace, as descriptors that `open_anchors` closes. cookie: of the namespace."""
+    """Open directories and the namespace, as descriptors that `open_anchors` closes. cookie: of the namespace.
+    limited: the workload is one folder below the top."""
 
     netns: int
     cookie: int
     top: int
     workload: int
+    limited: bool = False
 
 
 def netns_cookie() -> int:
@@ -62,22 +65,50 @@ def open_anchors(cgroup: str | None) -> Iterator[Anchors]:
         opened.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
         opened.append(_open_top())
         opened.append(_open_workload(opened[1], cgroup))
-        yield Anchors(opened[0], netns_cookie(), opened[1], opened[2])
+        yield Anchors(opened[0], netns_cookie(), opened[1], opened[2], cgroup is not None)
     finally:
         for fd in opened:
             os.close(fd)
 
 
 def _open_top() -> int:
+    """The top of the whole hierarchy where it is mounted, also in a cgroup namespace; else the namespace's own top."""
     mounted = find_mount_point()
-    if mounted is not None:
-        return os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return _open_unmounted()
+    if mounted is None:
+        return _open_unmounted()
+    own = _open_folder(mounted)
+    if is_whole(own):
+        return own
+    for point in mount_points():
+        other = _open_folder(point)
+        if is_whole(other):
+            os.close(own)
+            return other
+        os.close(other)
+    return own
+
+
+def is_whole(top: int) -> bool:
+    """Whether that open folder is the top of the whole hierarchy: it alone has no events."""
+    try:
+        os.stat("cgroup.events", dir_fd=top)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _open_workload(top: int, cgroup: str | None) -> int:
+    if cgroup is None:
+        return os.dup(top)
+    mounted = find_mount_point()  # which the path is relative to; `top` may be above it
+    if mounted is None:
+        raise Unsupported("--cgroup needs cgroup v2, which is not mounted here (mount -t cgroup2 none /sys/fs/cgroup)")
     try:
-        return os.open(cgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+        return _open_folder(mounted / cgroup)
     except OSError as error:
         raise CaptureError(f"--cgroup {cgroup}: {error.strerror}: it must be a folder of cgroup v2") from error
 

@@ -13,6 +13,7 @@ from cext.libbpf import libbpf
 from intercept.backends.contract import Held, InForce
 from intercept.backends.ebpf import change, instance, listeners, pins
 from intercept.backends.ebpf.anchors import open_anchors
+from intercept.backends.ebpf.coverage import require_coverage
 from intercept.backends.ebpf.errors import require_capabilities, translated
 from intercept.backends.ebpf.instance import Instance
 from intercept.backends.ebpf.render import render
@@ -39,13 +40,15 @@ __all__ = [
 ]
 
 
-def available() -> str | None:
+def available(*, lasting: bool = True) -> str | None:
     """Loads every program and attaches it where it would act, with no policy: it then does nothing. Takes it away."""
     try:
         require_capabilities()
         with translated(), open_anchors(None) as anchors, pins.unpinned() as capture:
+            if lasting:
+                require_coverage(anchors)
+                pins.require_lasting()
             instance.establish(capture, attach.ALL, anchors, reload=False)
-            bpffs.find_or_mount()
     except CaptureError as error:
         return str(error)
     return None
@@ -54,6 +57,7 @@ def available() -> str | None:
 def apply(plan: Plan, document: str, *, name: str, wait_s: float) -> bool:
     require_capabilities()
     with translated(), open_anchors(plan.intent.cgroup) as anchors, pins.our_folder(wait_s) as ours:
+        require_coverage(anchors)
         pins.sweep(ours)
         goal = change.goal(plan, document, anchors)
         folder = ours / name

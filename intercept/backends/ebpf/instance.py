@@ -40,6 +40,8 @@ MAPS = (
     "tg_straight_ports",
 )
 _DOCUMENT = "document-{}"
+_WHOLE = 1
+"""The id of the top of the whole hierarchy."""
 _LENGTH = struct.Struct("=I")
 _Key = TypeVar("_Key", str, int)
 
@@ -138,7 +140,7 @@ def broken_hooks(instance: Instance, wanted: Iterable[Hook], anchors: Anchors) -
         info = libbpf.link_info(link)
         if info.target == 0:
             wrong.append(f"hook {hook.name} is detached: what it was attached to no longer exists")
-        elif info.target != _target_id(hook, anchors):
+        elif info.target not in _allowed(hook, anchors):
             wrong.append(f"hook {hook.name} is attached elsewhere")
         if record is not None and info.program_id != record.programs.get(hook.name):
             wrong.append(f"the program of hook {hook.name} was replaced by another")
@@ -152,6 +154,12 @@ def _target(hook: Hook, anchors: Anchors) -> int:
 def _target_id(hook: Hook, anchors: Anchors) -> int:
     # A cgroup's id is its folder's inode on 64-bit hosts, a namespace's is its file's.
     return os.fstat(_target(hook, anchors)).st_ino
+
+
+def _allowed(hook: Hook, anchors: Anchors) -> set[int]:
+    """What it may be attached to. The top of the whole hierarchy covers all, reachable from here or not."""
+    whole = hook.where == Where.TOP or (hook.where == Where.WORKLOAD and not anchors.limited)
+    return {_target_id(hook, anchors), *([_WHOLE] if whole else [])}
 
 
 def establish(instance: Instance, wanted: tuple[Hook, ...], anchors: Anchors, *, reload: bool) -> None:

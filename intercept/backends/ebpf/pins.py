@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bpf import attach, bpffs
+from bpf import attach, bpffs, lasting
 from cext.libbpf import libbpf
 from intercept.backends.ebpf import instance
 from intercept.backends.ebpf.anchors import netns_cookie
@@ -18,8 +18,13 @@ PREPARING = "preparing-"
 @contextmanager
 def our_folder(wait_s: float) -> Iterator[Path]:
     """This namespace's folder, locked."""
-    with bpffs.own_folder(bpffs.find_or_mount(), str(netns_cookie()), wait_s) as folder:
+    with bpffs.own_folder(lasting.find_or_mount(), str(netns_cookie()), wait_s) as folder:
         yield folder
+
+
+def require_lasting() -> None:
+    """Raises where no BPF file system can be had that outlives us."""
+    lasting.find_or_mount()
 
 
 def existing_folder() -> Path | None:

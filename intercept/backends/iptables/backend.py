@@ -45,7 +45,7 @@ def _require_privileges() -> None:
         privilege.require(capability, "look at and change iptables rules")
 
 
-def available() -> str | None:
+def available(*, lasting: bool = True) -> str | None:  # noqa: ARG001 # a backend's signature
     """Looks for libiptc, for the tables and modules in the kernel, and makes an ipset, which it removes again."""
     try:
         _require_privileges()

@@ -6,7 +6,7 @@ from intercept.errors import CaptureError
 _SCRATCH = "tidegate_scratch"
 
 
-def available() -> str | None:
+def available(*, lasting: bool = True) -> str | None:  # noqa: ARG001 # a backend's signature
     """Judges a scratch table that is never committed."""
     try:
         with Session() as session:

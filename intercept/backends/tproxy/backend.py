@@ -22,7 +22,7 @@ from intercept.plan.stored import Document, Unreadable, read_document
 MODE = Mode.TPROXY
 
 
-def available() -> str | None:
+def available(*, lasting: bool = True) -> str | None:  # noqa: ARG001 # a backend's signature
     """The nftables backend's scratch table, and reading the routing rules."""
     lacks = nftables.available() or lacks_tproxy()
     if lacks is not None:
