@@ -30,6 +30,7 @@ _INODE_AT = 68
 _MESSAGE_SIZE = 72
 _ATTRIBUTE = struct.Struct("=HH")
 _SKV6ONLY = 11
+_MARK = 15
 _SOCKET_OPTIONS = 22
 _IS_TRANSPARENT = 0x20 if sys.byteorder == "little" else 0x04  # a bit field
 _RECEIVE = 1 << 16
@@ -40,7 +41,7 @@ class Listening(NamedTuple):
 
     versions: the IP versions that it serves; a dual-stack socket serves both. address: None for every address.
     inode: as /proc/PID/fd names the socket. transparent: it has IP_TRANSPARENT; None where the kernel (before 5.9)
-    does not tell.
+    does not tell. mark: told to CAP_NET_ADMIN only; else 0.
     """
 
     port: int
@@ -48,6 +49,7 @@ class Listening(NamedTuple):
     address: IPv4Address | IPv6Address | None
     inode: int
     transparent: bool | None
+    mark: int = 0
 
 
 def signs(listeners: Listeners, tcp: Ports, udp: Ports) -> list[Sign]:
@@ -81,14 +83,16 @@ def ports_of(sockets: Iterable[Listening]) -> Ports:
 
 def listening(protocol: int) -> list[Listening]:
     """Needs no privilege. Raises Unsupported where the kernel can't tell."""
+    return [*dump(protocol, socket.AF_INET), *dump(protocol, socket.AF_INET6)]
+
+
+def dump(protocol: int, family: int) -> list[Listening]:
+    """As `listening`, of one address family."""
     states = _LISTENING if protocol == socket.IPPROTO_TCP else _UNCONNECTED
-    found: list[Listening] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as diag:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            body = struct.pack("=BBBBI", family, protocol, 0, 0, states) + bytes(48)
-            diag.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + body)
-            found += map(read, answers(diag))
-    return found
+        body = struct.pack("=BBBBI", family, protocol, 0, 0, states) + bytes(48)
+        diag.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0) + body)
+        return [read(message) for message in answers(diag)]
 
 
 def read(message: bytes) -> Listening:
@@ -99,12 +103,13 @@ def read(message: bytes) -> Listening:
     told = dict(attributes(message[_MESSAGE_SIZE:]))
     options = told.get(_SOCKET_OPTIONS)
     transparent = None if not options else bool(options[0] & _IS_TRANSPARENT)
+    mark = int.from_bytes(told.get(_MARK, b""), sys.byteorder)
     if family == socket.AF_INET:
         raw = message[8:12]
-        return Listening(port, (4,), IPv4Address(raw) if any(raw) else None, inode, transparent)
+        return Listening(port, (4,), IPv4Address(raw) if any(raw) else None, inode, transparent, mark)
     raw = message[8:24]
     both = not any(raw) and told.get(_SKV6ONLY, b"\1") == b"\0"
-    return Listening(port, (4, 6) if both else (6,), IPv6Address(raw) if any(raw) else None, inode, transparent)
+    return Listening(port, (4, 6) if both else (6,), IPv6Address(raw) if any(raw) else None, inode, transparent, mark)
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -21,6 +21,7 @@ class Row(NamedTuple):
     remote: Endpoint
     state: str
     inode: int
+    uid: int
 
 
 def rows(protocol: str = "tcp") -> list[Row]:
@@ -31,7 +32,9 @@ def rows(protocol: str = "tcp") -> list[Row]:
             next(table, None)
             for line in table:
                 fields = line.split()
-                found.append(Row(version, parsed(fields[1]), parsed(fields[2]), fields[3], int(fields[9])))
+                found.append(
+                    Row(version, parsed(fields[1]), parsed(fields[2]), fields[3], int(fields[9]), int(fields[7]))
+                )
     return found
 
 
