@@ -28,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backends", default=",".join(BACKENDS), help="comma separated: which backends the case table runs on"
     )
+    parser.addoption(
+        "--write-golden", action="store_true", help="tests/unit/intercept/backends/golden: write, do not compare"
+    )
     parser.addoption("--outcome", type=Path, help="write there what became of each test, as JSON")
 
 
