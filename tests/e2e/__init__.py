@@ -1,0 +1,1 @@
+"""Real servers and clients, beside the plain program, through `tidegate run`."""

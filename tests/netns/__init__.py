@@ -1,0 +1,1 @@
+"""Capture, proxy and commands on this machine's kernel, in throwaway network namespaces."""

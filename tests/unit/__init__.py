@@ -1,0 +1,1 @@
+"""What needs no privilege and no kernel of its own; folders mirror the packages."""

@@ -1,0 +1,1 @@
+"""The engine and its sockets where a route, a netfilter rule or a BPF program is in the path."""

@@ -1,0 +1,1 @@
+"""The direct lane: connections that the kernel balances itself."""

@@ -1,0 +1,1 @@
+"""Putting capture in force, replacing it, removing it; hosts that lack something."""

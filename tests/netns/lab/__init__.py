@@ -1,0 +1,1 @@
+"""The lab itself, held to the kernel with rules written by hand."""

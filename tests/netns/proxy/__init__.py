@@ -1,0 +1,1 @@
+"""The proxy as a process: relaying, limits, configuration, starting and ending."""

@@ -1,0 +1,1 @@
+"""Codecs and layouts that Python and BPF programs share."""

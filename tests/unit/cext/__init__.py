@@ -1,0 +1,1 @@
+"""The engine's C code through its binding, on loopback sockets."""

@@ -1,0 +1,1 @@
+"""Intents, plans, what backends make of them, and reading other tools' settings."""

@@ -1,0 +1,1 @@
+"""Documents to one policy, and what is said of wrong ones."""

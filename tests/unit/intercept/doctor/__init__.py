@@ -1,0 +1,1 @@
+"""What doctor concludes from what it saw."""

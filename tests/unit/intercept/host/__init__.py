@@ -1,0 +1,1 @@
+"""Reading facts about this host out of the kernel's texts."""

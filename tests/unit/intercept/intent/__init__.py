@@ -1,0 +1,1 @@
+"""Flags and documents to an intent, hostile ones included."""

@@ -1,0 +1,1 @@
+"""The ordered rules that an intent becomes, and keeping them."""

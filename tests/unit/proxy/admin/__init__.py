@@ -1,0 +1,1 @@
+"""Admin and telemetry endpoints: what they answer, and to whom."""

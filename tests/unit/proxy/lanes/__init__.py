@@ -1,0 +1,1 @@
+"""What goes to the engine and to the kernel, and what comes back."""
