@@ -48,10 +48,9 @@ def answer(lab: Lab, ip: str = VIP) -> bytes:
 
 @contextlib.contextmanager
 def direct(lab: Lab, file: Path, text: str, *flags: str) -> Iterator[ProxyProcess]:
-    """A proxy whose companion has taken the services to the kernel."""
+    """A proxy that is ready: its companion has taken the services to the kernel."""
     with proxy_with(lab, file, text, *flags) as proxy:
-        until(lambda: "the direct lane is available" in proxy.stderr(), "the direct lane")
-        until(lambda: opened(proxy, "direct") or not ask(lab), "the first direct connection")
+        until(lambda: proxy.request("/healthz/ready")[0] == 200, "readiness")
         yield proxy
 
 
@@ -78,12 +77,20 @@ def test_connections_go_to_the_endpoint_and_are_told_as_the_proxys_are(lab: Lab,
         assert "L4 policy only" in line[0]["lane_reason"]
         labels = {"destination_service_name": "web", "reporter": "source"}
         closed, count = "istio_tcp_connections_closed_total", "istio_tcp_connections_opened_total"
-        until(lambda: proxy.metric(closed, **labels) == proxy.metric(count, **labels) >= 2, "the kernel's counts")
+        until(lambda: proxy.metric(closed, **labels) == proxy.metric(count, **labels) == 1, "the kernel's counts")
         endpoint = {"endpoint": f"{PEER_V4}:{ONE}", "lane": "direct"}
         per_endpoint = "tidegate_endpoint_connections_opened_total"
         assert proxy.metric(per_endpoint, **endpoint) == proxy.metric(count, **labels)
         assert proxy.metric("istio_tcp_received_bytes_total", **labels) >= 5
         assert 0 < proxy.metric("tidegate_endpoint_srtt_seconds", **endpoint) < 1
+
+
+def test_ready_means_that_the_very_next_connection_is_direct(lab: Lab, file: Path) -> None:
+    for _ in range(5):
+        with direct(lab, file, web(ONE)) as proxy:
+            assert [ask(lab) for _ in range(3)] == [b"1"] * 3
+            until(lambda: len(logged(proxy, "direct")) == 3, "the kernel's record")
+            assert opened(proxy, "splice") == 0
 
 
 def test_both_families(lab: Lab, file: Path) -> None:
