@@ -9,6 +9,7 @@ from math import gcd
 from typing import NamedTuple
 
 ENDPOINTS = 128
+BANKS = 64
 TOTAL_WEIGHT = 2**32 - 1
 """Of one service's endpoints, when their common divisor is taken out."""
 
@@ -132,6 +133,27 @@ def host_and_port(key: bytes) -> tuple[str, int]:
     if key.startswith(_MAPPED):
         return socket.inet_ntop(socket.AF_INET, key[12:16]), port
     return socket.inet_ntop(socket.AF_INET6, key[:16]), port
+
+
+def bank_number(key: bytes) -> int:
+    """Which of the BANKS the service with that struct tg_host_port is in: balance.h's bank_number."""
+    one, two, three, four, port, _ = struct.unpack("=4I2H", key)
+    mixed: int = one ^ two ^ three ^ four ^ port
+    return (mixed * 2654435761 & 0xFFFFFFFF) // (0x80000000 // (BANKS // 2))
+
+
+def compact(packed: bytes) -> bytes:
+    """A packed service without the room that its endpoints leave."""
+    (count,) = struct.unpack_from("=I", packed, 32)
+    return packed[: _ENDS_AT + 4 * count] + packed[_HOPS_AT : _HOPS_AT + HOST_PORT_SIZE * count]
+
+
+def expanded(compacted: bytes) -> bytes:
+    """The opposite of `compact`."""
+    (count,) = struct.unpack_from("=I", compacted, 32)
+    split = _ENDS_AT + 4 * count
+    ends = compacted[:split] + _NONE[4 * count :]
+    return (ends + compacted[split:]).ljust(SERVICE_SIZE, b"\0")
 
 
 def host_port_is_v4(key: bytes) -> bool:

@@ -15,6 +15,8 @@ from cext.libbpf._libbpf import ffi, lib
 
 ANY = 0
 NOEXIST = 1
+_ITEMS_ROOM = 1 << 19
+"""Bytes of values that are read at once."""
 _LOG_SIZE = 65536
 
 lib.tg_quiet()
@@ -200,6 +202,24 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     _checked(result, "look up in a BPF map")
     found: bytes = ffi.buffer(buffer, value_size)[:]
     return found
+
+
+def map_items(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Every entry of a hash, in few system calls. Of a map that changes meanwhile, as the kernel's iteration has it."""
+    room = max(64, _ITEMS_ROOM // value_size)
+    keys, values = ffi.new("char[]", room * key_size), ffi.new("char[]", room * value_size)
+    position, count = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+    first, more = 1, 1
+    while more:
+        count[0] = room
+        more = _checked(lib.tg_map_lookup_batch(fd, position, first, keys, values, count), "read a BPF map")
+        first = 0
+        some_keys, some_values = ffi.buffer(keys)[: count[0] * key_size], ffi.buffer(values)[: count[0] * value_size]
+        for at in range(count[0]):
+            yield (
+                some_keys[at * key_size : (at + 1) * key_size],
+                some_values[at * value_size : (at + 1) * value_size],
+            )
 
 
 def map_pop(fd: int, value_size: int, limit: int) -> list[bytes]:

@@ -164,6 +164,18 @@ int tg_map_update_many(int fd, const void *keys, size_t key_size, const void *va
     return 0;
 }
 
+int tg_map_lookup_batch(int fd, uint32_t *position, int first, void *keys, void *values, uint32_t *count)
+{
+    uint32_t following = 0;
+    int result = bpf_map_lookup_batch(fd, first ? NULL : position, &following, keys, values, count, NULL);
+    if (result && errno == ENOENT)
+        return 0;
+    if (result)
+        return failed(result);
+    *position = following;
+    return 1;
+}
+
 int tg_map_lookup(int fd, const void *key, void *value)
 {
     int result = bpf_map_lookup_elem(fd, key, value);

@@ -3,7 +3,7 @@
 A backend that has one makes a `KernelLane` of its functions; whoever holds one needs to know no backend.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -82,11 +82,13 @@ class KernelConnection(NamedTuple):
 
 
 class KernelLane(NamedTuple):
-    """push: makes exactly these services the kernel's, in one instant. push_inbound: exactly these ports go straight to
-    the workload. telemetry, telemetry_inbound: totals, which never go back while the capture lives. ended: at most so
-    many connections that have ended, each told once. live: those that are open. All raise CaptureError."""
+    """push: makes exactly these services the kernel's. exchange: these come or replace what has their address and port,
+    those at the other addresses go. push_inbound: exactly these ports go straight to the workload. telemetry,
+    telemetry_inbound: totals that have changed since the last call; they never go back while the capture lives. ended:
+    at most so many connections that have ended, each told once. live: those that are open. All raise CaptureError."""
 
     push: "Callable[[Sequence[KernelService]], None]"
+    exchange: "Callable[[Sequence[KernelService], Collection[tuple[str, int]]], None]"
     telemetry: "Callable[[], list[KernelCounters]]"
     ended: "Callable[[int], list[End]]"
     push_inbound: "Callable[[Set[int]], None]"

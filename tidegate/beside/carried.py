@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
 
 _DISCARD = 9
 _ENDINGS = (CloseReason.FINISHED, CloseReason.RESET, CloseReason.UPSTREAM_FAILED)
-
-
-class Totals:
-    """Which totals have changed since they were told last: of a hundred thousand endpoints most rest."""
-
-    def __init__(self) -> None:
-        self._told: dict[tuple[int, Address], EndpointCounts] = {}
-
-    def differing(self, counters: Iterable[Counted]) -> list[Counted]:
-        """counters: all that there are; what is not among them any more is forgotten."""
-        before, self._told = self._told, {(one.service, one.endpoint): one.counts for one in counters}
-        return [Counted(*key, counts) for key, counts in self._told.items() if before.get(key) != counts]
 
 
 def service(told: ToldService) -> KernelService:

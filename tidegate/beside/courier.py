@@ -51,9 +51,10 @@ class Courier:
         self._services: dict[Key, ToldService] = {}
         """All that the proxy wants in the kernel."""
         self._straight: frozenset[int] = frozenset()
+        self._differing: set[Key] | None = None
+        """What of it the kernel may not have yet; None: any of it."""
         self._overdue: int | None = None
         """The change that the kernel has not taken yet."""
-        self._totals = carried.Totals()
         self.filled = False
         """Whether the kernel has taken a change."""
 
@@ -101,20 +102,29 @@ class Courier:
         for part in parts:
             if part.begin:
                 self._services.clear()
-            self._services.update(((one.ip, one.port), one) for one in part.services)
+                self._differing = None
+            new = {(one.ip, one.port): one for one in part.services}
+            self._services |= new
             for key in part.gone:
                 self._services.pop(key, None)
+            if self._differing is not None:
+                self._differing.update(new, part.gone)
             self._straight = self._straight if part.straight is None else part.straight
 
     def _push(self, version: int) -> Request:
         self._overdue = version
         try:
-            self._lane.push([carried.service(told) for told in self._services.values()])
+            if self._differing is None:
+                self._lane.push([carried.service(told) for told in self._services.values()])
+            elif self._differing:
+                here = self._differing & self._services.keys()
+                services = [carried.service(self._services[key]) for key in here]
+                self._lane.exchange(services, self._differing - here)
             self._lane.push_inbound(self._straight)
         except CaptureError as error:
             self._complain(f"the direct lane was not changed: {error}")
             return _answer(version, str(error))
-        self.filled, self._overdue, self._said = True, None, None
+        self.filled, self._differing, self._overdue, self._said = True, set(), None, None
         return _answer(version, None)
 
     def _complain(self, text: str) -> None:
@@ -135,7 +145,7 @@ class Courier:
             live = self._look_at_live()
         except CaptureError:
             return  # the capture has gone: its watcher says so
-        yield from requests(self._totals.differing(counters), ended, live)
+        yield from requests(counters, ended, live)
 
     def _look_at_live(self) -> list[Seen] | None:
         """None: not yet again. Every socket of the namespace is looked at, so looks take a fiftieth of the time."""

@@ -11,15 +11,20 @@
 
 enum balance { TG_NO_SERVICE, TG_CHOSEN, TG_TURNED_AWAY };
 
+/* direct_layout.py's bank_number: Knuth's multiplicative hash, its upper bits. */
+static __always_inline __u32 bank_number(const struct tg_host_port *asked)
+{
+    __u32 mixed = asked->address[0] ^ asked->address[1] ^ asked->address[2] ^ asked->address[3] ^ asked->port;
+    return mixed * 2654435761u / (0x80000000u / (TG_BANKS / 2));
+}
+
 static __always_inline const struct tg_service *service_asked_for(const struct dial *d)
 {
-    __u32 zero = 0;
-    void *bank = bpf_map_lookup_elem(&tg_services, &zero);
-    if (!bank)
-        return 0;
     struct tg_host_port asked = {.port = d->port};
     __builtin_memcpy(asked.address, d->address, sizeof(asked.address));
-    return bpf_map_lookup_elem(bank, &asked);
+    __u32 number = bank_number(&asked);
+    void *bank = bpf_map_lookup_elem(&tg_services, &number);
+    return bank ? bpf_map_lookup_elem(bank, &asked) : 0;
 }
 
 /* Takes a ticket, and a token where there is a limit. A limit is kept by one number, the time when the next connection

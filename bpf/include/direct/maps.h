@@ -10,8 +10,8 @@
 #include "common.h"
 #include "direct/values.h"
 
-/* A whole push: written by services.py before it can be seen and never changed after that, so a program that has found
- * it may go on reading it. Read at connect(). Lives until the next push. */
+/* Services that share a bank_number: written by banks.py before they can be seen and never changed after that, so a
+ * program that has found a bank may go on reading it. Read at connect(). Lives until one of them changes. */
 struct tg_service_bank {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
@@ -19,10 +19,10 @@ struct tg_service_bank {
     __uint(value_size, sizeof(struct tg_service));
 };
 
-/* Written by a push, in one write; read at connect(). The kernel frees the bank before when no program reads it. */
+/* Written by a push, each bank in one write; read at connect(). The kernel frees the bank before when no program reads it. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-    __uint(max_entries, 1);
+    __uint(max_entries, TG_BANKS);
     __type(key, __u32);
     __array(values, struct tg_service_bank);
 } tg_services SEC(".maps");

@@ -11,6 +11,10 @@
 /* Endpoints of one service. A power of two: they are found by halving. */
 #define TG_ENDPOINTS 128
 
+/* Services are spread over so many banks by their address and port, so that a change rewrites a part of them. A power
+ * of two. */
+#define TG_BANKS 64
+
 enum tg_service_flag {
     TG_SERVICE_DENIED = 1 << 0,
     TG_SERVICE_ROUND_ROBIN = 1 << 1,

@@ -149,3 +149,22 @@ GOOD = KernelService(1, "10.96.0.1", 80, "random", (KernelEndpoint("10.0.0.1", 8
 def test_what_connect_cannot_balance_is_refused_by_name(bad: list[KernelService], told: str) -> None:
     with pytest.raises(CaptureError, match=told):
         packed(bad)
+
+
+@given(weights)
+def test_a_compacted_service_is_expanded_to_what_it_was(of: list[int]) -> None:
+    hosts = [direct_layout.host_port("10.0.0.1", 1 + number) for number in range(len(of))]
+    packed_ = direct_layout.pack_service(direct_layout.Service(7, 1, 2, 3, 4, hosts, of))
+    compacted = direct_layout.compact(packed_)
+    assert direct_layout.expanded(compacted) == packed_
+    assert len(compacted) == len(packed_) - (direct_layout.ENDPOINTS - len(of)) * 24
+    assert direct_layout.service_id(compacted) == direct_layout.service_id(packed_)
+
+
+def test_services_are_spread_over_all_banks() -> None:
+    keys = [direct_layout.host_port(f"10.96.{n >> 8}.{n & 255}", 80) for n in range(1 << 14)]
+    sizes = Counter(map(direct_layout.bank_number, keys))
+    assert set(sizes) == set(range(direct_layout.BANKS))
+    assert max(sizes.values()) < 2 * len(keys) / direct_layout.BANKS
+
+    assert f"#define TG_BANKS {direct_layout.BANKS}\n" in WIRE

@@ -20,11 +20,12 @@ def push_inbound(ports: Set[int], *, name: str = "tidegate") -> None:
         push_inbound_into(maps, ports)
 
 
-def telemetry_inbound(*, name: str = "tidegate") -> list[InboundCounters]:
+def telemetry_inbound(seen: dict[bytes, bytes] | None = None, *, name: str = "tidegate") -> list[InboundCounters]:
     """Totals of each port since it was first pushed. One that was taken back is told until its last connection has
-    ended, once more after that, and then forgotten. Before Linux 5.15 nothing is counted. Raises CaptureError."""
+    ended, once more after that, and then forgotten. Before Linux 5.15 nothing is counted. seen: kept by the caller from
+    call to call, to be told only what has changed. Raises CaptureError."""
     with in_force(name) as maps:
-        return telemetry_inbound_of(maps)
+        return telemetry_inbound_of(maps, seen)
 
 
 # ---- the same with the maps of a capture that is held, not pinned
@@ -38,7 +39,8 @@ def push_inbound_into(maps: Mapping[str, int], ports: Set[int]) -> None:
     libbpf.map_update(maps["tg_straight_ports"], layout.ZERO, layout.port_words(sum(1 << port for port in ports)))
 
 
-def telemetry_inbound_of(maps: Mapping[str, int]) -> list[InboundCounters]:
+def telemetry_inbound_of(maps: Mapping[str, int], seen: dict[bytes, bytes] | None = None) -> list[InboundCounters]:
+    seen = {} if seen is None else seen
     words = libbpf.map_lookup(maps["tg_straight_ports"], layout.ZERO, _PORTS_SIZE) or bytes(_PORTS_SIZE)
     current = {direct_layout.inbound_member(port) for port in layout.ports_in(words)}
     return [
@@ -51,5 +53,5 @@ def telemetry_inbound_of(maps: Mapping[str, int]) -> list[InboundCounters]:
             retransmits=counts.retransmits,
             srtt_us=counts.srtt_us,
         )
-        for key, counts in of_members(maps["tg_members"], current, inbound=True)
+        for key, counts in of_members(maps["tg_members"], current, seen, inbound=True)
     ]

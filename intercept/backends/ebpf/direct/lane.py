@@ -1,6 +1,7 @@
 """The kernel lane of an ebpf capture, pinned or held."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from intercept.backends.kernel_lane import KernelLane
@@ -12,10 +13,11 @@ def pinned() -> KernelLane:
 
     return KernelLane(
         services.push,
-        services.telemetry,
+        services.exchange,
+        partial(services.telemetry, services.Seen({}, {})),
         services.ended,
         inbound.push_inbound,
-        inbound.telemetry_inbound,
+        partial(inbound.telemetry_inbound, {}),
         live.connections,
     )
 
@@ -34,9 +36,10 @@ def held(maps: Mapping[str, int]) -> KernelLane:
 
     return KernelLane(
         of(services.push_into),
-        of(services.telemetry_of),
+        of(services.exchange_into),
+        partial(of(services.telemetry_of), services.Seen({}, {})),
         of(services.ended_of),
         of(inbound.push_inbound_into),
-        of(inbound.telemetry_inbound_of),
+        partial(of(inbound.telemetry_inbound_of), {}),
         of(live.connections_of),
     )

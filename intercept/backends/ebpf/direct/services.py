@@ -1,20 +1,21 @@
 """The direct lane under ebpf capture: which services connect() balances by itself, and what came of it.
 
-Works on the capture that is in force in this network namespace, proxy or no proxy. A push replaces the whole content in
-one write; a capture that is replaced keeps it. Needs what ebpf mode needs.
+Works on the capture that is in force in this network namespace, proxy or no proxy. A push changes what
+differs; a capture that is replaced keeps it. Needs what ebpf mode needs.
 """
 
 import errno
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
-from bpf import bpffs, direct_layout, layout
+from bpf import bpffs, direct_layout
 from bpf.direct_layout import Counts, End
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import BpfError, MapType
+from cext.libbpf.libbpf import BpfError
 from intercept.backends.ebpf import pins
+from intercept.backends.ebpf.direct.banks import Content, content, members
 from intercept.backends.ebpf.direct.values import packed
 from intercept.backends.ebpf.errors import translated
 from intercept.backends.ebpf.instance import Instance
@@ -22,11 +23,21 @@ from intercept.backends.kernel_lane import KernelCounters, KernelService
 from intercept.errors import CaptureError
 
 _LOCK_WAIT_S = 5.0
+Address = tuple[str, int]
+
+
+class Seen(NamedTuple):
+    """Counters as they were told last, by their keys."""
+
+    states: dict[bytes, bytes]
+    members: dict[bytes, bytes]
+
+
 _MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports")
 
 
 def push(services: Sequence[KernelService], *, name: str = "tidegate") -> None:
-    """Makes exactly these the services of the direct lane; a connect() sees either all of it or nothing.
+    """Makes exactly these the services of the direct lane; a connect() sees each service whole, before or after.
 
     Connections that exist go on as they are. Raises CaptureError, and then nothing has changed: no ebpf capture of that
     name is in force here, or a service is not one that connect() can balance (the message names it).
@@ -35,11 +46,19 @@ def push(services: Sequence[KernelService], *, name: str = "tidegate") -> None:
         push_into(maps, services)
 
 
-def telemetry(*, name: str = "tidegate") -> list[KernelCounters]:
-    """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
-    told until its last connection has ended, once more after that, and then forgotten. Raises CaptureError."""
+def exchange(services: Sequence[KernelService], gone: Collection[Address], *, name: str = "tidegate") -> None:
+    """As `push`, but of these services alone: they come or replace the one of that address and port; those at the
+    `gone` addresses go. Takes as long as what differs."""
     with in_force(name) as maps:
-        return telemetry_of(maps)
+        exchange_into(maps, services, gone)
+
+
+def telemetry(seen: Seen | None = None, *, name: str = "tidegate") -> list[KernelCounters]:
+    """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
+    told until its last connection has ended, once more after that, and then forgotten. seen: kept by the caller from
+    call to call, to be told only what has changed. Raises CaptureError."""
+    with in_force(name) as maps:
+        return telemetry_of(maps, seen)
 
 
 def ended(limit: int, *, name: str = "tidegate") -> list[End]:
@@ -53,21 +72,28 @@ def ended(limit: int, *, name: str = "tidegate") -> list[End]:
 
 def push_into(maps: Mapping[str, int], services: Sequence[KernelService]) -> None:
     """The caller sees to it that nobody else does the same."""
-    bank = packed(services)
-    before = set(_bank(maps))
+    there, wanted = content(maps["tg_services"]), packed(services)
+    _exchange(maps, there, wanted, [key for key in there if key not in wanted])
+
+
+def exchange_into(maps: Mapping[str, int], services: Sequence[KernelService], gone: Collection[Address]) -> None:
+    """The caller sees to it that nobody else does the same."""
+    _exchange(maps, content(maps["tg_services"]), packed(services), [direct_layout.host_port(*one) for one in gone])
+
+
+def _exchange(maps: Mapping[str, int], there: Content, put: Mapping[bytes, bytes], gone: Collection[bytes]) -> None:
+    new = {key: value for key, one in put.items() if there.get(key) != (value := direct_layout.compact(one))}
     # What they are counted in is there before they can be chosen.
-    new = set(bank.values()) - before
-    gone = before - set(bank.values())
-    members, states = _members(new) - _members(gone), _states(new) - _states(gone)
-    make(maps["tg_members"], members, ZEROS)
-    make(maps["tg_service_states"], states, _NO_STATE)
-    _replace_bank(maps["tg_services"], bank)
+    make(maps["tg_members"], {key for value in new.values() for key in members(value)} - there.members, ZEROS)
+    make(maps["tg_service_states"], set(map(direct_layout.service_id, new.values())) - there.states, _NO_STATE)
+    there.exchange(maps["tg_services"], new, gone)
 
 
-def telemetry_of(maps: Mapping[str, int]) -> list[KernelCounters]:
-    bank = _bank(maps)
-    found = list(_of_services(maps["tg_service_states"], _states(bank)))
-    for key, counts in of_members(maps["tg_members"], _members(bank), inbound=False):
+def telemetry_of(maps: Mapping[str, int], seen: Seen | None = None) -> list[KernelCounters]:
+    there = content(maps["tg_services"])
+    seen = Seen({}, {}) if seen is None else seen
+    found = list(_of_services(maps["tg_service_states"], there.states, seen.states))
+    for key, counts in of_members(maps["tg_members"], there.members, seen.members, inbound=False):
         found.append(
             KernelCounters(
                 *direct_layout.member(key),
@@ -105,28 +131,6 @@ def make(fd: int, keys: set[bytes], value: bytes) -> None:
                 raise
 
 
-def _members(bank: Iterable[bytes]) -> set[bytes]:
-    return {key for value in bank for key in direct_layout.members(value)}
-
-
-def _states(bank: Iterable[bytes]) -> set[bytes]:
-    return set(map(direct_layout.service_id, bank))
-
-
-def _replace_bank(outer: int, services: dict[bytes, bytes]) -> None:
-    fd = libbpf.map_create(
-        MapType.HASH,
-        "tg_service_bank",
-        sizes=(direct_layout.HOST_PORT_SIZE, direct_layout.SERVICE_SIZE),
-        max_entries=max(1, len(services)),
-    )
-    try:
-        libbpf.map_update_many(fd, list(services.items()))
-        libbpf.map_update(outer, layout.ZERO, struct.pack("=I", fd))
-    finally:
-        os.close(fd)
-
-
 # ---- what is read
 
 
@@ -147,43 +151,30 @@ def in_force(name: str) -> Iterator[dict[str, int]]:
         yield instance.maps
 
 
-def _bank(maps: Mapping[str, int]) -> list[bytes]:
-    """The services of the last push, packed."""
-    number = libbpf.map_lookup(maps["tg_services"], layout.ZERO, 4)
-    if number is None:
-        return []
-    bank = libbpf.map_fd_by_id(struct.unpack("=I", number)[0])
-    try:
-        found = (
-            libbpf.map_lookup(bank, key, direct_layout.SERVICE_SIZE)
-            for key in libbpf.map_keys(bank, direct_layout.HOST_PORT_SIZE)
-        )
-        return [value for value in found if value is not None]
-    finally:
-        os.close(bank)
-
-
-def _of_services(fd: int, current: set[bytes]) -> Iterator[KernelCounters]:
-    for key in libbpf.map_keys(fd, 4):
-        value = libbpf.map_lookup(fd, key, direct_layout.STATE_SIZE)
-        if value is None:
+def _of_services(fd: int, current: set[bytes], seen: dict[bytes, bytes]) -> Iterator[KernelCounters]:
+    for key, value in libbpf.map_items(fd, 4, direct_layout.STATE_SIZE):
+        if seen.get(key) == value:
             continue
+        seen[key] = value
         told = direct_layout.state(value)
         (number,) = struct.unpack("=I", key)
         yield KernelCounters(number, "", 0, failed=told.unserved, denied=told.denied, limited=told.limited)
-        if key not in current:
-            libbpf.map_delete(fd, key)
+    for key in seen.keys() - current:
+        libbpf.map_delete(fd, key)
+        del seen[key]
 
 
-def of_members(fd: int, current: set[bytes], *, inbound: bool) -> Iterator[tuple[bytes, Counts]]:
-    """Of one direction; each that is not current and has no connection any more for the last time."""
-    for key in libbpf.map_keys(fd, direct_layout.MEMBER_SIZE):
-        if direct_layout.is_inbound(key) is not inbound:
-            continue
-        value = libbpf.map_lookup(fd, key, direct_layout.COUNTS_SIZE)
-        if value is None:
-            continue
-        counts = direct_layout.counts(value)
-        yield key, counts
-        if key not in current and counts.begun == counts.closed + counts.failed:
+def of_members(
+    fd: int, current: set[bytes], seen: dict[bytes, bytes], *, inbound: bool
+) -> Iterator[tuple[bytes, Counts]]:
+    """Of one direction, what differs from what was seen; each that is not current and has no connection any more for
+    the last time."""
+    for key, value in libbpf.map_items(fd, direct_layout.MEMBER_SIZE, direct_layout.COUNTS_SIZE):
+        if seen.get(key) != value and direct_layout.is_inbound(key) is inbound:
+            seen[key] = value
+            yield key, direct_layout.counts(value)
+    for key in seen.keys() - current:
+        counts = direct_layout.counts(seen[key])
+        if counts.begun == counts.closed + counts.failed:
             libbpf.map_delete(fd, key)
+            del seen[key]

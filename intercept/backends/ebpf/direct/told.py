@@ -1,12 +1,11 @@
 """What the direct lane makes of a connection that is captured, in words."""
 
-import os
-import struct
 from collections.abc import Mapping
 
 from bpf import direct_layout, layout
 from bpf.direct_layout import ServiceFlag
 from cext.libbpf import libbpf
+from intercept.backends.ebpf.direct.banks import content
 from intercept.backends.ebpf.direct.services import in_force
 from intercept.errors import CaptureError
 
@@ -28,16 +27,10 @@ def _of_port(maps: Mapping[str, int], port: int) -> str | None:
 
 
 def _of_service(maps: Mapping[str, int], ip: str, port: int) -> str | None:
-    number = libbpf.map_lookup(maps["tg_services"], layout.ZERO, 4)
-    if number is None:
+    compacted = content(maps["tg_services"]).get(direct_layout.host_port(ip, port))
+    if compacted is None:
         return None
-    bank = libbpf.map_fd_by_id(struct.unpack("=I", number)[0])
-    try:
-        packed = libbpf.map_lookup(bank, direct_layout.host_port(ip, port), direct_layout.SERVICE_SIZE)
-    finally:
-        os.close(bank)
-    if packed is None:
-        return None
+    packed = direct_layout.expanded(compacted)
     count = len(set(direct_layout.members(packed)))
     if direct_layout.service_flags(packed) & ServiceFlag.DENIED:
         return "a Service of the direct lane that is denied to this workload: refused in connect()"

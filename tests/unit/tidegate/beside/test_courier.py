@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ class Kernel:
     def __init__(self) -> None:
         self.services: dict[tuple[str, int], KernelService] = {}
         self.straight: Set[int] = frozenset()
+        self.exchanged: list[tuple[list[tuple[str, int]], list[tuple[str, int]]]] = []
         self.fails = ""
         self.counters: list[KernelCounters] = []
 
@@ -30,11 +31,19 @@ class Kernel:
             raise CaptureError(self.fails)
         self.services = {(one.ip, one.port): one for one in services}
 
+    def exchange(self, services: Sequence[KernelService], gone: Collection[tuple[str, int]]) -> None:
+        if self.fails:
+            raise CaptureError(self.fails)
+        self.exchanged.append(([(one.ip, one.port) for one in services], list(gone)))
+        self.services |= {(one.ip, one.port): one for one in services}
+        for key in gone:
+            self.services.pop(key, None)
+
     def push_inbound(self, ports: Set[int]) -> None:
         self.straight = ports
 
     def lane(self) -> KernelLane:
-        return KernelLane(self.push, lambda: self.counters, lambda _: [], self.push_inbound, list, list)
+        return KernelLane(self.push, self.exchange, lambda: self.counters, lambda _: [], self.push_inbound, list, list)
 
 
 def told(number: int, *endpoints: str) -> ToldService:
@@ -146,11 +155,21 @@ def test_what_the_kernel_refuses_is_told_and_tried_again(world: World) -> None:
     assert sorted(world.kernel.services) == [("10.0.0.1", 80)]
 
 
-def test_only_totals_that_have_changed_are_told(world: World) -> None:
+def test_the_kernel_gets_only_what_differs(world: World) -> None:
+    world.change(told(1), told(2), begin=True)
+    world.kernel.exchanged.clear()
+    world.change(told(3), gone=[("10.0.0.2", 80)])
+    assert world.kernel.exchanged == [([("10.0.0.3", 80)], [("10.0.0.2", 80)])]
+    world.kernel.fails = "no room"
+    world.change(told(4))
+    world.kernel.fails = ""
+    world.change(told(5))
+    assert sorted(world.kernel.exchanged[-1][0]) == [("10.0.0.4", 80), ("10.0.0.5", 80)]
+    assert sorted(one[1] for one in world.kernel.services) == [80] * 4
+
+
+def test_totals_are_told(world: World) -> None:
     world.change(told(1), begin=True)
-    world.kernel.counters = [KernelCounters(1, "10.1.0.1", 80, opened=1), KernelCounters(1, "10.1.0.2", 80, opened=1)]
-    assert [len(read(one).counters) for one in world.courier.requests() if "counters" in one] == [2]
-    world.kernel.counters[1] = KernelCounters(1, "10.1.0.2", 80, opened=2)
+    world.kernel.counters = [KernelCounters(1, "10.1.0.1", 80, opened=1), KernelCounters(1, "10.1.0.2", 80, opened=2)]
     (report,) = [read(one) for one in world.courier.requests() if "counters" in one]
-    assert [(one.endpoint.ip, one.counts.opened) for one in report.counters] == [("10.1.0.2", 2)]
-    assert not [one for one in world.courier.requests() if "counters" in one]
+    assert [(one.endpoint.ip, one.counts.opened) for one in report.counters] == [("10.1.0.1", 1), ("10.1.0.2", 2)]
