@@ -1,10 +1,17 @@
 """Names under which things of ours stand in the kernel, and whether a run that made them still lives."""
 
+import os
 import re
 
 PLAIN = "tidegate"
 """What `init` puts in force."""
-_RUN = re.compile(r"tidegate-run-(\d+)-(\d+)")
+_RUN = re.compile(r"tidegate-run-(\d+)-(\d+)(?:-(\d+))?")
+"""Pid, start time, pid namespace. Runs of older versions have no last part."""
+
+
+def name_for(pid: int) -> str:
+    """Unique on this host while that process lives: of its cgroup folder, its rules and its pins."""
+    return f"tidegate-run-{pid}-{start_time(pid)}-{_pid_namespace()}"
 
 
 def is_ours(name: str) -> bool:
@@ -16,15 +23,31 @@ def is_run(name: str) -> bool:
 
 
 def lives(name: str) -> bool:
-    """Whether the process that made this run's rules still runs; its start time guards against a reused pid."""
+    """Whether the process that made this run's rules still runs; its start time guards against a reused pid.
+
+    The process of another pid namespace cannot be seen from here and counts as living: containers of one pod share
+    their network, containers on one host their cgroups, and none may take away what another's run has in force.
+    """
     made_by = _RUN.fullmatch(name)
     if made_by is None:
         return False
+    pid, started, namespace = made_by.groups()
+    if namespace is not None and int(namespace) != _pid_namespace():
+        return True
+    return start_time(int(pid)) == int(started)
+
+
+def start_time(pid: int) -> int | None:
+    """When `pid` started, in clock ticks since boot; None when it has ended. With the pid, never reused."""
     try:
-        with open(f"/proc/{made_by[1]}/stat", "rb") as file:
+        with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except OSError:
-        return False
-    # The name in brackets may itself hold blanks and brackets: fields are counted from the last one.
+        return None
+    # The name in brackets may itself hold blanks and brackets: fields are counted from the last one. Field 22 is ours.
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return fields[0] not in (b"Z", b"X") and int(fields[19]) == int(made_by[2])
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _pid_namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino

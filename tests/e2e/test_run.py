@@ -217,7 +217,9 @@ def test_what_two_kills_at_once_left_is_removed_by_the_next_run(runner: Runner) 
     assert started.stdout is not None
     assert started.stdout.readline() == b"up\n"
     for pid in [*guardians(), *family_of(started.pid)]:
-        os.kill(pid, signal.SIGKILL)
+        # The kernel may end the others with their supervisor before their turn comes.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     started.wait(timeout=10)
     started.stdout.close()
     assert runner.run("true").code == 0

@@ -5,7 +5,7 @@ supervisor ── forks ──> guardian (own session; outlives the supervisor o
     ├── starts ───────> proxy (own session; ends when its control socket closes)
     └── forks ────────> the command (the caller's process group and terminal)
 
-cgroup  tidegate-run-PID-START/          made by the supervisor, removed by it or by the guardian
+cgroup  tidegate-run-PID-START-PIDNS/    made by the supervisor, removed by it or by the guardian
           ├── command/                   captured: the command and everything it starts
           └── proxy/                     not captured
 """

@@ -2,30 +2,18 @@
 
 import contextlib
 import os
-import re
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from intercept import runs
 from intercept.errors import PrivilegeMissing
 from intercept.host import cgroups
 
-PREFIX = "tidegate-run-"
-NAME = re.compile(rf"{PREFIX}(\d+)-(\d+)")
 # How long processes that the command left behind get to end by themselves.
 GRACE_S = 1.0
 ENDING_S = 0.02
-
-
-def start_time(pid: int) -> int | None:
-    """When `pid` started, in clock ticks since boot; None when there is no such process. With the pid, never reused."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in brackets may itself hold spaces and brackets: fields are counted from the last one. Field 22 is ours.
-    return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +65,7 @@ def create() -> Scope:
     Raises PrivilegeMissing, and OSError when cgroup v2 cannot be written for another reason.
     """
     # Below our own folder, so that limits set on the caller go on holding for the command.
-    pid = os.getpid()
-    scope = Scope(cgroups.own_folder() / f"{PREFIX}{pid}-{start_time(pid)}")
+    scope = Scope(cgroups.own_folder() / runs.name_for(os.getpid()))
     try:
         scope.root.mkdir()
     except PermissionError:
@@ -98,8 +85,7 @@ def abandoned(below: Path) -> list[Path]:
     found = []
     for folder, children, _ in os.walk(below):
         for child in list(children):
-            made_by = NAME.fullmatch(child)
-            if made_by and start_time(int(made_by[1])) != int(made_by[2]):
+            if runs.is_run(child) and not runs.lives(child):
                 found.append(Path(folder, child))
                 children.remove(child)
     return found

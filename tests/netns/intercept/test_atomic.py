@@ -18,7 +18,7 @@ from tests.lab.lab import ROOT_USER
 from tests.lab.patience import patient
 from tests.lab.third_party_proxy import ProxyOptions, ThirdPartyProxy
 
-pytestmark = [pytest.mark.kernel, pytest.mark.takes(6)]
+pytestmark = [pytest.mark.kernel, pytest.mark.takes(6), pytest.mark.timeout(300)]
 
 A = ("--exclude-outbound-ports", "22")
 B = ("--exclude-outbound-ports", "443", "--exclude-inbound-ports", "9090", "--dns", "all")
@@ -169,8 +169,9 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 
 TIMES = 200
-AT_MOST_S = patient(90.0)
-"""About 10 s on an idle machine; the rest is room for a busy one. Fewer changes are a failure, never a pass."""
+AT_MOST_S = patient(240.0)
+"""About 10 s on an idle machine, 75 s seen beside other workers and a load of 5; it only has to end a change that hangs.
+Fewer changes are a failure, never a pass."""
 Storm = tuple[Actor, int]
 
 

@@ -141,6 +141,7 @@ def test_namespace_flag(lab: Lab) -> None:
     assert "no-such" in zygote().run(None, ["doctor", "--netns", "no-such"]).ended(2).err
 
 
+@pytest.mark.alone
 def test_it_is_quick(lab: Lab) -> None:
     """500 ms on an idle machine; the rest is for the others on this one."""
     times = sorted(lab.tidegate_binary("doctor", "--json").ok().ms for _ in range(3))

@@ -343,6 +343,7 @@ def test_a_strangers_control_connection_is_refused(lab: Lab) -> None:
         assert "uid 1000" in proxy.stderr()
 
 
+@pytest.mark.alone
 def test_ready_in_time_and_small(lab: Lab) -> None:
     """The limits are 400 ms and 40 MB. Of several starts the best counts, and of that what it needed: its own CPU time
     where the machine was busy with something else, for it waits for nothing while it starts."""
