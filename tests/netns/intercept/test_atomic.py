@@ -170,7 +170,7 @@ def test_all_or_nothing(lab: Lab, backend: str, proxy: ThirdPartyProxy, change: 
 
 TIMES = 200
 AT_MOST_S = patient(240.0)
-"""About 10 s on an idle machine, 75 s seen beside other workers and a load of 5; it only has to end a change that hangs.
+"""About 10 s on an idle machine, 75 s beside other workers under a load of 5: it only has to end a change that hangs.
 Fewer changes are a failure, never a pass."""
 Storm = tuple[Actor, int]
 
