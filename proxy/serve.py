@@ -2,7 +2,7 @@
 
 import gc
 import logging
-import sys
+import socket
 
 import uvloop
 
@@ -12,18 +12,22 @@ from proxy.sidecar import Sidecar
 from proxy.start.startup import Started, start
 from proxy.telemetry.log_writer import QueuedHandler
 
+STDERR = 2
 _log = logging.getLogger("tidegate.proxy")
 
 
-def serve(settings: ProxySettings, source: PolicySource | None = None) -> int:
-    """Serves until told to end; returns the exit code. Raises ProxyError when it can't start.
+def serve(
+    settings: ProxySettings, source: PolicySource | None = None, companion: tuple[socket.socket, ...] = ()
+) -> int:
+    """Serves until told to end; returns the exit code. Raises ProxyError when it can't start. companion: our ends of
+    its channels, which are taken over.
 
     The source is read first, as the user who starts us: what is wrong is found before anything is changed.
 
     Changes the whole process: user, capabilities, descriptor limit, signal handlers, the root logger.
     """
     configured = None if source is None else Configured(source, *source.load())
-    started = start(settings)
+    started = start(settings, companion)
     handler = _log_to_stderr(settings.log_level)
     try:
         for warning in started.warnings:
@@ -67,7 +71,7 @@ async def _open(sidecar: Sidecar, started: Started) -> None:
 
 def _log_to_stderr(level: str) -> QueuedHandler:
     """Before any other thread exists but after privileges are gone: the handler's thread inherits what is left."""
-    handler = QueuedHandler(sys.stderr.fileno())
+    handler = QueuedHandler(STDERR)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

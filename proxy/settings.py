@@ -7,7 +7,6 @@ from enum import StrEnum
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
-from proxy.limits import default_max_connections
 
 
 class InboundOriginalDst(StrEnum):
@@ -28,6 +27,9 @@ class LogFormat(StrEnum):
 DEFAULT_ADMIN = Address("127.0.0.1", 15000)
 DEFAULT_TELEMETRY = Address("0.0.0.0", 15020)
 LOG_LEVELS = ("debug", "info", "warning", "error")
+RESERVED_DESCRIPTORS = 64
+"""Listeners, admin, control, log and engine descriptors, with room to spare."""
+MOST_QUESTIONS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,6 @@ class ProxySettings:
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "info"
-    companion: bool = False
-    """A process with the privileges for it says whether the direct lane is available, and looks after capture."""
     supervisor_fd: int | None = None
     """An inherited stream socket to `tidegate run`; its end ends the proxy."""
 
@@ -71,4 +71,10 @@ class ProxySettings:
             raise BadSetting("--dns-port", self.dns_port, "a port other than the other listeners'")
 
     def connection_limit(self, descriptor_limit: int) -> int:
-        return self.max_connections or default_max_connections(descriptor_limit)
+        """How many connections RLIMIT_NOFILE lets us hold: two sockets each, and a tenth for the engine's pipes."""
+        return self.max_connections or max(1, (descriptor_limit * 9 // 10 - RESERVED_DESCRIPTORS) // 2)
+
+
+def question_limit(descriptor_limit: int) -> int:
+    """How many DNS questions may be under way: a socket each, out of what connections leave."""
+    return max(1, min(MOST_QUESTIONS, descriptor_limit // 16))

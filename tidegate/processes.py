@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import struct
+import sys
 from typing import NamedTuple
 
 PR_SET_PDEATHSIG = 1
@@ -80,3 +81,16 @@ def _checked(result: int, call: str) -> int:
         code = ctypes.get_errno()
         raise OSError(code, f"{call}: {os.strerror(code)}")
     return result
+
+
+def have_standard_descriptors() -> None:
+    """Open /dev/null for those of standard input, output and error that we were started without: the next socket would
+    get the number, and be written to as if it were the log. Call it before anything else is opened."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            break
+    # Python has none of its own where it found none, and would print to standard output what is meant for error.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

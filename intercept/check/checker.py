@@ -49,7 +49,7 @@ class Checker:
         self._host = host
         self._stack = stack
         self._rng = random.SystemRandom()
-        self._ours = OurProxy.find(plan.intent.listeners.outbound)
+        self._ours = OurProxy.find(plan.intent.listeners.outbound, plan.intent.exempt.uids)
         if self._ours is not None:
             stack.callback(self._ours.close)
         self._witnesses: dict[int, Witness] = {}

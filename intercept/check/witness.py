@@ -5,10 +5,12 @@ kernel's table of sockets where somebody else's proxy listens: it shows that the
 """
 
 import json
+import os
 import secrets
 import socket
 import struct
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -20,6 +22,7 @@ from intercept.host.transparency import IP_TRANSPARENT, IPV6_TRANSPARENT
 SO_ORIGINAL_DST = 80
 ANSWER_S = 3.0
 LOOK_S = 0.5
+_UCRED = struct.Struct("3i")
 SOCKADDR_IN = struct.Struct("!HH4s8x")
 SOCKADDR_IN6 = struct.Struct("!HHI16sI")
 ESTABLISHED_OR_LATER = {"01", "04", "05", "06", "08"}  # not SYN_RECV: a handshake that nobody finished proves nothing
@@ -58,12 +61,17 @@ class OurProxy(Witness):
         self._tokens: dict[Endpoint, str] = {}
 
     @classmethod
-    def find(cls, outbound_port: int) -> "OurProxy | None":
+    def find(cls, outbound_port: int, proxy_uids: Collection[int]) -> "OurProxy | None":
+        """None: no proxy of ours listens here. Anybody may bind its socket's name, so only root's and the proxy's own
+        users' sockets are believed."""
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         channel.settimeout(ANSWER_S)
         try:
             channel.connect(f"\0tidegate/{outbound_port}")
+            trusted = _peer_uid(channel) in {0, os.geteuid(), *proxy_uids}
         except OSError:
+            trusted = False
+        if not trusted:
             channel.close()
             return None
         return cls(channel)
@@ -86,6 +94,12 @@ class OurProxy(Witness):
     def close(self) -> None:
         self._channel.close()
         self._socket.close()
+
+
+def _peer_uid(channel: socket.socket) -> int:
+    """Who listened at the other end, as the kernel noted it then."""
+    _, uid, _ = _UCRED.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return int(uid)
 
 
 class OwnListener(Witness):

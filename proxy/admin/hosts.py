@@ -1,6 +1,7 @@
-"""Whom the admin endpoint believes to be local: a web page that rebinds its own name to 127.0.0.1 makes a browser send
-requests to us, but can't make it name another host in the Host header."""
+"""What the admin endpoint takes for a local client. A web page can make a browser send requests to us, under its own
+name rebound to 127.0.0.1 too, but it can't choose the Host and Origin headers that the browser sends."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 
 
@@ -21,6 +22,14 @@ def is_loopback_host(header: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_same_origin(host: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request comes from no page at all, or from one that this endpoint itself has served."""
+    origin = headers.get("origin")
+    site = headers.get("sec-fetch-site", "none")
+    own = origin is None or origin.strip().lower() == f"http://{host.strip().lower()}"
+    return own and site.strip().lower() in ("none", "same-origin")
 
 
 def _is_port(text: str) -> bool:

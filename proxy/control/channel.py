@@ -10,8 +10,11 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
+
+from proxy.core.report.log_budget import LogBudget
 
 MAX_LINE = 64 * 1024
 MAX_UNREAD = 64 * 1024 * 1024
@@ -22,6 +25,8 @@ Operation = Callable[[Mapping[str, Any]], Any]
 
 _UCRED = struct.Struct("3i")
 _log = logging.getLogger("tidegate.control")
+_refusals = LogBudget(lines=3, period_s=10.0)
+"""Anybody in the network namespace can be refused as often as it likes."""
 
 
 class ControlError(ValueError):
@@ -87,17 +92,15 @@ class ControlConnection(asyncio.Protocol):
             self._transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
 
-def abstract_name(outbound_port: int) -> str:
-    """The unix socket's name for tools; abstract names are per network namespace, as ports are."""
-    return f"\0tidegate/{outbound_port}"
-
-
 def may_control(sock: Any) -> bool:
     """Whether the peer of a connected unix socket is root or our own user. sock: a socket or uvloop's stand-in."""
     _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     if uid in (0, os.geteuid()):
         return True
-    _log.warning("refused a control connection of uid %d: only root and uid %d may", uid, os.geteuid())
+    left_out = _refusals.take(time.monotonic())
+    if left_out is not None:
+        more = f" ({left_out} such lines left out)" if left_out else ""
+        _log.warning("refused a control connection of uid %d: only root and uid %d may%s", uid, os.geteuid(), more)
     return False
 
 

@@ -16,6 +16,14 @@ def answers(datagram: bytes, question: bytes) -> bool:
     return len(datagram) >= HEADER_SIZE and datagram[:2] == question[:2] and bool(datagram[2] & _RESPONSE)
 
 
+def asked(question: bytes) -> bytes:
+    """What is asked, whoever asks and however: name, type and class. Equal for questions with the same answer."""
+    at = HEADER_SIZE
+    while at < len(question) and question[at] != 0:
+        at += 1 + question[at]
+    return question[HEADER_SIZE : at + 5].lower()
+
+
 def failure(question: bytes) -> bytes:
     """SERVFAIL for a question that no server answered: a client told so tries on at once instead of waiting."""
     flags = bytes((_RESPONSE | (question[2] & _OPCODE_AND_REST), _SERVFAIL))

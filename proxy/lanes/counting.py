@@ -1,6 +1,6 @@
 """What others than the event loop count, as the metrics want it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
@@ -9,6 +9,7 @@ from proxy.core.lower.kernel_reports import INBOUND
 from proxy.core.report.counts import EndpointCounts
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.splice.lane import SpliceLane, reasons
+from proxy.telemetry.endpoints import EndpointMetrics, EndpointSources
 from proxy.telemetry.metrics import Kept
 
 
@@ -43,7 +44,12 @@ def kept(lane: SpliceLane, direct: DirectLane) -> Iterator[Kept]:
         )
 
 
-def kept_by_endpoint(lane: SpliceLane) -> Iterator[tuple[Verdict, EndpointCounts]]:
+def endpoint_metrics(lane: Callable[[], SpliceLane], direct: DirectLane) -> EndpointMetrics:
+    """lane: made later than the metrics."""
+    return EndpointMetrics(EndpointSources(lambda: _kept_by_endpoint(lane()), lambda: _direct_by_endpoint(direct)))
+
+
+def _kept_by_endpoint(lane: SpliceLane) -> Iterator[tuple[Verdict, EndpointCounts]]:
     for group, one in lane.counters():
         yield (
             group.verdict,
@@ -57,5 +63,5 @@ def kept_by_endpoint(lane: SpliceLane) -> Iterator[tuple[Verdict, EndpointCounts
         )
 
 
-def direct_by_endpoint(direct: DirectLane) -> Iterator[tuple[Verdict, EndpointCounts]]:
+def _direct_by_endpoint(direct: DirectLane) -> Iterator[tuple[Verdict, EndpointCounts]]:
     return ((member.verdict, counts) for _, member, counts in direct.counts())

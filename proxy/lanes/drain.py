@@ -29,7 +29,7 @@ class Drain:
         lane: SpliceLane,
         connections: Connections,
         on_drained: Callable[[], None],
-        on_exit: Callable[[], None],
+        on_exit: Callable[[], object],
     ) -> None:
         self.state = SERVING
         self._loop = loop

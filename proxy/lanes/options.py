@@ -2,11 +2,12 @@
 
 import socket
 
-from cext.engine.lane import Original
+from cext.engine.lane import Log, Original
 from proxy.core.lanes import Direction
 from proxy.lanes.punted.upstream import UpstreamOptions
 from proxy.lanes.splice.lane import LaneListener
-from proxy.settings import InboundOriginalDst, ProxySettings
+from proxy.lanes.splice.verdict_table import Defaults
+from proxy.settings import InboundOriginalDst, LogFormat, ProxySettings
 from proxy.start.bind import BoundListener
 from proxy.start.startup import Started
 
@@ -29,6 +30,17 @@ def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions
         )
         for direction in Direction
     }
+
+
+def lane_defaults(settings: ProxySettings) -> Defaults:
+    return Defaults(settings.connect_timeout_s, settings.idle_timeout_s)
+
+
+def engine_log(settings: ProxySettings) -> Log:
+    """What the engine renders by itself. A supervisor hears of each connection, so there it is nothing."""
+    if settings.supervisor_fd is not None:
+        return Log.NONE
+    return Log.JSON if settings.log_format is LogFormat.JSON else Log.TEXT
 
 
 def lane_listeners(settings: ProxySettings, started: Started) -> list[LaneListener]:

@@ -41,14 +41,14 @@ class Publisher:
         verdicts: Verdicts,
         direct: DirectLane,
         splice: SpliceLane,
-        refused: Refuse,
+        refused: Refuse = lambda *_: None,
     ) -> None:
         self._loop = loop
         self._verdicts = verdicts
         self._forced = verdicts.lanes.forced
         self._direct = direct
         self._splice = splice
-        self._refused = refused
+        self.refused = refused
         self._lowering = Lowering(lambda: time.sleep(BREATH_S))
         self._thread = ThreadPoolExecutor(1, "compile")
         self._policy = NO_POLICY
@@ -122,7 +122,7 @@ class Publisher:
         if self._policy is policy and policy is not before:
             self._policy = before
             self._wake.set()
-        self._refused(policy, defect)
+        self.refused(policy, defect)
 
     async def _exchange(self, made: Publication) -> None:
         """The cheapest lane first: what a lane takes never reaches the next one."""

@@ -1,6 +1,7 @@
 """Making the listening sockets: one for IPv4 and one for IPv6 a direction, both at the same port."""
 
 import errno
+import os
 import socket
 from dataclasses import dataclass
 
@@ -62,20 +63,6 @@ def bind_service(flag: str, address: Address) -> socket.socket:
     return _listen(flag, address, keepalive_s=0)
 
 
-def bind_control(outbound_port: int, name: str) -> socket.socket:
-    """The listening unix socket of the control channel. Raises AddressInUse: somebody took the abstract name."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        sock.bind(name)
-        sock.listen(16)
-    except OSError as failed:
-        sock.close()
-        if failed.errno == errno.EADDRINUSE:
-            raise AddressInUse("--outbound-port", f"control socket @tidegate/{outbound_port}") from failed
-        raise ProxyError(f"can't listen on control socket @tidegate/{outbound_port}: {failed.strerror}") from failed
-    return sock
-
-
 def _listen(flag: str, address: Address, keepalive_s: int) -> socket.socket:
     sock: socket.socket | None = None
     try:
@@ -109,3 +96,12 @@ def _make_transparent(sockets: tuple[socket.socket, ...]) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def is_transparent(fd: int) -> bool:
+    """Whether a TCP socket has IP_TRANSPARENT. The descriptor stays its owner's."""
+    sock = socket.socket(fileno=os.dup(fd))
+    with sock:
+        if sock.family == socket.AF_INET6:
+            return bool(sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_TRANSPARENT))
+        return bool(sock.getsockopt(socket.SOL_IP, _IP_TRANSPARENT))

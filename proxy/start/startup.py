@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from proxy.control.channel import abstract_name
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
-from proxy.lanes.dns.relay import bind_dns
-from proxy.settings import InboundOriginalDst, ProxySettings
+from proxy.settings import InboundOriginalDst, ProxySettings, question_limit
 from proxy.start import privileges
-from proxy.start.bind import BoundListener, bind_control, bind_listener, bind_service
+from proxy.start.bind import BoundListener, bind_listener, bind_service
+from proxy.start.bind_control import bind_control
+from proxy.start.bind_dns import bind_dns
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +25,31 @@ class Started:
     dns: BoundListener | None
     dns_sockets: tuple[socket.socket, ...]
     """UDP, on the same port as `dns`."""
-    control: socket.socket
+    control: socket.socket | None
+    """For tools, by name. None: another process has taken the name."""
+    companion: tuple[socket.socket, ...]
+    """Our ends of the companion's channels."""
     admin: socket.socket | None
     telemetry: socket.socket | None
     supervisor: socket.socket | None
     connection_limit: int
+    question_limit: int
     warnings: tuple[str, ...]
 
 
-def start(settings: ProxySettings) -> Started:
-    """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again."""
+def start(settings: ProxySettings, companion: tuple[socket.socket, ...] = ()) -> Started:
+    """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again. companion: our ends
+    of its channels, which are taken over."""
     parent = os.getppid()
     descriptors = raise_descriptor_limit()
     with contextlib.ExitStack() as undo:
-        started = _open(settings, descriptors, undo)
+        started = _open(settings, companion, descriptors, undo)
         became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
         undo.pop_all()
     warnings = tuple(_warnings(settings, started, became=became))
-    return replace(started, warnings=warnings)
+    return replace(started, warnings=started.warnings + warnings)
 
 
 def raise_descriptor_limit() -> int:
@@ -54,7 +59,9 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack) -> Started:
+def _open(
+    settings: ProxySettings, companion: tuple[socket.socket, ...], descriptors: int, undo: contextlib.ExitStack
+) -> Started:
     def keep(sock: socket.socket) -> socket.socket:
         return undo.enter_context(contextlib.closing(sock))
 
@@ -64,6 +71,8 @@ def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack)
             keep(sock)
         return bound
 
+    for sock in companion:
+        keep(sock).setblocking(False)
     supervisor = None if settings.supervisor_fd is None else keep(inherited_socket(settings.supervisor_fd))
     outbound = listener("--outbound-port", settings.outbound_port, transparent=False)
     inbound = listener(
@@ -72,17 +81,22 @@ def _open(settings: ProxySettings, descriptors: int, undo: contextlib.ExitStack)
         transparent=settings.inbound_original_dst is not InboundOriginalDst.SOCKOPT,
     )
     dns, dns_sockets = _dns(settings, listener, keep)
+    control, taken_by = bind_control(outbound.port, trusted={0, os.geteuid(), settings.proxy_uid})
+    if control is not None:
+        keep(control)
     return Started(
         outbound=outbound,
         inbound=inbound,
         dns=dns,
         dns_sockets=dns_sockets,
-        control=keep(bind_control(outbound.port, abstract_name(outbound.port))),
+        control=control,
+        companion=companion,
         admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
         telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
         supervisor=supervisor,
         connection_limit=settings.connection_limit(descriptors),
-        warnings=(),
+        question_limit=question_limit(descriptors),
+        warnings=(_name_taken(outbound.port, taken_by),) if taken_by else (),
     )
 
 
@@ -110,6 +124,13 @@ def inherited_socket(fd: int) -> socket.socket:
     sock.setblocking(False)
     sock.set_inheritable(False)
     return sock
+
+
+def _name_taken(port: int, who: str) -> str:
+    return (
+        f"{who} has taken the control socket @tidegate/{port}: `tidegate check` can't ask this proxy,"
+        " everything else works; end that process and restart the proxy"
+    )
 
 
 _WITHOUT_LANE = {

@@ -1,97 +1,67 @@
-"""The access log: one line a connection, when it closes, as text or as JSON.
+"""The access log: one line a connection, when it closes, as text or as JSON (core/report/fields.py)."""
 
-A proxy that serves ten thousand connections a second writes as many lines, so what a line costs counts: each is one
-expression, and what recurs is rendered once."""
-
-import json
-from datetime import UTC, datetime
-from functools import lru_cache
+from collections.abc import Callable
 
 from proxy.core.decide.verdict import Verdict
-from proxy.core.lanes import Direction
+from proxy.core.report.fields import in_json, in_text, json_line, text_line
 from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.log_writer import LineWriter
 
-
-def as_json(record: ConnectionRecord) -> str:
-    outbound = record.direction is Direction.OUTBOUND
-    sent, received = (
-        (record.to_upstream, record.to_downstream) if outbound else (record.to_downstream, record.to_upstream)
-    )
-    verdict = record.verdict
-    return (
-        f'{{"time":"{_time(record.started_at)}","direction":"{record.direction}","downstream":"{record.peer}",'
-        f'"original_destination":"{record.destination}","upstream":"{record.upstream if record.upstream.ip else "-"}",'
-        f'"protocol":"{verdict.protocol}","lane":"{verdict.lane}","bytes_sent":{sent},"bytes_received":{received},'
-        f'"duration_ms":{record.age_s * 1000:.3f},"close_reason":"{record.close_reason or ""}",'
-        f'"lane_reason":{_as_json(verdict.lane_reason)}}}'
-    )
-
-
-def as_text(record: ConnectionRecord) -> str:
-    """`key=value` pairs; a value with a blank or a quote in it stands in JSON's quotes."""
-    outbound = record.direction is Direction.OUTBOUND
-    sent, received = (
-        (record.to_upstream, record.to_downstream) if outbound else (record.to_downstream, record.to_upstream)
-    )
-    verdict = record.verdict
-    return (
-        f"{_time(record.started_at)} direction={record.direction} downstream={record.peer}"
-        f" original_destination={record.destination} upstream={record.upstream if record.upstream.ip else '-'}"
-        f" protocol={verdict.protocol} lane={verdict.lane} bytes_sent={sent} bytes_received={received}"
-        f" duration_ms={record.age_s * 1000:.3f} close_reason={record.close_reason or _NONE}"
-        f" lane_reason={_quoted(verdict.lane_reason)}"
-    )
+Follower = Callable[[bytes, int], None]
+"""Gets whole lines, and how many they are; must not wait."""
 
 
 class AccessLog:
     """Writes to standard output, never waiting for its reader."""
 
     def __init__(self, *, json_lines: bool, fd: int = 1) -> None:
-        self._format = as_json if json_lines else as_text
-        self._quote = _as_json if json_lines else _quoted
+        self._json = json_lines
+        self._format = json_line if json_lines else text_line
         self._writer = LineWriter(fd)
+        self._followers: tuple[Follower, ...] = ()
 
     @property
     def dropped(self) -> int:
         """Lines lost because nobody read them in time."""
         return self._writer.dropped
 
+    @property
+    def content_type(self) -> str:
+        return "application/x-ndjson" if self._json else "text/plain; charset=utf-8"
+
+    def missed(self, lines: int) -> bytes:
+        """The line that tells a follower that it was too slow for so many."""
+        return b'{"dropped":%d}\n' % lines if self._json else b"dropped=%d\n" % lines
+
     def closed(self, record: ConnectionRecord) -> None:
-        self._writer.put(self._format(record))
+        line = self._format(record)
+        self._writer.put(line)
+        if self._followers:
+            self._tell(line.encode("utf-8", "backslashreplace") + b"\n", 1)
 
     def rendered(self, lines: bytes, count: int) -> None:
         """Lines that the engine has rendered, to the same form (cext/engine/tell/log.c)."""
         self._writer.put_block(lines, count)
+        if self._followers:
+            self._tell(lines, count)
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Have every line from now on told to `follower` too, until what this returns is called."""
+        self._followers = (*self._followers, follower)
+
+        def end() -> None:
+            self._followers = tuple(one for one in self._followers if one is not follower)
+
+        return end
 
     def texts(self, verdict: Verdict) -> tuple[bytes, bytes, bytes]:
         """Protocol, lane and lane reason as they stand in a line."""
-        reason = self._quote(verdict.lane_reason)
-        return verdict.protocol.encode(), str(verdict.lane).encode(), reason.encode()
+        quote = in_json if self._json else in_text
+        return verdict.protocol.encode(), str(verdict.lane).encode(), quote(verdict.lane_reason).encode()
 
     def close(self) -> None:
         self._writer.close()
 
-
-_NONE = '""'
-
-
-def _time(moment: float) -> str:
-    """When the connection began, in UTC with milliseconds."""
-    milliseconds = int(moment * 1000)
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
-
-
-@lru_cache(maxsize=64)
-def _second(moment: int) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-@lru_cache(maxsize=4096)
-def _as_json(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-@lru_cache(maxsize=4096)
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if not value or any(c in value for c in ' "=') else value
+    def _tell(self, lines: bytes, count: int) -> None:
+        for follower in self._followers:
+            follower(lines, count)

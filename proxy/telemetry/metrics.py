@@ -18,6 +18,8 @@ from proxy.core.policy.policy import ServiceName
 from proxy.core.report.istio_labels import LABELS, tcp_labels
 from proxy.core.report.record import ConnectionRecord
 
+MAX_ACCEPT = 1024
+"""Characters of an Accept header that are looked at."""
 _NOT_CONNECTED = response_flags(CloseReason.UPSTREAM_REFUSED)
 PAUSES = ("max-connections", "resources")
 """Why accepting pauses, in the order of `MetricSources.pauses`."""
@@ -38,7 +40,7 @@ class Measured(Protocol):
 class Kept:
     """Connections that somebody else saw through from end to end, all that are told about alike. They never go back.
 
-    reported: those that were never connected are told of by `Metrics.kept`; else these counts are all there is."""
+    reported: `Metrics.never_connected` tells of those that were never connected; else these counts are all there is."""
 
     id: Hashable
     reported: bool
@@ -157,7 +159,7 @@ class Metrics:
             self._by(connection.direction, before, _NOT_CONNECTED).closed.inc()
             self._of(connection, "-").opened.inc()
 
-    def kept(self, record: ConnectionRecord, attempts: int) -> None:
+    def never_connected(self, record: ConnectionRecord, attempts: int) -> None:
         """A connection that the engine kept has ended without ever having been connected. The others it counts."""
         direction, verdict, reason = record.direction, record.verdict, record.close_reason or CloseReason.INTERNAL_ERROR
         self._by(direction, verdict, "-").opened.inc()
@@ -180,9 +182,13 @@ class Metrics:
     def recaptured(self, direction: Direction) -> None:
         self._recaptured.labels(direction).inc()
 
+    def form(self, accept: str) -> str:
+        """The content type that an Accept header amounts to."""
+        return choose_encoder(accept[:MAX_ACCEPT])[1]
+
     def render(self, accept: str) -> tuple[str, bytes]:
         """Content type and body for an Accept header: the text format, or OpenMetrics when it is asked for."""
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = choose_encoder(accept[:MAX_ACCEPT])
         return content_type, encode(self._registry)
 
     def collect(self) -> Iterable[Metric]:

@@ -33,19 +33,19 @@ class Observer:
         self._tell_supervisor = tell_supervisor
         self._budget = LogBudget()
 
-    def closed(self, connection: Measured, record: ConnectionRecord, reason: CloseReason) -> None:
+    def punted_ended(self, connection: Measured, record: ConnectionRecord, reason: CloseReason) -> None:
         self._metrics.closed(connection, reason)
         self._access_log.closed(record)
         self._tell_supervisor(record)
 
-    def kept(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
+    def spliced_ended(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
         """A connection that the engine kept from end to end."""
         if not connected:
-            self._metrics.kept(record, attempts)
+            self._metrics.never_connected(record, attempts)
         self._access_log.closed(record)
         self._tell_supervisor(record)
 
-    def seen(self, record: ConnectionRecord) -> None:
+    def direct_ended(self, record: ConnectionRecord) -> None:
         """A connection of the direct lane has ended. The kernel counts these; only they themselves are told here."""
         self._access_log.closed(record)
         self._tell_supervisor(record)

@@ -14,8 +14,8 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy.core.lower.kernel_messages import LONGEST_LINE
 from tidegate import processes
@@ -48,6 +48,8 @@ class Watch:
     probed: "Plan | None" = None
     probed_at: float = 0.0
     probes_said: str | None = None
+    dns_interfaces: list[str] = field(default_factory=list)
+    """Interfaces whose DNS is captured, besides the workload's."""
 
 
 def may_watch() -> bool:
@@ -59,12 +61,21 @@ def may_watch() -> bool:
     return bool(int(effective.split()[1], 16) >> CAP_NET_ADMIN & 1)
 
 
-def start(outbound_port: int) -> None:
-    """Fork the companion of the proxy that this process is about to become. Call it before there are threads."""
+def start(outbound_port: int) -> tuple[socket.socket, socket.socket]:
+    """Fork the companion of the proxy that this process is about to become. Call it before there are threads.
+
+    Returns the proxy's ends of the two channels between them, which the caller owns. They are made before the fork and
+    have no name, so nobody but these two can be at their ends, whatever a workload may bind.
+    """
     proxy = os.getpid()
+    ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
     if os.fork() != 0:
-        return
+        for sock in ours:
+            sock.close()
+        return theirs
     try:
+        for sock in theirs:
+            sock.close()
         processes.set_name("tidegate-watch")
         processes.die_with_parent()
         # The terminal's and the service manager's signals are the proxy's: it drains, and we end with it.
@@ -72,7 +83,7 @@ def start(outbound_port: int) -> None:
             signal.signal(number, signal.SIG_IGN)
         if os.getppid() == proxy:
             privileges.reduce_to(privileges.COMPANION)
-            _watch(outbound_port, proxy)
+            _watch(outbound_port, *ours)
     except (BrokenPipeError, ConnectionResetError):
         pass  # the proxy has ended
     except Exception as error:
@@ -81,44 +92,46 @@ def start(outbound_port: int) -> None:
         os._exit(0)
 
 
-def _watch(port: int, proxy: int) -> None:
+def _watch(port: int, channel: socket.socket, direct: socket.socket) -> None:
     watch = Watch()
-    with _connected(port, proxy) as channel:
-        lines = channel.makefile("rw", encoding="utf-8")
-        following = _Following(port, proxy)
-        looked, frozen = 0.0, False
-        while True:
-            now = time.monotonic()
-            if now - looked >= LOOK_S:
-                _look(watch, port)
-                looked = now
-                gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
-                if watch.in_force and not frozen:
-                    frozen = True
-                    gc.freeze()  # everything is imported by now, and need not be looked through each time
-            lines.write(json.dumps({"op": "capture", "problem": watch.problem}) + "\n")
-            lines.flush()
-            answer = lines.readline(LONGEST_LINE)
-            if not answer:
-                return
-            if watch.refreshing and _is_accepting(answer):
-                _refresh(watch)
-            following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
+    lines = channel.makefile("rw", encoding="utf-8")
+    following = _Following(direct)
+    looked, frozen = 0.0, False
+    # The answer to the first message comes when the proxy serves; until then there is nothing to look at.
+    accepting = _told(lines, watch)
+    while True:
+        now = time.monotonic()
+        if now - looked >= LOOK_S:
+            _look(watch, port, accepting)
+            looked = now
+            gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
+            if watch.in_force and not frozen:
+                frozen = True
+                gc.freeze()  # everything is imported by now, and need not be looked through each time
+        accepting = _told(lines, watch)
+        if watch.refreshing and accepting:
+            _refresh(watch)
+        following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
 
 
-def _is_accepting(answer: str) -> bool:
-    """What the proxy says may be anything, if it was broken into."""
-    message = parsed(answer.encode())
-    return isinstance(message, dict) and message.get("accepting") is True
+def _told(lines: TextIO, watch: Watch) -> bool:
+    """Tell the proxy how capture is. Returns whether it accepts. Raises ConnectionResetError when it has ended."""
+    message = {"op": "capture", "problem": watch.problem, "dns_interfaces": watch.dns_interfaces}
+    lines.write(json.dumps(message) + "\n")
+    lines.flush()
+    answer = lines.readline(LONGEST_LINE)
+    if not answer:
+        raise ConnectionResetError
+    # What the proxy says may be anything, if it was broken into.
+    said = parsed(answer.encode())
+    return isinstance(said, dict) and said.get("accepting") is True
 
 
 class _Following:
     """The direct lane, on a channel of its own. Little is imported before there is ebpf capture."""
 
-    def __init__(self, port: int, proxy: int) -> None:
-        self._port = port
-        self._proxy = proxy
-        self._channel: socket.socket | None = None
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
         self._lines = Lines()
         self._courier: Courier | None = None
         self._reported = 0.0
@@ -128,8 +141,6 @@ class _Following:
     def attend(self, available: bool, seconds: float) -> None:
         """For so long: take changes to the kernel as they come, counts to the proxy every COUNT_S."""
         deadline = time.monotonic() + seconds
-        if self._channel is None:
-            self._channel = _connected(self._port, self._proxy)
         if available and self._courier is None:
             self._courier = _new_courier()
         if available != self._available:
@@ -141,14 +152,13 @@ class _Following:
                 self._send(request)
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self._channel], [], [], left)[0]:
-                self._receive(self._channel)
+                self._receive()
 
     def _send(self, request: dict[str, Any]) -> None:
-        if self._channel is not None:
-            self._channel.sendall(json.dumps(request).encode() + b"\n")
+        self._channel.sendall(json.dumps(request).encode() + b"\n")
 
-    def _receive(self, channel: socket.socket) -> None:
-        data = channel.recv(1 << 16)
+    def _receive(self) -> None:
+        data = self._channel.recv(1 << 16)
         if not data:
             raise ConnectionResetError
         for message in self._lines.take(data):
@@ -164,30 +174,11 @@ def _new_courier() -> "Courier":
     return Courier(direct.pinned(), lambda text: print(f"tidegate: {text}", file=sys.stderr), SOME_ENDED)
 
 
-def _connected(port: int, proxy: int) -> socket.socket:
-    """The proxy's control socket, which opens when the proxy has become what it is going to be.
-
-    Raises ConnectionResetError when the proxy (its pid) has ended before that. Its death signal does not tell us: the
-    kernel sends it in the name of the proxy's user, who may not signal a process of root's.
-    """
-    while True:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            channel.connect(f"\0tidegate/{port}")
-        except ConnectionRefusedError:
-            channel.close()
-            if os.getppid() != proxy:
-                raise ConnectionResetError from None
-            time.sleep(0.02)
-        else:
-            return channel
-
-
-def _look(watch: Watch, port: int) -> None:
+def _look(watch: Watch, port: int, accepting: bool) -> None:
     from intercept import capture
     from intercept.errors import CaptureError
     from intercept.host.facts import read_host
-    from intercept.intent.intent import Mode, WhenDown
+    from intercept.intent.intent import Dns, Mode, WhenDown
 
     try:
         if watch.mode == Mode.EBPF:
@@ -209,7 +200,12 @@ def _look(watch: Watch, port: int) -> None:
     if plan is not None:
         _suit_listener(watch, plan.intent.listeners.inbound, transparent=found.mode == Mode.TPROXY)
         watch.refreshing = plan.intent.when_down is WhenDown.OPEN
-        watch.problem = watch.problem or _probed(watch, plan)
+        captured = plan.intent.virtual_interfaces if plan.intent.dns is not Dns.OFF else ()
+        watch.dns_interfaces = list(captured)
+        if accepting:
+            if watch.refreshing:
+                _refresh(watch)  # before the probes: without a sign of life they would go direct
+            watch.problem = watch.problem or _probed(watch, plan)
 
 
 def _suit_listener(watch: Watch, port: int, *, transparent: bool) -> None:

@@ -1,6 +1,5 @@
 """`tidegate proxy`: the sidecar in the foreground. Turns flags into ProxySettings; imports the proxy when it runs."""
 
-import dataclasses
 from typing import Any, NoReturn
 
 import click
@@ -156,6 +155,9 @@ def proxy(**flags: Any) -> int:
 
     SIGTERM drains and exits 0. Access log on stdout, everything else on stderr.
     """
+    from tidegate.processes import have_standard_descriptors
+
+    have_standard_descriptors()
     from proxy.core.lanes import LaneChoice
     from proxy.errors import ProxyError
     from proxy.settings import InboundOriginalDst, LogFormat, ProxySettings
@@ -189,13 +191,13 @@ def proxy(**flags: Any) -> int:
     from tidegate.beside import companion
 
     # Under `tidegate run` the supervisor looks after capture.
+    channels: tuple[Any, ...] = ()
     if settings.supervisor_fd is None and settings.outbound_port and companion.may_watch():
-        companion.start(settings.outbound_port)
-        settings = dataclasses.replace(settings, companion=True)
+        channels = companion.start(settings.outbound_port)
     # Imported after the fork: the companion needs none of it.
     from proxy.serve import serve
 
-    return serve(settings, _source(flags["config"]))
+    return serve(settings, _source(flags["config"]), channels)
 
 
 def _source(paths: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""What is told about a connection: the object of `run --report`, of /connections and of the access log."""
+"""What is told about a connection; fields.py says how."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,6 @@ from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAdd
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
-
-JsonObject = dict[str, str | int | float]
 
 CONNECTING = "connecting"
 RELAYING = "relaying"
@@ -18,7 +16,7 @@ CLOSED = "closed"
 class ConnectionRecord(NamedTuple):
     """One connection at one moment; close_reason is None while it is open.
 
-    Bytes are counted by the way they went through the proxy; `as_report` turns them to the workload's point of view.
+    Bytes are counted by the way they went through the proxy.
     """
 
     id: int
@@ -35,26 +33,3 @@ class ConnectionRecord(NamedTuple):
     """Seconds since the epoch."""
     age_s: float
     close_reason: CloseReason | None
-
-    def as_report(self) -> JsonObject:
-        """The connection object of contract.md, with the keys that /connections adds. `bytes_sent` is what the
-        workload sent to its peer: the workload is the client of an outbound and the server of an inbound connection."""
-        outbound = self.direction is Direction.OUTBOUND
-        age_ms = round(self.age_s * 1000, 3)
-        return {
-            "direction": str(self.direction),
-            "original_destination": str(self.destination),
-            "upstream": str(self.upstream) if self.upstream.ip else "-",
-            "protocol": self.verdict.protocol,
-            "lane": str(self.verdict.lane),
-            "bytes_sent": self.to_upstream if outbound else self.to_downstream,
-            "bytes_received": self.to_downstream if outbound else self.to_upstream,
-            "duration_ms": age_ms,
-            "close_reason": "" if self.close_reason is None else str(self.close_reason),
-            "state": self.state,
-            "age_ms": age_ms,
-            "lane_reason": self.verdict.lane_reason,
-            "downstream": str(self.peer),
-            "cluster": self.verdict.cluster,
-            "service": "" if self.verdict.service is None else self.verdict.service.host,
-        }

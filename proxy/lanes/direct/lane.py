@@ -3,14 +3,12 @@ follower on the control channel that may is told of every change, and tells what
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from proxy.control.channel import ControlConnection, ControlError, Operation
 from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Direction
 from proxy.core.lower import kernel_reports
-from proxy.core.lower.kernel_messages import COUNTED, FOLLOW, PUSHED
 from proxy.core.lower.kernel_reports import INBOUND, Counted, Seen
 from proxy.core.lower.to_kernel import BalancedService, Member
 from proxy.core.policy.policy import Key
@@ -22,6 +20,12 @@ from proxy.lanes.direct.telling import Telling
 _log = logging.getLogger("tidegate.proxy")
 MemberKey = tuple[int, UpstreamAddress]
 """The number of a service and one of its endpoints; INBOUND and a port alone."""
+
+
+class Follower(Protocol):
+    """Who takes changes to the kernel."""
+
+    def tell(self, event: str, **values: Any) -> None: ...
 
 
 class DirectLane:
@@ -41,7 +45,7 @@ class DirectLane:
         self._awaited = expected
         self._changed = changed
         self._ended = ended
-        self._follower: ControlConnection | None = None
+        self._follower: Follower | None = None
         self._live: list[ConnectionRecord] = []
         self._numbers = Numbers()
         self._telling = Telling(self._numbers.of, soon)
@@ -72,47 +76,35 @@ class DirectLane:
             yield
         self._telling.exchange(services, gone, frozenset(straight))
 
-    def operations(self, connection: ControlConnection) -> dict[str, Operation]:
-        """The commands of one control connection that belong to this lane."""
+    def followed(self, follower: Follower, *, available: bool) -> None:
+        """The follower says whether the kernel takes the lane."""
+        newcomer, differs = self._follower is not follower, available != self.available
+        self._follower = follower
+        self._awaited = False
+        if newcomer or differs:
+            self._telling.begin_anew(follower.tell if available else None, published=not differs)
+        if differs:
+            self.available = available
+            _log.info("the direct lane is %s", "available" if available else "not available any more")
+            self._changed()
 
-        def follow(request: Mapping[str, Any]) -> Any:
-            available = request.get("available")
-            if not isinstance(available, bool):
-                raise ControlError("'available' is true or false")
-            newcomer, differs = self._follower is not connection, available != self.available
-            self._follower = connection
-            self._awaited = False
-            if newcomer or differs:
-                self._telling.begin_anew(connection.tell if available else None, published=not differs)
-            if differs:
-                self.available = available
-                _log.info("the direct lane is %s", "available" if available else "not available any more")
-                self._changed()
-            return {"ok": True}
+    def answered(self, follower: Follower, version: int, error: str | None, *, refused: bool) -> None:
+        """The follower has taken a change to the kernel, or could not."""
+        if follower is self._follower:
+            self._telling.answered(version, error, refused=refused)
 
-        def pushed(request: Mapping[str, Any]) -> Any:
-            version, error, refused = (request.get(key) for key in ("version", "error", "refused"))
-            if type(version) is not int or not (error is None or isinstance(error, str)):
-                raise ControlError("'version' is a number, 'error' a text or null")
-            if connection is self._follower:
-                self._telling.answered(version, error, refused=refused is True)
-            return {"ok": True}
+    def counted(self, report: kernel_reports.Report) -> None:
+        """What the kernel has counted so far, the connections that ended, and those that are open."""
+        self._take_counts(report.counters)
+        for record in filter(None, map(self._record, report.ended)):
+            self._ended(record)
+        if report.begin:
+            self._live.clear()
+        self._live += filter(None, map(self._record, report.live))
 
-        def counted(request: Mapping[str, Any]) -> Any:
-            report = kernel_reports.read(request)
-            self._take_counts(report.counters)
-            for record in filter(None, map(self._record, report.ended)):
-                self._ended(record)
-            if report.begin:
-                self._live.clear()
-            self._live += filter(None, map(self._record, report.live))
-            return {"ok": True}
-
-        return {FOLLOW: follow, PUSHED: pushed, COUNTED: counted}
-
-    def lost(self, connection: ControlConnection) -> None:
-        """The connection has gone. The kernel goes on by what it was told last."""
-        if connection is self._follower:
+    def lost(self, follower: Follower) -> None:
+        """The follower has gone. The kernel goes on by what it was told last."""
+        if follower is self._follower:
             self._follower = None
             self._telling.begin_anew(None, published=True)
 

@@ -3,32 +3,27 @@
 Where a question was meant for is not known here: for UDP, netfilter tells the receiver only the address after
 redirection. With `--dns resolvers` it was one of these servers anyway; with `--dns all` they answer in its place, as
 Istio's agent does. DNS over TCP is relayed like any connection, to its original destination.
+
+Only the workload is served: what arrives from elsewhere is dropped (askers.py). And a resolver on this host may send
+our question back to us (queues.py).
 """
 
 import asyncio
-import errno
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from proxy.core import dns
-from proxy.errors import AddressInUse, ProxyError
+from proxy.lanes.dns.askers import Askers
+from proxy.lanes.dns.queues import Queues
 
 SERVER_S = 2.0
 """How long one server may take before the next is asked. Below what resolvers wait for us (5 s)."""
-MOST_OPEN = 1024
-"""Questions under way. One more makes the oldest give up: under a flood the newest are those still waited for."""
 RESOLV_CONF = "/etc/resolv.conf"
 BATCH = 64
-
-_IPV6_RECVPKTINFO = 49
-_IPV6_PKTINFO = 50
-_IP_PKTINFO = 8
-_PKTINFO = {socket.AF_INET: (socket.IPPROTO_IP, _IP_PKTINFO), socket.AF_INET6: (socket.IPPROTO_IPV6, _IPV6_PKTINFO)}
 
 _log = logging.getLogger("tidegate.dns")
 
@@ -47,18 +42,27 @@ class _Question:
 
 
 class DnsRelay:
-    """Owns its sockets until `close`. Belongs to the event loop. `count` is told each question's outcome."""
+    """Owns its sockets until `close`. Belongs to the event loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket], count: Callable[[str], None]
+        self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket], count: Callable[[str], None], most: int
     ) -> None:
+        """count: told each question's outcome. most: questions under way. One more makes the oldest give up: under a
+        flood the newest are those still waited for."""
         self._loop = loop
         self._sockets = sockets
         self._count = count
         self._open: dict[int, _Question] = {}
+        self._most = most
+        self._askers = Askers()
+        self._queues = Queues()
         self._numbers = 0
         self._servers: list[tuple[str, int]] = []
         self._servers_of = -1
+
+    def serve_interfaces(self, names: tuple[str, ...]) -> None:
+        """Besides the workload, serve what arrives on these interfaces: their DNS is captured too."""
+        self._askers.interfaces = names
 
     def open(self) -> None:
         for sock in self._sockets:
@@ -82,13 +86,17 @@ class DnsRelay:
                 # An ICMP error of an answer that we sent; it says nothing about the next question.
                 _log.debug("receiving a question: %s", failed.strerror)
                 continue
+            answer_from = self._askers.admitted(ancillary)
+            if answer_from is None:
+                self._count("refused")
+                continue
             if not dns.is_question(datagram):
                 self._count("malformed")
                 continue
-            self._ask(_Question(listener, datagram, asker, _from_there(listener, ancillary), self._known_servers()))
+            self._ask(_Question(listener, datagram, asker, answer_from, self._known_servers()))
 
     def _ask(self, question: _Question) -> None:
-        while len(self._open) >= MOST_OPEN:
+        while len(self._open) >= self._most:
             self._end(next(iter(self._open)), "dropped")
         self._numbers += 1
         self._open[self._numbers] = question
@@ -98,25 +106,42 @@ class DnsRelay:
         """Ask the next server, or tell the asker that there is none left."""
         question = self._open[number]
         self._let_go(question)
+        for waiting in self._queues.done(number):
+            self._loop.call_soon(self._skip_server, waiting)
         while question.servers:
-            server = question.servers.pop(0)
-            # A socket for each question, so that each goes from a port of its own: guessing it is the spoofer's work.
-            upstream = socket.socket(
-                socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-            )
+            server = question.servers[0]
+            upstream: socket.socket | None = None
             try:
+                # A socket for each question, so that each goes from a port of its own: guessing it is the spoofer's
+                # work.
+                family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+                upstream = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 upstream.connect(server)
+                if _is_here(upstream, server) and not self._queues.may_ask(
+                    number, server, dns.asked(question.datagram)
+                ):
+                    upstream.close()
+                    return
                 upstream.send(question.datagram)
             except OSError as failed:
-                upstream.close()
+                if upstream is not None:
+                    upstream.close()
                 _log.debug("DNS server %s: %s", server[0], failed.strerror)
+                question.servers.pop(0)
                 continue
+            question.servers.pop(0)
             question.upstream = upstream
             question.timer = self._loop.call_later(SERVER_S, self._try_next, number)
             self._loop.add_reader(upstream, self._hear, number, upstream)
             return
         self._answer(question, dns.failure(question.datagram))
         self._end(number, "failed")
+
+    def _skip_server(self, number: int) -> None:
+        """The server did not answer the question that this one has waited behind, nor will it answer this one."""
+        if number in self._open:
+            self._open[number].servers.pop(0)
+            self._try_next(number)
 
     def _hear(self, number: int, upstream: socket.socket) -> None:
         question = self._open[number]
@@ -129,7 +154,21 @@ class DnsRelay:
             return
         if dns.answers(datagram, question.datagram):
             self._answer(question, datagram)
+            waiting = self._queues.done(number)
             self._end(number, "answered")
+            for other in waiting:
+                self._loop.call_soon(self._share, other, question, datagram)
+
+    def _share(self, number: int, with_: _Question, datagram: bytes) -> None:
+        """A question that waited behind another: the answer is its own, if it was put in the same words."""
+        question = self._open.get(number)
+        if question is None:
+            return
+        if question.datagram[2:] == with_.datagram[2:]:
+            self._answer(question, question.datagram[:2] + datagram[2:])
+            self._end(number, "answered")
+        else:
+            self._try_next(number)
 
     def _answer(self, question: _Question, datagram: bytes) -> None:
         """From the address that was asked: a wildcard socket would answer from whichever routing prefers."""
@@ -141,6 +180,8 @@ class DnsRelay:
     def _end(self, number: int, outcome: str) -> None:
         self._let_go(self._open.pop(number))
         self._count(outcome)
+        for waiting in self._queues.done(number):
+            self._loop.call_soon(self._skip_server, waiting)
 
     def _let_go(self, question: _Question) -> None:
         if question.upstream is not None:
@@ -172,41 +213,7 @@ class DnsRelay:
         return text, 53
 
 
-def bind_dns(flag: str, port: int) -> list[socket.socket]:
-    """UDP sockets on `port`, IPv4 and (where there is IPv6) IPv6. Raises AddressInUse or ProxyError."""
-    made: list[socket.socket] = []
-    try:
-        for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-            if family == socket.AF_INET6 and not _has_ipv6():
-                continue
-            sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            made.append(sock)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            sock.bind((host, port))
-    except OSError as failed:
-        for sock in made:
-            sock.close()
-        if failed.errno == errno.EADDRINUSE:
-            raise AddressInUse(flag, f"UDP port {port}") from failed
-        raise ProxyError(f"{flag}: can't serve DNS on UDP port {port}: {failed.strerror}") from failed
-    return made
-
-
-def _has_ipv6() -> bool:
-    return os.path.exists("/proc/self/net/if_inet6")
-
-
-def _from_there(listener: socket.socket, ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """The control message that makes an answer leave from the address at which the question arrived."""
-    level, kind = _PKTINFO[socket.AddressFamily(listener.family)]
-    for its_level, its_kind, data in ancillary:
-        if (its_level, its_kind) == (level, kind):
-            if level == socket.IPPROTO_IPV6:
-                return [(level, kind, data[:16] + struct.pack("=I", 0))]
-            # struct in_pktinfo: interface, the address to use (spec_dst), the header's address.
-            return [(level, kind, struct.pack("=I", 0) + data[4:8] + struct.pack("=I", 0))]
-    return []
+def _is_here(upstream: socket.socket, server: tuple[str, int]) -> bool:
+    """Whether the server that the socket is connected to is on this host."""
+    address = ip_address(server[0].partition("%")[0])
+    return address.is_loopback or address == ip_address(upstream.getsockname()[0].partition("%")[0])

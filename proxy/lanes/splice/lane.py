@@ -18,7 +18,7 @@ from proxy.core.lower.to_engine import Ruling, Site
 from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
 from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
 from proxy.lanes.terms import DIRECTIONS, SCOPES, address
-from proxy.start.bind import BoundListener
+from proxy.start.bind import BoundListener, is_transparent
 
 RECORDS = 1024
 DRAIN_BACKLOG_MS = 500
@@ -93,6 +93,8 @@ class SpliceLane:
         self._events = events
         self._numbers: dict[int, list[int]] = {}
         self._accepted: dict[int, int] = {}
+        self._fds: dict[int, list[int]] = {}
+        """The listening sockets, which are the engine's: only to be looked at, and only while it has them."""
         self.state = "paused"
 
     def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
@@ -112,6 +114,7 @@ class SpliceLane:
     def open(self) -> None:
         """Begin to accept. The sockets are the engine's from now on."""
         for index, one in enumerate(self.listeners):
+            self._fds[index] = [sock.fileno() for sock in one.bound.sockets]
             self._numbers[index] = [self._listen(one, sock) for sock in one.bound.sockets]
         self.state = "accepting"
 
@@ -122,12 +125,18 @@ class SpliceLane:
             for number in numbers:
                 self._lane.unlisten(number, DRAIN_BACKLOG_MS)
         self._numbers.clear()
+        self._fds.clear()
         self.state = "closed"
 
     def accepted(self, index: int) -> int:
         """How many connections the listener of this index has accepted."""
         before = self._accepted.get(index, 0)
         return before + sum(self._lane.accepted(number) for number in self._numbers.get(index, ()))
+
+    def transparent(self, index: int) -> bool:
+        """Whether the listener of this index takes what TPROXY delivers, as of now: the companion suits it to the
+        capture in force."""
+        return bool(self._fds.get(index)) and all(is_transparent(fd) for fd in self._fds[index])
 
     def outstanding(self) -> int:
         """Connections in any hands: the engine's, those on their way from or to it, and the punted ones."""

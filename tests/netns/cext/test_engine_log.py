@@ -16,8 +16,9 @@ from proxy.core.addresses import Address, ClientAddress, OriginalDestination, Up
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction, Lane
+from proxy.core.report.fields import FIELDS, json_line, text_line
 from proxy.core.report.record import ConnectionRecord
-from proxy.telemetry.access_log import AccessLog, as_json, as_text
+from proxy.telemetry.access_log import AccessLog
 from tests.netns.cext.test_engine_lane import OTHER, SERVICE, World, closed_port, relay_to, stack, until, world
 
 pytestmark = pytest.mark.kernel
@@ -49,6 +50,7 @@ def test_both_render_the_same_line(world: World, how: Log, host: str) -> None:
     protocol, lane, reason = log.texts(verdict(Address("10.0.0.1", 80)))
     log.close()
     world.lane.log(how)
+    order = [field.name for field in FIELDS if field.logged]
     server = world.server("alpha", host)
     world.decide(relay_to(server, log_protocol=protocol, log_lane=lane, log_reason=reason))
     for _ in range(3):
@@ -81,7 +83,8 @@ def test_both_render_the_same_line(world: World, how: Log, host: str) -> None:
             age_s=float(told["duration_ms"]) / 1000,
             close_reason=CloseReason(told["close_reason"]),
         )
-        assert line == (as_json if how is Log.JSON else as_text)(record)
+        assert line == (json_line if how is Log.JSON else text_line)(record)
+        assert list(told) == (order if how is Log.JSON else [*order[1:], "time"])
 
 
 def test_what_did_not_end_as_connections_do_is_told_by_records(world: World) -> None:

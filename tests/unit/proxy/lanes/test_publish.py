@@ -12,6 +12,7 @@ from cext.engine import lane as engine_lane
 from cext.engine.engine import Engine, EngineError
 from cext.engine.lane import Log
 from proxy.control.channel import ControlConnection
+from proxy.control.direct import direct_operations
 from proxy.core.addresses import OriginalDestination
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.lane import Lanes
@@ -58,7 +59,7 @@ class World:
     def follow(self, available: bool) -> Follower:
         follower = Follower()
         connection = cast(ControlConnection, follower)
-        self.operations = self.direct.operations(connection)
+        self.operations = direct_operations(self.direct, connection)
         self.operations["direct-follow"]({"available": available})
         return follower
 

@@ -17,8 +17,9 @@ from proxy.core.addresses import Address, ClientAddress, OriginalDestination, Up
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict, decide
 from proxy.core.lanes import Direction, LaneChoice
+from proxy.core.report.fields import json_line, text_line
 from proxy.core.report.record import ConnectionRecord
-from proxy.telemetry.access_log import AccessLog, as_json, as_text
+from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.log_writer import QueuedHandler
 from proxy.telemetry.metrics import Metrics, MetricSources
 
@@ -58,14 +59,14 @@ def read_lines(fd: int, count: int) -> list[str]:
 
 
 def test_json_lines_have_the_reports_fields_and_the_time() -> None:
-    line = json.loads(as_json(record()))
+    line = json.loads(json_line(record()))
     assert line["time"] == "2023-11-14T22:13:20.007Z"
     assert (line["original_destination"], line["downstream"]) == ("10.0.0.1:80", "10.0.0.2:40000")
     assert (line["bytes_sent"], line["duration_ms"], line["lane_reason"]) == (1, 250.0, "forced by --lane splice")
 
 
 def test_text_lines_can_be_taken_apart_again() -> None:
-    line = as_text(record())
+    line = text_line(record())
     assert line.startswith("2023-11-14T22:13:20.007Z direction=outbound downstream=10.0.0.2:40000 ")
     assert line.endswith('close_reason=finished lane_reason="forced by --lane splice"')
 

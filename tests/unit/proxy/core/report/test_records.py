@@ -10,10 +10,11 @@ from proxy.core.addresses import Address, ClientAddress, OriginalDestination, Up
 from proxy.core.close_reason import CloseReason, of_connect_error, response_flags
 from proxy.core.decide.verdict import decide
 from proxy.core.lanes import Direction, Lane, LaneChoice
+from proxy.core.report.fields import report
 from proxy.core.report.istio_labels import LABELS, tcp_labels
 from proxy.core.report.log_budget import LogBudget
 from proxy.core.report.record import ConnectionRecord
-from proxy.limits import default_max_connections
+from proxy.settings import RESERVED_DESCRIPTORS, ProxySettings, question_limit
 
 DESTINATION = OriginalDestination(Address("fd00::1", 80))
 
@@ -36,22 +37,22 @@ def record(direction: Direction, reason: CloseReason | None = CloseReason.FINISH
 
 
 def test_bytes_are_the_workloads() -> None:
-    outbound, inbound = record(Direction.OUTBOUND).as_report(), record(Direction.INBOUND).as_report()
+    outbound, inbound = report(record(Direction.OUTBOUND)), report(record(Direction.INBOUND))
     assert (outbound["bytes_sent"], outbound["bytes_received"]) == (10, 2000)
     assert (inbound["bytes_sent"], inbound["bytes_received"]) == (2000, 10)
 
 
 def test_the_report_object_has_the_contracts_keys_and_types() -> None:
-    report = record(Direction.OUTBOUND).as_report()
+    told = report(record(Direction.OUTBOUND))
     wanted = {
         "direction": str, "original_destination": str, "upstream": str, "protocol": str, "lane": str,
         "bytes_sent": int, "bytes_received": int, "duration_ms": float, "close_reason": str,
         "state": str, "age_ms": float, "lane_reason": str,
     }  # fmt: skip
-    assert {key: type(report[key]) for key in wanted} == wanted
-    assert report["original_destination"] == report["upstream"] == "[fd00::1]:80"
-    assert report["duration_ms"] == 1500.0
-    assert record(Direction.OUTBOUND, None).as_report()["close_reason"] == ""
+    assert {key: type(told[key]) for key in wanted} == wanted
+    assert told["original_destination"] == told["upstream"] == "[fd00::1]:80"
+    assert told["duration_ms"] == 1500.0
+    assert report(record(Direction.OUTBOUND, None))["close_reason"] == ""
 
 
 @given(st.sampled_from(Direction), st.sampled_from(LaneChoice))
@@ -95,9 +96,9 @@ def test_labels_are_istios_and_hold_no_address(direction: Direction, reason: Clo
 
 @given(st.integers(64, 1 << 22))
 def test_the_default_limit_fits_into_the_descriptors(descriptors: int) -> None:
-    limit = default_max_connections(descriptors)
-    assert limit >= 1
-    assert limit == 1 or limit * 2 + 64 <= descriptors
+    limit, questions = ProxySettings().connection_limit(descriptors), question_limit(descriptors)
+    assert min(limit, questions) >= 1
+    assert limit == 1 or limit * 2 + questions + RESERVED_DESCRIPTORS <= descriptors
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=200).map(sorted))

@@ -1,0 +1,130 @@
+"""What stands at which path. A new endpoint is one function and one line in a table below.
+
+A function that reads gets the running proxy and the request, and returns a Response, or a Stream of what happens from
+now on; a function that changes something may return a Response only. The server sees to the rest: methods, who may
+call, limits, slow clients.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from proxy.admin import views
+from proxy.admin.answer import Route, text
+from proxy.admin.messages import Request, Response, Sink, Stream
+from proxy.admin.running import Running
+from proxy.core.report.fields import report
+from proxy.lanes.drain import SERVING
+from proxy.settings import LOG_LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """read: answers GET and HEAD, and must not change anything. change: answers POST of those who may."""
+
+    read: Callable[[Running, Request], Response | Stream] | None = None
+    change: Callable[[Running, Request], Response] | None = None
+
+
+def metrics(proxy: Running, request: Request) -> Response:
+    content_type, body = proxy.metrics(request.headers.get("accept", ""))
+    return Response(HTTPStatus.OK, body, content_type)
+
+
+def ready(proxy: Running, _: Request) -> Response:
+    state = proxy.readiness.state()
+    return text(HTTPStatus.OK if state == SERVING else HTTPStatus.SERVICE_UNAVAILABLE, state)
+
+
+def live(_proxy: Running, _: Request) -> Response:
+    return text(HTTPStatus.OK, "live")
+
+
+def connections(proxy: Running, _: Request) -> Response:
+    return _json([report(record) for record in proxy.live()])
+
+
+def listeners(proxy: Running, _: Request) -> Response:
+    return _json(views.listener_list(proxy.splice))
+
+
+def clusters(proxy: Running, _: Request) -> Response:
+    return _json(views.cluster_list(proxy))
+
+
+def config_dump(proxy: Running, _: Request) -> Response:
+    return _json(views.config_dump(proxy.settings, proxy.reloader))
+
+
+def access_log(proxy: Running, _: Request) -> Stream:
+    """Each line of the access log as it is written, from now on."""
+
+    def subscribe(sink: Sink) -> Callable[[], None]:
+        return proxy.access_log.follow(sink.put)
+
+    return Stream(proxy.access_log.content_type, subscribe, proxy.access_log.missed)
+
+
+def log_level(_proxy: Running, _: Request) -> Response:
+    return text(HTTPStatus.OK, logging.getLevelName(logging.getLogger().level).lower())
+
+
+def set_log_level(proxy: Running, request: Request) -> Response:
+    levels = [value for name, value in parse_qsl(request.query, keep_blank_values=True) if name == "level"]
+    if len(levels) != 1 or levels[0] not in LOG_LEVELS:
+        return text(HTTPStatus.BAD_REQUEST, f"expected /logging?level=LEVEL, with LEVEL one of {', '.join(LOG_LEVELS)}")
+    logging.getLogger().setLevel(levels[0].upper())
+    return log_level(proxy, request)
+
+
+def drain(proxy: Running, _: Request) -> Response:
+    proxy.drain.begin(proxy.settings.drain_timeout_s, then_exit=False)
+    return text(HTTPStatus.OK, proxy.readiness.state())
+
+
+def quit_(proxy: Running, _: Request) -> Response:
+    proxy.drain.begin_soon(0.0, then_exit=True)
+    return text(HTTPStatus.OK, "quitting")
+
+
+Table = Mapping[str, Entry]
+
+TELEMETRY: Table = {
+    "/metrics": Entry(read=metrics),
+    "/healthz/ready": Entry(read=ready),
+    "/healthz/live": Entry(read=live),
+}
+"""What others on the network may see. Nothing here changes anything."""
+
+ADMIN: Table = {
+    **TELEMETRY,
+    "/stats/prometheus": Entry(read=metrics),
+    "/connections": Entry(read=connections),
+    "/listeners": Entry(read=listeners),
+    "/clusters": Entry(read=clusters),
+    "/config_dump": Entry(read=config_dump),
+    "/access_log": Entry(read=access_log),
+    "/logging": Entry(read=log_level, change=set_log_level),
+    "/drain": Entry(change=drain),
+    "/quitquitquit": Entry(change=quit_),
+}
+"""Everything, for programs on this machine."""
+
+
+def routes(table: Table, proxy: Running) -> dict[str, Route]:
+    return {
+        path: Route(
+            None if entry.read is None else partial(entry.read, proxy),
+            None if entry.change is None else partial(entry.change, proxy),
+        )
+        for path, entry in table.items()
+    }
+
+
+def _json(value: Any) -> Response:
+    return Response(HTTPStatus.OK, json.dumps(value).encode() + b"\n", "application/json")

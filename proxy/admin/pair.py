@@ -1,0 +1,36 @@
+"""The two endpoints together: admin, for this machine, and telemetry, for the network."""
+
+import asyncio
+import os
+
+from proxy.admin.answer import local_only, open_to_all
+from proxy.admin.callers import Callers
+from proxy.admin.endpoints import ADMIN, TELEMETRY, routes
+from proxy.admin.messages import Request
+from proxy.admin.running import Running
+from proxy.admin.serve import HttpEndpoint
+from proxy.start.startup import Started
+
+
+class Endpoints:
+    """Owns both, as far as sockets were made for them, until `close`. Belongs to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, started: Started, running: Running) -> None:
+        self._loop = loop
+        self._callers = Callers()
+        self._sockets = (
+            (started.admin, local_only(routes(ADMIN, running), self._may_change)),
+            (started.telemetry, open_to_all(routes(TELEMETRY, running))),
+        )
+        self._open: list[HttpEndpoint] = []
+
+    def open(self) -> None:
+        self._open = [HttpEndpoint(self._loop, sock, answer) for sock, answer in self._sockets if sock is not None]
+
+    def close(self) -> None:
+        for endpoint in self._open:
+            endpoint.close()
+        self._callers.close()
+
+    def _may_change(self, request: Request) -> bool:
+        return self._callers.uid_of(request.peer, request.local) in (0, os.geteuid())

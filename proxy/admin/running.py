@@ -1,0 +1,37 @@
+"""The parts of the running proxy that endpoints look at and act on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from proxy.control.health import Readiness
+from proxy.core.report.record import ConnectionRecord
+from proxy.feed.reload import Reloader
+from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.drain import Drain
+from proxy.lanes.punted.connections import Connections
+from proxy.lanes.punted.verdicts import Verdicts
+from proxy.lanes.splice.lane import SpliceLane
+from proxy.settings import ProxySettings
+from proxy.telemetry.access_log import AccessLog
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    settings: ProxySettings
+    readiness: Readiness
+    drain: Drain
+    verdicts: Verdicts
+    reloader: Reloader | None
+    """None: there is no configuration."""
+    splice: SpliceLane
+    punted: Connections
+    direct: DirectLane
+    access_log: AccessLog
+    metrics: Callable[[str], tuple[str, bytes]]
+    """Accept header -> content type and body."""
+
+    def live(self) -> Iterator[ConnectionRecord]:
+        """Every open connection, in whichever lane."""
+        yield from self.splice.live()
+        yield from (connection.record() for connection in self.punted.live())
+        yield from self.direct.live()

@@ -1,0 +1,74 @@
+"""An HTTP endpoint: accepts clients, bounds how many there are and how much memory their answers take."""
+
+import asyncio
+import socket
+
+from proxy.admin.connection import HttpServerConnection
+from proxy.admin.messages import Answer
+from proxy.admin.places import who_goes
+from proxy.control.accept import Acceptor
+from proxy.core.addresses import from_sockaddr
+
+PLACES = 64
+"""Clients at once. One more takes the place of another (places.py)."""
+STREAMS = 8
+UNSENT = 4 * 1024 * 1024
+"""Bytes of answers that clients have not taken. Beyond that, the client that has waited longest is dropped."""
+BUFFER = 16 * 1024
+
+
+class HttpEndpoint:
+    """Owns the listening socket and the connections until `close`. Belongs to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: socket.socket, answer: Answer) -> None:
+        self.answer = answer
+        self.buffer = memoryview(bytearray(BUFFER))
+        self._loop = loop
+        self._connections: dict[HttpServerConnection, None] = {}
+        """Oldest first."""
+        self._waiting: dict[HttpServerConnection, None] = {}
+        self._acceptor = Acceptor(loop, listener, self._made, self._make_room)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def close(self) -> None:
+        self._acceptor.close()
+        for connection in list(self._connections):
+            connection.abort()
+
+    # What a connection asks for and tells.
+    def opened(self, connection: HttpServerConnection) -> None:
+        self._connections[connection] = None
+        if len(self._connections) > PLACES:
+            self._make_room()
+
+    def waits(self, connection: HttpServerConnection) -> None:
+        self._waiting = {one: None for one in self._waiting if one.unsent}
+        self._waiting[connection] = None
+        unsent = sum(one.unsent for one in self._waiting)
+        for one in list(self._waiting):
+            if unsent <= UNSENT:
+                return
+            unsent -= one.unsent
+            del self._waiting[one]
+            one.abort()
+
+    def may_stream(self) -> bool:
+        return sum(one.streaming for one in self._connections) < STREAMS
+
+    def closed(self, connection: HttpServerConnection) -> None:
+        self._connections.pop(connection, None)
+        self._waiting.pop(connection, None)
+        self._acceptor.lost()
+
+    def _make_room(self) -> None:
+        held = list(self._connections)
+        if held:
+            goes = held[who_goes([one.peer.ip for one in held])]
+            del self._connections[goes]  # its place is free now, not when the loop has got round to it
+            goes.abort()
+
+    def _made(self, sock: socket.socket) -> HttpServerConnection:
+        peer, local = from_sockaddr(sock.getpeername()), from_sockaddr(sock.getsockname())
+        return HttpServerConnection(self._loop, self, peer, local)
