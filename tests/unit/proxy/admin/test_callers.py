@@ -89,12 +89,20 @@ def test_a_socket_that_was_closed_belongs_to_nobody(uid_of: Callers, how: str) -
 
 def test_a_listener_at_the_clients_port_is_not_the_client(asked: Callers) -> None:
     """Where no connection has the four numbers, the kernel finds who listens at the address instead."""
-    listener, client, server = pair(socket.AF_INET, "127.0.0.1")
-    with listener, server:
-        peer, local = ends(server)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
-        with socket.create_server(("127.0.0.1", peer.port)):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as other, socket.socket() as client:
+        for sock in (client, other):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.bind(("127.0.0.1", 0))
+        client.connect(listener.getsockname())
+        other.bind(client.getsockname())
+        other.listen()
+        server, _ = listener.accept()
+        with server:
+            peer, local = ends(server)
+            assert asked.uid_of(peer, local) == os.getuid()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            assert asked._ask(peer, local) is None
             assert asked.uid_of(peer, local) is None
 
 
