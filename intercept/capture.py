@@ -10,7 +10,7 @@ from intercept.choose_mode import choose_mode, presume_mode
 from intercept.errors import BadInput, CaptureError
 from intercept.host import passthrough_address
 from intercept.host.facts import HostFacts, read_host
-from intercept.in_force import INSPECTION_ORDER, has, installed, plan_in_force, plan_of, watched
+from intercept.in_force import INSPECTION_ORDER, found_in, has, installed, plan_in_force, plan_of, watched
 from intercept.intent.intent import Intent, Mode
 from intercept.intent.listeners import EVERY_LISTENER, Sign
 from intercept.lock import changing_capture
@@ -64,7 +64,17 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
             changed = bool(_remove_from(mode, name, wait_s)) or changed
         if name == runs.PLAIN and not passthrough_address.needed(intent, host):
             changed = bool(passthrough_address.withdraw()) or changed
-    return Applied(plan.mode, why, changed, list(plan.warnings), list(plan.not_captured), plan)
+        left_out = _left_out(plan, name, host)
+    return Applied(plan.mode, why, changed, list(plan.warnings), [*plan.not_captured, *left_out], plan)
+
+
+def _left_out(plan: Plan, name: str, host: HostFacts) -> list[str]:
+    """Listeners that could not be captured, said before `init` ends. Netfilter steers ports, so there are none; ebpf
+    registers sockets where capture is scoped to a cgroup."""
+    if plan.mode is not Mode.EBPF or plan.intent.cgroup is None:
+        return []
+    found = found_in(plan.mode, name, host)
+    return [one.why for one in found.left_out] if found is not None else []
 
 
 def _put_in_force(plan: Plan, host: HostFacts, name: str, wait_s: float) -> bool:

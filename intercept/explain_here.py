@@ -40,6 +40,9 @@ def explain_here(connection: Connection, intent: Intent | None) -> Decision:
     decision = explain(plan, connection)
     if found is None:
         return decision
+    left_out = [one.why for one in found.found.left_out if one.port == connection.port]
+    if left_out and connection.direction == INBOUND and decision.decision == "capture":
+        return Decision("direct", None, "left-out", left_out[0], decision.mode)
     return replace(
         decision, reason="; ".join([decision.reason, *_at_this_moment(found, plan, connection, decision, host)])
     )
