@@ -11,13 +11,15 @@ from typing import NamedTuple
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-VERSION = 2
+VERSION = 3
 """Of everything in this file, direct_layout.py and their headers: maps of another version are never reused."""
 
 SLOTS = 16
 KIND_V4 = 256
 """Added to the kind of an IPv4 network: ::/0 must not hold the v4-mapped addresses."""
 SHARERS = 8
+TOLD_BY_HOOK, TOLD_BY_USER = 0, 1
+"""From where an entry of tg_workload_ports comes (enum tg_told_by)."""
 PORT_WORDS = 1024
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -107,6 +109,7 @@ RULES = (
     "inbound-default",
     "inbound-proxy-down",
     "lost-destination",
+    "lost-listener",
 )
 """Counter index -> rule, a plan's own names where it has one (enum tg_rule, in order)."""
 

@@ -45,7 +45,15 @@ static __always_inline bool workload_listens(const __u32 address[4], __u16 port)
             return true;
         }
     }
-    return false;
+    struct tg_listening key = {
+        .address = {address[0], address[1], address[2], address[3]},
+        .port = port,
+        .sharer = TG_TOLD_BY_HOOK,
+    };
+    if (bpf_map_lookup_elem(&tg_workload_ports, &key))
+        return true;
+    key.sharer = TG_TOLD_BY_USER;
+    return bpf_map_lookup_elem(&tg_workload_ports, &key);
 }
 
 static __always_inline bool in_scope(const __u32 local[4], __u16 port)

@@ -48,6 +48,11 @@ static __always_inline void address_meant(__u32 out[4], const __u32 a[4])
     out[3] = a[3] | v4 * bpf_htonl(0x7f000001) | v6 * bpf_htonl(1);
 }
 
+static __always_inline bool is_unspecified(const __u32 a[4])
+{
+    return is_zero(a[0] | a[1] | a[3]) & (is_zero(a[2]) | is_zero(a[2] ^ TG_MAPPED));
+}
+
 static __always_inline __u16 address_family(const __u32 a[4])
 {
     return address_is_v4(a) ? AF_INET : AF_INET6;

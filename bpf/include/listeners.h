@@ -18,9 +18,21 @@ struct {
  * intercept/backends/ebpf/listeners.py; read by sk_lookup. An entry lives as long as its socket listens. */
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);
-    __uint(max_entries, 1 << 14);
+    __uint(max_entries, 1 << 14); /* its buckets are allocated at once, 16 bytes each */
     __type(key, struct tg_listening);
     __type(value, __u64);
 } tg_workload SEC(".maps");
+
+/* How many of the captured cgroup's listeners are at an address and port that no map of sockets takes: MPTCP, a socket
+ * that user space may not touch, one too many for tg_workload. Written by listen, which takes them out again, and by
+ * intercept/backends/ebpf/workload.py, which does so when it looks again; read by sk_lookup. What finds this full too
+ * is counted as lost-listener and told by `status`. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1 << 16);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct tg_listening);
+    __type(value, __u32);
+} tg_workload_ports SEC(".maps");
 
 #endif

@@ -74,6 +74,15 @@ static __always_inline bool select_policy(struct selected *out)
     return out->policy && out->nets;
 }
 
+/* Also while a first policy is prepared and none is in force: it is filled in before `init` looks who listens already. */
+static __always_inline bool is_captured_namespace(__u64 cookie)
+{
+    __u32 first = 0, second = 1;
+    struct tg_policy *one = bpf_map_lookup_elem(&tg_policies, &first);
+    struct tg_policy *other = bpf_map_lookup_elem(&tg_policies, &second);
+    return (one && one->netns_cookie == cookie) || (other && other->netns_cookie == cookie);
+}
+
 static __always_inline bool flagged(const struct selected *s, enum tg_flag flag)
 {
     return s->policy->flags & flag;

@@ -98,6 +98,7 @@ enum tg_rule {
     TG_RULE_IN_DEFAULT,
     TG_RULE_IN_DOWN,
     TG_RULE_LOST_DESTINATION, /* a steered connection whose original destination could not be kept */
+    TG_RULE_LOST_LISTENER,    /* of the captured cgroup, for which no place was left: its inbound goes direct */
     TG_RULES,
 };
 
@@ -119,6 +120,12 @@ struct tg_policy {
     __u32 zero; /* always 0, which the verifier does not know: see outbound.h */
     __u32 unused;
     __u64 ports[TG_PORT_SETS][TG_PORT_WORDS];
+};
+
+/* From where an entry of tg_workload_ports comes. */
+enum tg_told_by {
+    TG_TOLD_BY_HOOK = 0, /* counted up at listen(), down when the socket stops listening */
+    TG_TOLD_BY_USER = 1, /* found by user space, which looks again at intervals */
 };
 
 /* Added to the kind of an IPv4 network: ::/0 must not hold the v4-mapped addresses. */
@@ -150,7 +157,7 @@ struct tg_asked {
     struct tg_flow flow; /* all zero until the SYN is about to leave */
 };
 
-/* A listening socket of the captured cgroup. */
+/* A listening socket of the captured cgroup. In tg_workload_ports the sharer is one of enum tg_told_by. */
 struct tg_listening {
     __u32 address[4];
     __u16 port;

@@ -4,7 +4,8 @@ from intercept.errors import PrivilegeMissing
 
 NET_ADMIN = 12
 NET_RAW = 13
-_NAMES = {NET_ADMIN: "CAP_NET_ADMIN", NET_RAW: "CAP_NET_RAW"}
+SYS_PTRACE = 19
+_NAMES = {NET_ADMIN: "CAP_NET_ADMIN", NET_RAW: "CAP_NET_RAW", SYS_PTRACE: "CAP_SYS_PTRACE"}
 
 
 def has(capability: int) -> bool:

@@ -4,14 +4,14 @@ Beyond what every backend offers (`intercept.backends.contract`): `adopt` and `r
 sockets have to be known, and `refresh_addresses`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bpf import attach, bpffs, layout, loader
 from cext.libbpf import libbpf
 from intercept.backends.contract import Held, InForce
-from intercept.backends.ebpf import change, instance, listeners, pins
+from intercept.backends.ebpf import change, instance, listeners, pins, workload
 from intercept.backends.ebpf.anchors import open_anchors
 from intercept.backends.ebpf.coverage import require_coverage
 from intercept.backends.ebpf.errors import require_capabilities, translated
@@ -112,7 +112,27 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
         drift = [f"map {one} is gone" for one in instance.MAPS if one not in capture.maps]
         if plan is not None:
             drift += change.drift(capture, plan)
-        return InForce(record.document, tuple(drift), _counters(capture))
+        counters = _counters(capture)
+        if plan is None or drift:
+            return InForce(record.document, tuple(drift), counters)
+        unregistered = listeners.unregistered(capture.maps, plan.intent.listeners.inbound) if plan.inbound else ()
+        return InForce(
+            record.document,
+            (),
+            counters,
+            out_of_reach=tuple(Sign("inbound", family) for family in unregistered),
+            not_captured=tuple(_missed(plan, unregistered, counters)),
+        )
+
+
+def _missed(plan: Plan, unregistered: tuple[int, ...], counters: Mapping[str, int]) -> Iterator[str]:
+    if unregistered:
+        yield (
+            f"inbound: a listener on port {plan.intent.listeners.inbound} to which nothing can be steered: an MPTCP "
+            "socket (start that proxy without MPTCP), or one that the kernel was not shown (tidegate adopt)"
+        )
+    if lost := counters.get("lost-listener"):
+        yield f"inbound: {lost} listeners of the cgroup for which no place was left in the maps"
 
 
 def remove(name: str, *, wait_s: float) -> list[str]:
@@ -165,7 +185,8 @@ def adopt(pid: int, *, name: str = "tidegate") -> list[str]:
 
 
 def refresh_addresses(*, name: str = "tidegate") -> bool:
-    """Tell the programs which addresses this namespace has now. False: they knew."""
+    """Tell the programs which addresses this namespace has now, and which listeners have gone. False: they knew the
+    addresses."""
     folder = pins.existing_folder()
     if folder is None or not (folder / name).is_dir():
         return False
@@ -174,6 +195,7 @@ def refresh_addresses(*, name: str = "tidegate") -> bool:
         image = loader.read_bank(capture.maps, bank) if bank else None
         if image is None:
             return False
+        workload.forget_gone(capture.maps)
         own = {layout.net_key(layout.Kind.OWN, one): layout.ONE for one in read_host().own}
         return loader.replace_kind(capture.maps, bank, layout.Kind.OWN, own)
 

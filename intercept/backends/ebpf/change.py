@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bpf import attach, bpffs, layout, loader
 from bpf.attach import Hook
 from bpf.layout import Image
-from intercept.backends.ebpf import instance, listeners, pins
+from intercept.backends.ebpf import instance, listeners, pins, workload
 from intercept.backends.ebpf.anchors import Anchors, open_anchors
 from intercept.backends.ebpf.errors import translated
 from intercept.backends.ebpf.instance import Instance
@@ -99,7 +99,7 @@ def _register(capture: Instance, plan: Plan) -> None:
     """Before the policy acts: proxies and, where scoped, workloads that listen already."""
     listeners.register_existing(capture.maps, plan.intent.listeners.inbound)
     if plan.intent.cgroup is not None:
-        listeners.register_workload(capture.maps, folder_of(plan.intent.cgroup))
+        workload.register_workload(capture.maps, folder_of(plan.intent.cgroup))
 
 
 def is_so_already(capture: Instance, goal: Goal, anchors: Anchors) -> bool:

@@ -31,6 +31,7 @@ MAPS = (
     "tg_pending",
     "tg_inbound",
     "tg_workload",
+    "tg_workload_ports",
     "tg_services",
     "tg_service_states",
     "tg_members",

@@ -78,3 +78,16 @@ def entries(namespace: Namespace, name: str) -> int:
         return len(libbpf.map_keys(fd, KEY_SIZES[name]))
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    """This process is in that cgroup folder; sockets stay what they were when they were made."""
+    from intercept.host.cgroups import own_folder
+
+    home = own_folder()
+    (folder / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield
+    finally:
+        (home / "cgroup.procs").write_text(str(os.getpid()))
