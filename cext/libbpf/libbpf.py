@@ -204,6 +204,17 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     return found
 
 
+def map_update_together(fd: int, entries: list[tuple[bytes, bytes]]) -> None:
+    """One system call where the kernel has it: for a map of maps, the kernel waits for its programs (some 16 ms) at
+    each, not at each entry."""
+    keys, values = (b"".join(parts) for parts in zip(*entries, strict=True))
+    result = lib.tg_map_update_batch(fd, keys, values, len(entries))
+    if result in (-errno.EOPNOTSUPP, -errno.EINVAL):
+        map_update_many(fd, entries)
+    else:
+        _checked(result, "update a BPF map")
+
+
 def map_items(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
     """Every entry of a hash, in few system calls. Of a map that changes meanwhile, as the kernel's iteration has it."""
     room = max(64, _ITEMS_ROOM // value_size)

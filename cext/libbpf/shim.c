@@ -164,6 +164,14 @@ int tg_map_update_many(int fd, const void *keys, size_t key_size, const void *va
     return 0;
 }
 
+int tg_map_update_batch(int fd, const void *keys, const void *values, uint32_t count)
+{
+    int result = bpf_map_update_batch(fd, keys, values, &count, NULL);
+    if (result && errno == 524) /* ENOTSUPP, which user space has no name for */
+        return -EOPNOTSUPP;
+    return result ? failed(result) : 0;
+}
+
 int tg_map_lookup_batch(int fd, uint32_t *position, int first, void *keys, void *values, uint32_t *count)
 {
     uint32_t following = 0;

@@ -37,6 +37,8 @@ int tg_map_lookup(int fd, const void *key, void *value);
 /* Up to *count entries of a hash. position: where to begin, and where the next call goes on; first: from the beginning.
  * Sets *count to how many there were. 1: there may be more, 0: these were the last. */
 int tg_map_lookup_batch(int fd, uint32_t *position, int first, void *keys, void *values, uint32_t *count);
+/* As tg_map_update_many, in one system call. -EOPNOTSUPP: this kind of map has none in this kernel. */
+int tg_map_update_batch(int fd, const void *keys, const void *values, uint32_t count);
 int tg_map_delete(int fd, const void *key);
 /* Takes the first value out of a queue. -ENOENT: it is empty. */
 int tg_map_pop(int fd, void *value);

@@ -24,16 +24,14 @@ SLICE_S = 0.003
 """Of the loop's time, until others get their turn."""
 BREATH_S = 0.0001
 """The compiling thread lets go of the interpreter for so long again and again: the loop would wait 5 ms for it."""
-LARGE = 1000
+LARGE = 200
 """Sites of a publication from which on the garbage collector is kept from looking at what is to stay."""
 
 _log = logging.getLogger("tidegate.proxy")
-Refuse = Callable[[Policy, Exception], None]
 
 
 class Publisher:
-    """Belongs to the event loop. The lane that the operator forced is the one that `verdicts` begins with. refused:
-    told of a policy that could not be compiled; what was in force stays."""
+    """Belongs to the event loop. The lane that the operator forced is the one that `verdicts` begins with."""
 
     def __init__(
         self,
@@ -42,6 +40,7 @@ class Publisher:
         direct: DirectLane,
         splice: SpliceLane,
         refused: Refuse = lambda *_: None,
+        published: Callable[[Policy], None] = lambda _: None,
     ) -> None:
         self._loop = loop
         self._verdicts = verdicts
@@ -49,6 +48,7 @@ class Publisher:
         self._direct = direct
         self._splice = splice
         self.refused = refused
+        self.published = published
         self._lowering = Lowering(lambda: time.sleep(BREATH_S))
         self._thread = ThreadPoolExecutor(1, "compile")
         self._policy = NO_POLICY
@@ -109,6 +109,7 @@ class Publisher:
                 self._refuse(policy, before, defect)
             else:
                 self._problem = self._problem if policy is self._stand_in else None
+                self.published(policy)
             if not self._wake.is_set():
                 self._first.set()
 

@@ -61,6 +61,11 @@ class DirectLane:
             return "the companion has not told yet whether the kernel takes the direct lane"
         return self._telling.behind if self.available else None
 
+    @property
+    def settled(self) -> bool:
+        """The kernel has all that was published."""
+        return self._telling.settled
+
     def exchange(
         self, services: Mapping[Key, BalancedService], gone: Collection[Key], straight: Mapping[int, Verdict]
     ) -> Iterator[None]:

@@ -48,6 +48,11 @@ class Telling:
             return f"the direct lane was not changed: {self._error}"
         return None if self._filled else "the direct lane is being filled"
 
+    @property
+    def settled(self) -> bool:
+        """Nothing that was published is on its way to the kernel."""
+        return self._version == self._answered and not (self._everything or self._differing or self._ports_differ)
+
     def begin_anew(self, tell: Tell | None, *, published: bool) -> None:
         """Another follower, or none. published: what is known already is for this one; else what comes next is."""
         self._tell = tell

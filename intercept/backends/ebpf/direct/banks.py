@@ -3,6 +3,7 @@ a change of a service writes its bank anew, and the kernel frees the one before 
 
 What a bank holds is remembered by the kernel's id of it, so that a change need not read what it does not touch."""
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,14 +41,12 @@ class Content:
             _bank(changed, self._banks, key)[key] = value
         for key in gone:
             _bank(changed, self._banks, key).pop(key, None)
-        for number, services in changed.items():
-            before = self._banks[number]
-            if services == before:
-                continue
-            self.ids[number] = _write(outer, number, services)
-            self._banks[number] = services
-            new = [value for key, value in services.items() if before.get(key) != value]
-            old = [value for key, value in before.items() if services.get(key) != value]
+        changed = {number: bank for number, bank in changed.items() if bank != self._banks[number]}
+        for number, id_ in _write(outer, changed).items():
+            before, after = self._banks[number], changed[number]
+            self.ids[number], self._banks[number] = id_, after
+            old = [value for key, value in before.items() if after.get(key) != value]
+            new = [value for key, value in after.items() if before.get(key) != value]
             self.members -= {key for value in old for key in members(value)}
             self.members |= {key for value in new for key in members(value)}
             self.states -= set(map(direct_layout.service_id, old))
@@ -92,20 +91,26 @@ def _read(id_: int) -> Services:
         os.close(fd)
 
 
-def _write(outer: int, number: int, services: Services) -> int:
-    """Returns the kernel's id of the new bank."""
-    if not services:
-        libbpf.map_delete(outer, struct.pack("=I", number))
-        return _EMPTY
+def _write(outer: int, banks: Mapping[int, Services]) -> dict[int, int]:
+    """Returns the kernel's ids of the new banks by their numbers."""
+    with contextlib.ExitStack() as stack:
+        fds = {number: _new(services, stack) for number, services in banks.items() if services}
+        if fds:
+            libbpf.map_update_together(
+                outer, [(struct.pack("=I", number), struct.pack("=I", fd)) for number, fd in fds.items()]
+            )
+        for number in banks.keys() - fds.keys():
+            libbpf.map_delete(outer, struct.pack("=I", number))
+        return dict.fromkeys(banks, _EMPTY) | {number: libbpf.map_info(fd).id for number, fd in fds.items()}
+
+
+def _new(services: Services, stack: contextlib.ExitStack) -> int:
     fd = libbpf.map_create(
         MapType.HASH,
         "tg_service_bank",
         sizes=(direct_layout.HOST_PORT_SIZE, direct_layout.SERVICE_SIZE),
         max_entries=len(services),
     )
-    try:
-        libbpf.map_update_many(fd, [(key, direct_layout.expanded(value)) for key, value in services.items()])
-        libbpf.map_update(outer, struct.pack("=I", number), struct.pack("=I", fd))
-        return libbpf.map_info(fd).id
-    finally:
-        os.close(fd)
+    stack.callback(os.close, fd)
+    libbpf.map_update_many(fd, [(key, direct_layout.expanded(value)) for key, value in services.items()])
+    return fd

@@ -45,6 +45,7 @@ class Follower:
 class World:
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         self.refused: list[tuple[Policy, Exception]] = []
+        self.published: list[Policy] = []
         self.verdicts = Verdicts(Lanes())
         self.direct = DirectLane(lambda: self.publisher.publish(), ignored, loop.call_soon)  # noqa: PLW0108
         self.set: list[tuple[int, Any, int]] = []
@@ -53,7 +54,12 @@ class World:
             engine, [], Defaults(1.0, 0.0), events, log=Log.NONE, log_texts=lambda _: (b"", b"", b"")
         )
         self.publisher = Publisher(
-            loop, self.verdicts, self.direct, self.splice, lambda *refused: self.refused.append(refused)
+            loop,
+            self.verdicts,
+            self.direct,
+            self.splice,
+            lambda *refused: self.refused.append(refused),
+            self.published.append,
         )
 
     def follow(self, available: bool) -> Follower:
