@@ -110,7 +110,8 @@ class Bench:
         events = LaneEvents(ignored, ignored, ignored, ignored, ignored)
         texts = (b"tcp", b"splice", b"a reason of some length")
         self.splice = SpliceLane(engine, [], Defaults(5, 0), events, log=Log.TEXT, log_texts=lambda _: texts)
-        self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice, _defect, self._published)
+        self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice)
+        self.publisher.refused, self.publisher.published = _defect, self._published
         self.probe = LoopProbe(loop)
 
     def _published(self, made: Policy) -> None:

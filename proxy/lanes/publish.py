@@ -39,16 +39,16 @@ class Publisher:
         verdicts: Verdicts,
         direct: DirectLane,
         splice: SpliceLane,
-        refused: Refuse = lambda *_: None,
-        published: Callable[[Policy], None] = lambda _: None,
     ) -> None:
         self._loop = loop
         self._verdicts = verdicts
         self._forced = verdicts.lanes.forced
         self._direct = direct
         self._splice = splice
-        self.refused = refused
-        self.published = published
+        self.refused: Callable[[Policy, Exception], None] = lambda *_: None
+        """Told of a policy that could not be published; what was in force before stays."""
+        self.published: Callable[[Policy], None] = lambda _: None
+        """Told of a policy that is in force in the proxy itself; the companion is told of it."""
         self._lowering = Lowering(lambda: time.sleep(BREATH_S))
         self._thread = ThreadPoolExecutor(1, "compile")
         self._policy = NO_POLICY

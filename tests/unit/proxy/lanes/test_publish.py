@@ -45,7 +45,6 @@ class Follower:
 class World:
     def __init__(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         self.refused: list[tuple[Policy, Exception]] = []
-        self.published: list[Policy] = []
         self.verdicts = Verdicts(Lanes())
         self.direct = DirectLane(lambda: self.publisher.publish(), ignored, loop.call_soon)  # noqa: PLW0108
         self.set: list[tuple[int, Any, int]] = []
@@ -53,14 +52,8 @@ class World:
         self.splice = SpliceLane(
             engine, [], Defaults(1.0, 0.0), events, log=Log.NONE, log_texts=lambda _: (b"", b"", b"")
         )
-        self.publisher = Publisher(
-            loop,
-            self.verdicts,
-            self.direct,
-            self.splice,
-            lambda *refused: self.refused.append(refused),
-            self.published.append,
-        )
+        self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice)
+        self.publisher.refused = lambda *refused: self.refused.append(refused)
 
     def follow(self, available: bool) -> Follower:
         follower = Follower()
