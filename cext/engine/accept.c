@@ -1,5 +1,7 @@
 /* From the listening socket to a decision. A connection is accepted only when there is memory for it and the engine has
  * room; what can't be served now waits in the listener's backlog. */
+#include "accept.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,73 +9,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "accepting.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/socket.h"
+#include "capacity.h"
+#include "connect.h"
 #include "decide/original.h"
-#include "internal.h"
+#include "ending.h"
+#include "ready.h"
+#include "state.h"
 
-enum {
-    ACCEPTS_PER_TURN = 16, /* also lets idle workers have their share of a burst */
-    PAUSE_MS = 100
-};
-
-static void set_watched(struct tg_worker *worker, bool watched)
-{
-    for (int number = 0; number < TG_MAX_LISTENERS; number++) {
-        struct tg_listening *listening = &worker->engine->listeners[number];
-        if (!atomic_load(&listening->open))
-            continue;
-        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = LISTENER_EVENT(number)};
-        /* Already there, already gone, or closed meanwhile: what was wanted holds. Lack of memory is met again at the
-         * next resume. */
-        if (epoll_ctl(worker->epoll_fd, watched ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listening->fd, &event) < 0 &&
-            watched && (errno == ENOMEM || errno == ENOSPC)) {
-            worker->paused = true;
-            wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
-        }
-    }
-}
-
-/* Level-triggered and not accepted, a listener would spin: it leaves the epoll for a while. Trying again in vain is
- * part of the same pause. */
-static void pause_accepting(struct tg_worker *worker, _Atomic uint64_t *reason)
-{
-    if (worker->paused)
-        return;
-    worker->paused = true;
-    if (!worker->short_of)
-        counter_add(reason, 1);
-    worker->short_of = true;
-    set_watched(worker, false);
-    wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
-}
-
-void accept_starving(struct tg_worker *worker, struct tg_relay *relay, bool starving)
-{
-    struct tg_connection *connection = relay->connection;
-    if (connection->short_of == starving)
-        return;
-    connection->short_of = starving;
-    if (!starving) {
-        worker->starving--;
-        return;
-    }
-    worker->starving++;
-    pause_accepting(worker, &worker->pauses);
-}
-
-void accept_resume(struct tg_worker *worker)
-{
-    if (!worker->paused)
-        return;
-    /* A newcomer would take the descriptor that somebody waits for, and then wait for the next one himself. */
-    if (worker->starving > 0) {
-        wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
-        return;
-    }
-    worker->paused = false;
-    atomic_store(&worker->wants_space, false);
-    wheel_disarm(&worker->wheel, &worker->resume);
-    set_watched(worker, true);
-}
+enum { ACCEPTS_PER_TURN = 16 /* also lets idle workers have their share of a burst */ };
 
 /* Makes sure that the next connection has memory and room: worker->spare. False: accepting is paused. */
 static bool prepare(struct tg_worker *worker)
@@ -82,14 +30,14 @@ static bool prepare(struct tg_worker *worker)
         return true;
     struct tg_relay *relay = calloc(1, sizeof *relay + sizeof *relay->connection);
     if (relay == NULL) {
-        pause_accepting(worker, &worker->pauses);
+        accept_pause(worker, &worker->pauses);
         return false;
     }
     /* Said before asking, so that room made in between is not missed. */
     atomic_store(&worker->wants_space, true);
     if (!engine_reserve(worker->engine)) {
         free(relay);
-        pause_accepting(worker, &worker->limit_pauses);
+        accept_pause(worker, &worker->limit_pauses);
         return false;
     }
     atomic_store(&worker->wants_space, false);
@@ -158,7 +106,7 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
     connection->hops = hops_of(worker->engine, connection);
     if (connection->hops > TG_MAX_HOPS)
         return TG_LOOP;
-    struct tg_ruling *ruling = table_find(worker->engine, connection->listener.scope, &connection->original);
+    struct tg_ruling *ruling = table_find(&worker->engine->verdicts, connection->listener.scope, &connection->original);
     if (ruling == NULL)
         return TG_PUNT;
     connection->ruling = ruling;
@@ -211,7 +159,7 @@ static bool accept_one(struct tg_worker *worker, struct tg_listening *listening)
     const int fd = accept4(listening->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(worker, &worker->pauses);
+            accept_pause(worker, &worker->pauses);
         /* Of these that connection is gone, and the next one may be fine. */
         return errno == EINTR || errno == ECONNABORTED || errno == EPROTO || errno == EPERM;
     }
@@ -219,7 +167,7 @@ static bool accept_one(struct tg_worker *worker, struct tg_listening *listening)
     atomic_fetch_add_explicit(&listening->accepted, 1, memory_order_relaxed);
     struct tg_relay *relay = connection_of(worker, fd, listening, &from);
     if (dispatch(worker, relay, judge(worker, relay, listening)) < 0) {
-        pause_accepting(worker, &worker->pauses);
+        accept_pause(worker, &worker->pauses);
         return false;
     }
     return true;

@@ -1,4 +1,6 @@
 /* From a decision to a connected upstream: one endpoint after the other, each within its time. */
+#include "connect.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -7,7 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "accepting.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/socket.h"
+#include "ending.h"
+#include "schedule.h"
+#include "state.h"
+#include "transfer.h"
 
 static uint64_t next_random(struct tg_worker *worker)
 {
@@ -81,7 +91,7 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
     socket_keep_urgent(fd);
-    if (transfer_pending(&relay->direction[DOWNSTREAM]))
+    if (direction_is_pending(&relay->direction[DOWNSTREAM]))
         hold_handshake_ack(fd);
     errno = -bind_source(fd, relay->connection, address);
     if (errno != 0)
@@ -89,7 +99,7 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
         goto fail;
     relay->side[UPSTREAM] = (struct tg_side){.fd = fd, .plain = true};
-    error = relay_watch(worker, relay, UPSTREAM);
+    error = side_watch(&relay->side[UPSTREAM], worker->epoll_fd, relay->handle, UPSTREAM);
     if (error < 0) {
         relay->side[UPSTREAM].fd = -1;
         close(fd);
@@ -180,7 +190,7 @@ void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
     if (connection->ruling->target_count > 0)
         connection->target = ruling_pick(connection->ruling, next_random(worker));
     transfer_early(worker, relay, DOWNSTREAM);
-    const int error = relay_watch(worker, relay, DOWNSTREAM);
+    const int error = side_watch(&relay->side[DOWNSTREAM], worker->epoll_fd, relay->handle, DOWNSTREAM);
     if (error < 0)
         relay_end(worker, relay, TG_INTERNAL_ERROR, -error);
     else if (relay->side[DOWNSTREAM].error != 0)
@@ -247,15 +257,4 @@ void connect_step(struct tg_worker *worker, struct tg_relay *relay)
     connection->attempt_deadline_ms = 0;
     count_failure(worker, relay, -error);
     advance(worker, relay);
-}
-
-void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
-{
-    struct tg_connection *connection = relay->connection;
-    own_remove(&worker->engine->owns, &connection->own);
-    accept_starving(worker, relay, false);
-    if (connection->connect_us >= 0)
-        counter_add(&connection->group->share[worker->index].ended[relay->reason], 1);
-    if (connection->admitted != NULL)
-        atomic_fetch_sub(&connection->admitted->admitted, 1);
 }

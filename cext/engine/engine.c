@@ -8,7 +8,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "capacity.h"
+#include "listeners.h"
+#include "loop.h"
+#include "tell/queues.h"
 
 int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
 {
@@ -31,14 +37,15 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
             goto fail;
         }
     }
-    error = table_init(engine);
+    error = table_init(&engine->verdicts, &engine->epochs);
     if (error < 0)
         goto fail;
-    owns_init(&engine->owns, engine->seed);
+    owns_init(&engine->owns, engine->verdicts.seed);
     error = -ENOMEM;
     engine->workers = calloc(threads, sizeof *engine->workers);
     if (engine->workers == NULL)
         goto fail;
+    engine->groups.workers = threads;
     for (; engine->worker_count < threads; engine->worker_count++) {
         struct tg_worker *worker = &engine->workers[engine->worker_count];
         error = worker_init(worker, engine, (uint8_t)engine->worker_count, capacity);
@@ -83,59 +90,6 @@ static int set_nonblocking(int fd)
         return -errno;
     if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    return 0;
-}
-
-void relay_free(struct tg_relay *relay)
-{
-    free(relay->direction[DOWNSTREAM].buffer);
-    free(relay->direction[UPSTREAM].buffer);
-    if (relay->connection != NULL && relay->connection->ruling != NULL)
-        ruling_release(relay->connection->ruling);
-    free(relay);
-}
-
-bool engine_reserve(struct tg_engine *engine)
-{
-    if (atomic_load(&engine->unread) >= engine->capacity)
-        return false;
-    if (atomic_fetch_add(&engine->outstanding, 1) < engine->capacity)
-        return true;
-    atomic_fetch_sub(&engine->outstanding, 1);
-    return false;
-}
-
-void engine_release(struct tg_engine *engine)
-{
-    atomic_fetch_sub(&engine->outstanding, 1);
-}
-
-/* A relay in the making: owns its early bytes, not yet its descriptors. */
-static int relay_new(uint64_t id, const tg_relay_request *request, struct tg_relay **out)
-{
-    const void *early[2] = {request->early_downstream, request->early_upstream};
-    const size_t lengths[2] = {request->early_downstream_len, request->early_upstream_len};
-    struct tg_relay *relay = calloc(1, sizeof *relay);
-    if (relay == NULL)
-        return -ENOMEM;
-    for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
-        if (lengths[side] > 0) {
-            relay->direction[side].buffer = buffer_of(early[side], lengths[side]);
-            if (relay->direction[side].buffer == NULL) {
-                relay_free(relay);
-                return -ENOMEM;
-            }
-        }
-    }
-    relay->id = id;
-    relay->side[DOWNSTREAM].fd = request->downstream_fd;
-    relay->side[UPSTREAM].fd = request->upstream_fd;
-    relay->idle_timeout_ms = request->idle_timeout_ms;
-    relay->lifetime_ms = request->lifetime_ms;
-    relay->keepalive_s = request->keepalive_s;
-    relay->started_us = clock_us();
-    atomic_init(&relay->active_ms, relay->started_us / 1000);
-    *out = relay;
     return 0;
 }
 
@@ -219,7 +173,7 @@ void tg_engine_stop(tg_engine *engine)
             pthread_join(engine->workers[i].thread, NULL);
         for (unsigned i = 0; i < engine->worker_count; i++)
             worker_release(&engine->workers[i]);
-        lane_close(engine);
+        listeners_close(engine);
         pthread_mutex_lock(&engine->collecting);
         for (int i = 0; i < TG_SIGNALS; i++) {
             if (engine->signals[i].fd >= 0)
@@ -238,7 +192,10 @@ void tg_engine_free(tg_engine *engine)
     for (int queue = 0; queue < TG_QUEUES; queue++)
         for (struct tg_relay *relay; (relay = engine_next(engine, queue)) != NULL;)
             relay_free(relay);
-    lane_free(engine);
+    epoch_reclaim(&engine->epochs);
+    table_destroy(&engine->verdicts);
+    groups_destroy(&engine->groups);
+    owns_destroy(&engine->owns);
     for (unsigned i = 0; i < engine->worker_count; i++)
         registry_destroy(&engine->workers[i].registry);
     free(engine->workers);

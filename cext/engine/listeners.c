@@ -1,5 +1,6 @@
-/* The splice lane as its callers see it: listeners and verdicts. All of it under engine->control, none of it in a
- * worker's way. */
+/* Listening sockets as callers give and take them. All of it under engine->control, none of it in a worker's way. */
+#include "listeners.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/address.h"
+#include "base/counter.h"
+#include "base/socket.h"
+#include "capacity.h"
+#include "tell/queues.h"
 
 static void unwatch(struct tg_engine *engine, int fd)
 {
@@ -76,7 +81,7 @@ static int listen_on(struct tg_engine *engine, int fd, const tg_listener *listen
         return number;
     atomic_store(&listening->open, false);
     unwatch(engine, fd);
-    epoch_synchronize(engine);
+    epoch_synchronize(&engine->epochs);
     unwatch(engine, fd);
     return error;
 }
@@ -102,7 +107,7 @@ static void close_listener(struct tg_engine *engine, struct tg_listening *listen
     unwatch(engine, listening->fd);
     /* Takes the port out of service now, though the descriptor stays until no worker uses it. */
     (void)shutdown(listening->fd, SHUT_RDWR);
-    epoch_synchronize(engine);
+    epoch_synchronize(&engine->epochs);
     unwatch(engine, listening->fd);
     close(listening->fd);
 }
@@ -138,62 +143,7 @@ int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms)
     return result;
 }
 
-static bool is_address(const tg_address *address)
-{
-    return address->family == 4 || address->family == 6;
-}
-
-static bool is_text(const char *text)
-{
-    return text == NULL || strnlen(text, TG_MAX_TEXT + 1) <= TG_MAX_TEXT;
-}
-
-static bool is_sound(const tg_verdict *verdict)
-{
-    uint64_t total = 0;
-    if (!is_text(verdict->log_protocol) || !is_text(verdict->log_lane) || !is_text(verdict->log_reason))
-        return false;
-    if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
-        (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN))
-        return false;
-    if (verdict->action != TG_RELAY)
-        return verdict->endpoint_count == 0;
-    for (uint32_t i = 0; i < verdict->endpoint_count; i++) {
-        if (!is_address(&verdict->endpoints[i].address) || verdict->endpoints[i].address.port == 0)
-            return false;
-        total += verdict->endpoints[i].weight;
-    }
-    /* The bound keeps the product of round robin within 64 bits. */
-    return total > 0 && total <= UINT32_MAX;
-}
-
-int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *address, const tg_verdict *verdict)
-{
-    if ((address->family != 0 && !is_address(address)) || !is_sound(verdict))
-        return -EINVAL;
-    pthread_mutex_lock(&engine->control);
-    int error = -ENOMEM;
-    struct tg_ruling *ruling = ruling_new(engine, verdict);
-    if (ruling != NULL) {
-        error = table_set(engine, scope, address, ruling);
-        if (error < 0)
-            ruling_release(ruling);
-    }
-    epoch_reclaim(engine);
-    pthread_mutex_unlock(&engine->control);
-    return error;
-}
-
-int tg_engine_remove_verdict(tg_engine *engine, uint32_t scope, const tg_address *address)
-{
-    pthread_mutex_lock(&engine->control);
-    const int error = table_remove(engine, scope, address);
-    epoch_reclaim(engine);
-    pthread_mutex_unlock(&engine->control);
-    return error;
-}
-
-void lane_close(struct tg_engine *engine)
+void listeners_close(struct tg_engine *engine)
 {
     pthread_mutex_lock(&engine->control);
     for (int number = 0; number < TG_MAX_LISTENERS; number++) {
@@ -211,12 +161,4 @@ void lane_close(struct tg_engine *engine)
         engine_release(engine);
     }
     pthread_mutex_unlock(&engine->collecting);
-}
-
-void lane_free(struct tg_engine *engine)
-{
-    epoch_reclaim(engine);
-    table_destroy(engine);
-    groups_destroy(&engine->groups);
-    owns_destroy(&engine->owns);
 }

@@ -1,7 +1,7 @@
+#include "registry.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "internal.h"
 
 /* Bit 63 of a handle is left to TG_ACCEPTED. */
 enum { GENERATIONS = 0x7fffffff };

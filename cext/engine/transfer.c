@@ -3,11 +3,16 @@
  * Reading and writing alternate and nothing is read while bytes are pending: that is the whole of back-pressure, and it
  * keeps at most one buffer or pipe a direction. Short streams are copied through a pooled buffer. A direction that has
  * proven bulky is spliced through a pooled pipe; when there is none it is copied on. */
+#include "transfer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "internal.h"
+#include "base/counter.h"
+#include "base/socket.h"
+#include "schedule.h"
+#include "state.h"
 
 enum {
     STEPS_PER_TURN = 16,      /* system calls before another relay gets its turn */
@@ -17,25 +22,21 @@ enum {
     BLIND_LIMIT = 4           /* one or two can be bytes that came between the two calls */
 };
 
-bool transfer_pending(const struct tg_direction *direction)
+void transfer_side_failed(struct tg_worker *worker, struct tg_relay *relay, int side, int error)
 {
-    return direction->buffer != NULL || direction->piped > 0;
-}
-
-void transfer_discard(struct tg_worker *worker, struct tg_direction *direction)
-{
-    if (direction->buffer != NULL)
-        pool_put_buffer(&worker->pool, direction->buffer);
-    direction->buffer = NULL;
-    if (direction->pipe != NULL)
-        pool_put_pipe(&worker->pool, direction->pipe, direction->piped == 0);
-    direction->pipe = NULL;
-    direction->piped = 0;
-}
-
-static bool is_shortage(int error)
-{
-    return error == ENOMEM || error == ENOBUFS;
+    if (relay->side[side].error != 0)
+        return;
+    if (!is_failed(relay)) {
+        relay->reason = side == DOWNSTREAM ? TG_DOWNSTREAM_RESET : TG_UPSTREAM_RESET;
+        relay->error = error;
+        relay->grace_ms = worker->now_us / 1000 + GRACE_MS;
+        relay->unacked = -1;
+    }
+    relay->side[side].error = error;
+    relay->side[side].readable = true; /* until recv says that nothing is left */
+    relay->side[side].eager = true;
+    relay->direction[1 - side].abandoned = true;
+    direction_discard(&relay->direction[1 - side], &worker->pool);
 }
 
 static void delivered(struct tg_worker *worker, struct tg_relay *relay, int from, size_t bytes, bool spliced)
@@ -60,7 +61,7 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
 
     /* The first segment waits for nobody's acknowledgement, with or without TCP_NODELAY. */
     if (destination->plain && counter_read(&direction->bytes) > 0)
-        relay_tune_late(relay, 1 - from);
+        side_tune_late(destination, relay->keepalive_s);
     /* Behind these bytes there are more of them, or the FIN that ends them: it is passed on in this very turn or the
      * next, and then both leave in one segment. The kernel waits no longer than 200 ms in any case. */
     const int more = relay->side[from].fin && !direction->ended ? MSG_MORE : 0;
@@ -76,10 +77,10 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
         }
         if (sent < 0 && errno == EINTR)
             return TRANSFER_MORE;
-        if (sent < 0 && is_shortage(errno))
+        if (sent < 0 && socket_is_shortage(errno))
             return TRANSFER_STARVED;
         /* Neither call gives 0 for a non-empty request; taken for a success it would spin. */
-        relay_side_failed(worker, relay, 1 - from, sent < 0 ? errno : EIO);
+        transfer_side_failed(worker, relay, 1 - from, sent < 0 ? errno : EIO);
         return TRANSFER_BLOCKED;
     }
     delivered(worker, relay, from, (size_t)sent, buffer == NULL);
@@ -121,10 +122,10 @@ static bool fill_pipe(struct tg_worker *worker, struct tg_relay *relay, int from
     }
     *missed = got == 0 || errno == EAGAIN;
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
-        if (errno == EINVAL || is_shortage(errno))
+        if (errno == EINVAL || socket_is_shortage(errno))
             direction->bulky = false;
         else
-            relay_side_failed(worker, relay, from, errno);
+            transfer_side_failed(worker, relay, from, errno);
     }
     return false;
 }
@@ -159,12 +160,12 @@ static enum tg_progress fill(struct tg_worker *worker, struct tg_relay *relay, i
     pool_put_buffer(&worker->pool, buffer);
     if (error == EAGAIN) {
         source->readable = false;
-    } else if (is_shortage(error)) {
+    } else if (socket_is_shortage(error)) {
         return TRANSFER_STARVED;
     } else if (error != EINTR) {
         direction->ended = true;
         if (error != 0)
-            relay_side_failed(worker, relay, from, error);
+            transfer_side_failed(worker, relay, from, error);
     }
     return TRANSFER_MORE;
 }
@@ -194,17 +195,17 @@ enum tg_progress transfer(struct tg_worker *worker, struct tg_relay *relay, int 
     for (int step = 0; step < STEPS_PER_TURN && progress == TRANSFER_MORE; step++) {
         if (direction->abandoned || direction->closed) {
             progress = TRANSFER_BLOCKED;
-        } else if (transfer_pending(direction)) {
+        } else if (direction_is_pending(direction)) {
             progress = destination->writable ? flush(worker, relay, from) : TRANSFER_BLOCKED;
         } else if (direction->ended) {
-            /* After a failure of the source there is no FIN: relay.c resets the destination once it has got everything.
+            /* After a failure of the source there is no FIN: drive.c resets the destination once it has got everything.
              */
             if (source->error == 0) {
                 /* When the other direction is over, the close that follows sends this FIN. */
                 if (relay->direction[1 - from].closed || shutdown(destination->fd, SHUT_WR) == 0)
                     direction->closed = true;
                 else
-                    relay_side_failed(worker, relay, 1 - from, errno);
+                    transfer_side_failed(worker, relay, 1 - from, errno);
             }
             progress = TRANSFER_BLOCKED;
         } else {

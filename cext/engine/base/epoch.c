@@ -2,23 +2,26 @@
 
 #include <time.h>
 
-#include "internal.h"
+void epoch_join(struct tg_epochs *epochs, const _Atomic uint64_t *turn)
+{
+    epochs->turns[epochs->readers++] = turn;
+}
 
-static uint64_t slowest(struct tg_engine *engine)
+static uint64_t slowest(struct tg_epochs *epochs)
 {
     uint64_t oldest = TG_ASLEEP;
-    for (unsigned i = 0; i < engine->worker_count; i++) {
-        const uint64_t seen = atomic_load(&engine->workers[i].turn);
+    for (unsigned i = 0; i < epochs->readers; i++) {
+        const uint64_t seen = atomic_load(epochs->turns[i]);
         if (seen < oldest)
             oldest = seen;
     }
     return oldest;
 }
 
-void epoch_reclaim(struct tg_engine *engine)
+void epoch_reclaim(struct tg_epochs *epochs)
 {
-    const uint64_t reached = slowest(engine);
-    struct tg_retired **link = &engine->retired;
+    const uint64_t reached = slowest(epochs);
+    struct tg_retired **link = &epochs->retired;
     while (*link != NULL) {
         struct tg_retired *thing = *link;
         if (thing->epoch > reached) {
@@ -30,20 +33,20 @@ void epoch_reclaim(struct tg_engine *engine)
     }
 }
 
-void epoch_retire(struct tg_engine *engine, struct tg_retired *thing, void (*release)(struct tg_retired *))
+void epoch_retire(struct tg_epochs *epochs, struct tg_retired *thing, void (*release)(struct tg_retired *))
 {
     /* A turn that began with this value or a later one began after the thing was taken out of reach. */
-    thing->epoch = atomic_fetch_add(&engine->epoch, 1) + 1;
+    thing->epoch = atomic_fetch_add(&epochs->now, 1) + 1;
     thing->release = release;
-    thing->next = engine->retired;
-    engine->retired = thing;
+    thing->next = epochs->retired;
+    epochs->retired = thing;
 }
 
-void epoch_synchronize(struct tg_engine *engine)
+void epoch_synchronize(struct tg_epochs *epochs)
 {
     const struct timespec moment = {.tv_nsec = 50 * 1000};
-    const uint64_t wanted = atomic_fetch_add(&engine->epoch, 1) + 1;
-    while (slowest(engine) < wanted)
+    const uint64_t wanted = atomic_fetch_add(&epochs->now, 1) + 1;
+    while (slowest(epochs) < wanted)
         nanosleep(&moment, NULL);
-    epoch_reclaim(engine);
+    epoch_reclaim(epochs);
 }

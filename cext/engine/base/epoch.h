@@ -7,15 +7,23 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define TG_ASLEEP UINT64_MAX
+#include "engine.h"
 
-struct tg_engine;
+#define TG_ASLEEP UINT64_MAX
 
 /* First member of whatever can be retired. */
 struct tg_retired {
     struct tg_retired *next;
     uint64_t epoch;
     void (*release)(struct tg_retired *);
+};
+
+/* The writer's side, and whose turns it looks at. */
+struct tg_epochs {
+    _Atomic uint64_t now;
+    struct tg_retired *retired;
+    unsigned readers;
+    const _Atomic uint64_t *turns[TG_MAX_WORKERS]; /* [reader] */
 };
 
 /* A worker's turn. Every order is sequentially consistent: either the writer sees that the worker is in a turn, or the
@@ -30,11 +38,14 @@ static inline void epoch_leave(_Atomic uint64_t *mine)
     atomic_store(mine, TG_ASLEEP);
 }
 
-/* All three under engine->control. `release` is called by a later reclaim, when no worker can be seeing the thing any
- * more. */
-void epoch_retire(struct tg_engine *engine, struct tg_retired *thing, void (*release)(struct tg_retired *));
-void epoch_reclaim(struct tg_engine *engine);
+/* Before the reader's first turn, and before anything is retired. `turn` must live as long as the epochs. */
+void epoch_join(struct tg_epochs *epochs, const _Atomic uint64_t *turn);
+
+/* All three under one mutex of the writers. `release` is called by a later reclaim, when no worker can be seeing the
+ * thing any more. */
+void epoch_retire(struct tg_epochs *epochs, struct tg_retired *thing, void (*release)(struct tg_retired *));
+void epoch_reclaim(struct tg_epochs *epochs);
 /* Waits until every worker has left the turn it is in now. */
-void epoch_synchronize(struct tg_engine *engine);
+void epoch_synchronize(struct tg_epochs *epochs);
 
 #endif

@@ -1,28 +1,28 @@
-/* Counters by group: one cache line a worker, summed when they are read. */
-#include <errno.h>
+#include "decide/groups.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/counter.h"
+#include "base/ends.h"
 
-static struct tg_group *group_new(struct tg_engine *engine, uint64_t id)
+static struct tg_group *group_new(const struct tg_groups *groups, uint64_t id)
 {
     struct tg_group *group = calloc(1, sizeof *group);
     if (group == NULL)
         return NULL;
-    group->share = aligned_alloc(_Alignof(struct tg_share), engine->worker_count * sizeof *group->share);
+    group->share = aligned_alloc(_Alignof(struct tg_share), groups->workers * sizeof *group->share);
     if (group->share == NULL) {
         free(group);
         return NULL;
     }
-    memset(group->share, 0, engine->worker_count * sizeof *group->share);
+    memset(group->share, 0, groups->workers * sizeof *group->share);
     group->id = id;
     return group;
 }
 
-struct tg_group *group_get(struct tg_engine *engine, uint64_t id)
+struct tg_group *group_get(struct tg_groups *groups, uint64_t id)
 {
-    struct tg_groups *groups = &engine->groups;
     const size_t chains = sizeof groups->chains / sizeof groups->chains[0];
     struct tg_group **chain = &groups->chains[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (chains - 1)];
     for (struct tg_group *group = *chain; group != NULL; group = group->next)
@@ -36,7 +36,7 @@ struct tg_group *group_get(struct tg_engine *engine, uint64_t id)
         groups->all = all;
         groups->room = room;
     }
-    struct tg_group *group = group_new(engine, id);
+    struct tg_group *group = group_new(groups, id);
     if (group == NULL)
         return NULL;
     group->next = *chain;
@@ -54,10 +54,10 @@ void groups_destroy(struct tg_groups *groups)
     free(groups->all);
 }
 
-static void sum(const struct tg_engine *engine, const struct tg_group *group, tg_counters *out)
+void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out)
 {
     *out = (tg_counters){.group = group->id, .admitted = counter_read(&group->admitted)};
-    for (unsigned i = 0; i < engine->worker_count; i++) {
+    for (unsigned i = 0; i < groups->workers; i++) {
         const struct tg_share *share = &group->share[i];
         /* Closed before opened: read the other way round, a connection could be closed that was never opened. */
         for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
@@ -71,14 +71,4 @@ static void sum(const struct tg_engine *engine, const struct tg_group *group, tg
     }
     for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
         out->closed += out->ended[reason];
-}
-
-int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max)
-{
-    int count = 0;
-    pthread_mutex_lock(&engine->control);
-    for (; count < max && *cursor < engine->groups.count; count++)
-        sum(engine, engine->groups.all[(*cursor)++], &out[count]);
-    pthread_mutex_unlock(&engine->control);
-    return count;
 }

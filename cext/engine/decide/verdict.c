@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
-
 static uint64_t common_divisor(uint64_t one, uint64_t other)
 {
     while (other != 0) {
@@ -40,7 +38,7 @@ static const char *keep_text(char **at, const char *text)
     return kept;
 }
 
-struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict)
+struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict)
 {
     const uint32_t count = verdict->action == TG_RELAY ? verdict->endpoint_count : 0;
     const size_t texts =
@@ -49,7 +47,7 @@ struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict
     uint64_t total = 0;
     if (ruling == NULL)
         return NULL;
-    ruling->group = group_get(engine, verdict->group);
+    ruling->group = group_get(groups, verdict->group);
     if (ruling->group == NULL)
         goto fail;
     for (uint32_t i = 0; i < count; i++) {
@@ -59,7 +57,7 @@ struct tg_ruling *ruling_new(struct tg_engine *engine, const tg_verdict *verdict
         struct tg_target *target = &ruling->targets[ruling->target_count++];
         total += endpoint->weight;
         *target = (struct tg_target){.address = endpoint->address, .ceiling = total - 1};
-        target->group = group_get(engine, endpoint->group);
+        target->group = group_get(groups, endpoint->group);
         if (target->group == NULL)
             goto fail;
     }

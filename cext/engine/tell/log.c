@@ -1,12 +1,16 @@
 /* The access log's lines of connections that the engine kept and that ended as connections do. Rendered here, many at a
  * time, because at ten thousand connections a second any other language would spend more on the line than on the
  * connection. What is rarer is told by records. */
+#include "tell/log.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
-#include "internal.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "tell/queues.h"
 
 enum { LONGEST_FIXED = 512 }; /* of a line without the verdict's own texts: twice what the longest can take */
 

@@ -1,8 +1,8 @@
-/* A worker: one thread, one epoll, and the relays that were given to it.
- *
- * A turn: wait, note events on relays, take what other threads sent, fire timers, let every relay on the ready list do
- * a bounded piece of work, publish what ended. Relays run nowhere else than from the ready list, so one turn serves
- * each at most once. */
+/* A worker's turn: wait, note events on relays, take what other threads sent, fire timers, let every relay on the ready
+ * list do a bounded piece of work, publish what ended. Relays run nowhere else than from the ready list, so one turn
+ * serves each at most once. */
+#include "loop.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,76 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "accept.h"
+#include "accepting.h"
+#include "base/clock.h"
+#include "drive.h"
+#include "ending.h"
+#include "ready.h"
+#include "state.h"
 
 enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024 };
-
-uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-void worker_enqueue(struct tg_worker *worker, struct tg_relay *relay)
-{
-    if (relay->queued || relay->done)
-        return;
-    relay->queued = true;
-    relay->ready_next = NULL;
-    *worker->ready_last = relay;
-    worker->ready_last = &relay->ready_next;
-}
-
-static int queue_of(const struct tg_worker *worker, const struct tg_relay *relay)
-{
-    if (relay->connection == NULL)
-        return TG_COMPLETED;
-    if (relay->connection->punted)
-        return TG_PUNTED;
-    return log_takes(worker->engine, relay) ? TG_LOGGED : TG_RECORDED;
-}
-
-/* The relay may stand on the ready list still, so it is published only after the list was served. */
-void worker_retire(struct tg_worker *worker, struct tg_relay *relay)
-{
-    struct tg_ended *ended = &worker->ended[queue_of(worker, relay)];
-    registry_remove(&worker->registry, relay);
-    relay->node.next = NULL;
-    if (ended->last == NULL)
-        ended->first = &relay->node;
-    else
-        ended->last->next = &relay->node;
-    ended->last = &relay->node;
-}
-
-static void publish(struct tg_worker *worker, int queue)
-{
-    uint64_t count = 0;
-    struct tg_node *newest_first = NULL;
-    struct tg_node *oldest = worker->ended[queue].first;
-
-    if (oldest == NULL)
-        return;
-    /* The mailbox gives back the last pushed first, and then reverses. */
-    for (struct tg_node *node = oldest; node != NULL; count++) {
-        struct tg_node *next = node->next;
-        node->next = newest_first;
-        newest_first = node;
-        node = next;
-    }
-    worker->ended[queue].first = worker->ended[queue].last = NULL;
-    atomic_fetch_sub_explicit(&worker->active, count, memory_order_relaxed);
-    if (queue != TG_PUNTED)
-        atomic_fetch_add_explicit(&worker->completed, count, memory_order_relaxed);
-    engine_publish(worker->engine, queue, newest_first, oldest, count);
-}
-
-static void publish_ended(struct tg_worker *worker)
-{
-    for (int queue = 0; queue < TG_QUEUES; queue++)
-        publish(worker, queue);
-}
 
 static void serve_ready(struct tg_worker *worker)
 {
@@ -138,7 +77,7 @@ static void abort_all(struct tg_worker *worker)
             relay_end(worker, relay, TG_ABORTED, 0);
     }
     serve_ready(worker);
-    publish_ended(worker);
+    worker_publish(worker);
 }
 
 static void *worker_main(void *argument)
@@ -150,7 +89,7 @@ static void *worker_main(void *argument)
         const int timeout = worker->ready_first != NULL ? 0 : wheel_timeout(&worker->wheel, worker->now_us / 1000);
         const int count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout);
         bool woken = false;
-        epoch_enter(&worker->turn, &worker->engine->epoch);
+        epoch_enter(&worker->turn, &worker->engine->epochs.now);
         worker->now_us = clock_us();
         for (int i = 0; i < count; i++) {
             const int kind = (int)(events[i].data.u64 & 0xff);
@@ -171,7 +110,7 @@ static void *worker_main(void *argument)
             take_messages(worker);
         fire_timers(worker);
         serve_ready(worker);
-        publish_ended(worker);
+        worker_publish(worker);
         epoch_leave(&worker->turn);
     }
     abort_all(worker);
@@ -185,6 +124,7 @@ int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t inde
     worker->ready_last = &worker->ready_first;
     worker->epoll_fd = worker->wake_fd = -1;
     atomic_init(&worker->turn, TG_ASLEEP);
+    epoch_join(&engine->epochs, &worker->turn);
     worker->now_us = clock_us();
     worker->random = worker->now_us | 1;
     wheel_start(&worker->wheel, worker->now_us / 1000);
@@ -218,13 +158,6 @@ int worker_start(struct tg_worker *worker)
     if (error == 0)
         pthread_setname_np(worker->thread, "tidegate-relay");
     return -error;
-}
-
-void worker_wake(struct tg_worker *worker)
-{
-    const uint64_t one = 1;
-    /* EAGAIN would mean that the counter is at its maximum, hence not zero: awake anyway. */
-    (void)!write(worker->wake_fd, &one, sizeof one);
 }
 
 void worker_release(struct tg_worker *worker)

@@ -1,0 +1,44 @@
+#include "base/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void set_option(int fd, int level, int name, int value)
+{
+    /* Best effort: AF_UNIX has no TCP options, and a relay without them is still a correct one. */
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+void socket_keep_urgent(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
+void socket_tune(int fd, uint32_t keepalive_s)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_keep_urgent(fd);
+    if (keepalive_s > 0) {
+        const int interval = keepalive_s >= 30 ? (int)(keepalive_s / 3) : 10;
+        set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
+        set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+        set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    }
+}
+
+void socket_reset(int fd)
+{
+    /* A linger time of zero is what sends RST. */
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+bool socket_is_shortage(int error)
+{
+    return error == ENOMEM || error == ENOBUFS;
+}

@@ -1,0 +1,20 @@
+/* What the engine does to a socket besides reading and writing. */
+#ifndef TG_SOCKET_H
+#define TG_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The options of a connection that lasts. keepalive_s 0: the socket's own keepalive settings stay. */
+void socket_tune(int fd, uint32_t keepalive_s);
+
+/* Urgent bytes stay in the stream, in their place, instead of being lost. */
+void socket_keep_urgent(int fd);
+
+/* Closes by RST, which drops what is unsent. The descriptor is gone afterwards. */
+void socket_reset(int fd);
+
+/* Whether a socket call failed for lack of memory, which is nobody's fault and may pass. */
+bool socket_is_shortage(int error);
+
+#endif

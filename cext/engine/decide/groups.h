@@ -1,0 +1,43 @@
+/* Counters by group: one cache line a worker, summed when they are read. All functions under one mutex; workers write
+ * their own lines without it. */
+#ifndef TG_GROUPS_H
+#define TG_GROUPS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine.h"
+
+/* One worker's share of a group's counters: a cache line of its own. */
+struct tg_share {
+    _Alignas(64) _Atomic uint64_t opened;
+    _Atomic uint64_t connect_failures;
+    _Atomic uint64_t refused;
+    _Atomic uint64_t bytes[2];
+    _Atomic uint64_t ended[TG_INTERNAL_ERROR + 1]; /* of those closed, by reason */
+    _Atomic uint64_t retries;
+};
+
+/* Lives as long as the engine: counters never go back. */
+struct tg_group {
+    uint64_t id;
+    struct tg_group *next; /* in its hash chain */
+    _Atomic uint64_t admitted;
+    struct tg_share *share; /* [worker] */
+};
+
+struct tg_groups {
+    unsigned workers;
+    struct tg_group **all; /* in the order of creation, for walks */
+    size_t count;
+    size_t room;
+    struct tg_group *chains[1024];
+};
+
+/* The group of that id, made when it is new. NULL: no memory. */
+struct tg_group *group_get(struct tg_groups *groups, uint64_t id);
+void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out);
+void groups_destroy(struct tg_groups *groups);
+
+#endif

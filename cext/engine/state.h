@@ -1,0 +1,70 @@
+/* The engine's whole state: what its workers and its callers share. */
+#ifndef TG_STATE_H
+#define TG_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/epoch.h"
+#include "base/list.h"
+#include "decide/groups.h"
+#include "decide/own.h"
+#include "decide/table.h"
+#include "engine.h"
+#include "worker.h"
+
+#define TG_MAX_LISTENERS 64
+
+/* A listening socket, in every worker's epoll. fd and options are fixed from the moment it is open until it is closed,
+ * and it is closed only when no worker is in a turn that began before. */
+struct tg_listening {
+    int fd;
+    _Atomic bool open;
+    _Atomic uint64_t accepted;
+    uint16_t port;
+    tg_listener options;
+};
+
+/* Two descriptors tell that something waits: one for what is urgent, one for records. */
+enum { TG_URGENT, TG_LEISURELY, TG_SIGNALS };
+struct tg_signal {
+    int fd;
+    _Atomic bool raised; /* fd has been written since it was last read */
+};
+
+struct tg_queue {
+    struct tg_mailbox mailbox;
+    struct tg_node *collected; /* taken from the mailbox, not yet handed out; under `collecting` */
+};
+
+struct tg_log {
+    _Atomic int format; /* enum tg_log_format */
+    time_t second;      /* this and its date: under `collecting` */
+    char date[32];
+};
+
+struct tg_engine {
+    struct tg_log log;
+    struct tg_worker *workers;
+    unsigned worker_count;
+    size_t capacity;
+    struct tg_signal signals[TG_SIGNALS];
+    _Atomic bool stopping;
+    _Atomic size_t outstanding;
+    _Atomic size_t unread; /* records that wait */
+    struct tg_queue queues[TG_QUEUES];
+    pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
+    pthread_mutex_t collecting;
+    bool joined;
+    pthread_mutex_t control; /* everything below is changed under it; taken after `submitting` when both are */
+    struct tg_epochs epochs;
+    struct tg_verdicts verdicts;
+    struct tg_groups groups;
+    struct tg_listening listeners[TG_MAX_LISTENERS];
+    struct tg_owns owns;
+};
+
+#endif

@@ -1,0 +1,13 @@
+/* The groups' counters, as a walk. */
+#include "engine.h"
+#include "state.h"
+
+int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max)
+{
+    int count = 0;
+    pthread_mutex_lock(&engine->control);
+    for (; count < max && *cursor < engine->groups.count; count++)
+        group_sum(&engine->groups, engine->groups.all[(*cursor)++], &out[count]);
+    pthread_mutex_unlock(&engine->control);
+    return count;
+}

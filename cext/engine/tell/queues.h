@@ -1,0 +1,21 @@
+/* The way of ended relays to the caller: queues that workers push to, and descriptors that tell when something waits.
+ */
+#ifndef TG_QUEUES_H
+#define TG_QUEUES_H
+
+#include <stddef.h>
+
+#include "state.h"
+
+/* A worker's ended relays, newest first; `last` is the oldest. */
+void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count);
+
+/* Every collection stands between these two. collected: how many were taken. */
+void collect_begin(struct tg_engine *engine, int signal);
+void collect_finish(struct tg_engine *engine, int signal, int collected);
+
+/* In between: the next one ended of this queue, or NULL; and the last one again. */
+struct tg_relay *engine_next(struct tg_engine *engine, int queue);
+void engine_put_back(struct tg_engine *engine, int queue, struct tg_relay *relay);
+
+#endif
