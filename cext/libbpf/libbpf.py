@@ -55,9 +55,12 @@ class ProgramType:
 class AttachType:
     """Kernel numbers."""
 
+    INET_EGRESS = 1
     SOCK_OPS = 3
     CONNECT4 = 10
     CONNECT6 = 11
+    POST_BIND4 = 12
+    POST_BIND6 = 13
     SENDMSG4 = 14
     SENDMSG6 = 15
     RECVMSG4 = 19

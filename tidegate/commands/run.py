@@ -1,7 +1,6 @@
 """`tidegate run`: a command, its traffic captured, and a report."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +106,23 @@ def _judge(config: tuple[str, ...]) -> None:
 
 def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) -> None:
     from tidegate.supervise import report as reports
+    from tidegate.supervise.summary import summary
 
-    document = reports.as_document(argv, outcome.exit_code, outcome.mode, outcome.connections, outcome.duration_ms)
+    document = reports.as_document(
+        argv,
+        outcome.exit_code,
+        outcome.mode,
+        outcome.connections,
+        duration_ms=outcome.duration_ms,
+        observed=outcome.observed,
+    )
     if report is not None:
         try:
             reports.write(report, document)
         except OSError as error:
             click.echo(f"tidegate: the report could not be written to {report}: {error.strerror}", err=True)
     if not quiet:
-        reports.print_summary(document, sys.stderr)
+        click.echo(summary(document), err=True, nl=False)
 
 
 def _one_of(flag: str, text: str, allowed: tuple[str, ...]) -> str:

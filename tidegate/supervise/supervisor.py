@@ -10,11 +10,13 @@ from typing import Any
 
 from intercept import capture
 from intercept.host import cgroups
+from intercept.host.facts import read_host
 from intercept.intent.intent import Intent
 from tidegate import processes
-from tidegate.supervise import command, guardian, proof, scope
+from tidegate.supervise import command, guardian, observed, proof, scope
 from tidegate.supervise.attend import Attendance
 from tidegate.supervise.inherited import Inherited
+from tidegate.supervise.observed import Observed
 from tidegate.supervise.serving import Serving
 from tidegate.supervise.settings import RunSettings
 
@@ -25,6 +27,8 @@ class Outcome:
     mode: str
     duration_ms: float
     connections: list[dict[str, Any]]
+    observed: Observed | None
+    """None: this host can't tell what was not captured."""
 
 
 def run(settings: RunSettings) -> Outcome:
@@ -48,19 +52,25 @@ def run(settings: RunSettings) -> Outcome:
         undo.callback(guard.leave)
         serving = Serving(settings, run_scope.proxy, say)
         undo.callback(serving.close)
+        observation = observed.begin(run_scope.command)  # before the hooks that steer
+        if observation is not None:
+            undo.callback(observation.close)
         bound = capture.bind(_scoped(settings.intent, run_scope, serving), name=run_scope.name, wait_s=settings.wait_s)
         undo.callback(bound.close)
         for warning in bound.warnings:
             say(warning)
         serving.begin_direct(bound.direct)
         proof.prove(bound.plan, serving.process, run_scope.command)
+        if observation is not None:
+            observation.forget()  # the proof's connections
         started = time.monotonic()
         child = command.start(settings, run_scope.command, inherited)
         exit_code = Attendance(settings, run_scope, serving, guard).until_ended(child, signals, bound)
         duration_ms = (time.monotonic() - started) * 1000
         _end_what_is_left(run_scope)
         serving.finish(interrupted=signals)
-        return Outcome(exit_code, str(bound.mode), duration_ms, serving.records)
+        seen = None if observation is None else observed.finish(observation, bound.plan, read_host())
+        return Outcome(exit_code, str(bound.mode), duration_ms, serving.records, seen)
 
 
 def _scoped(intent: Intent, run_scope: scope.Scope, serving: Serving) -> Intent:

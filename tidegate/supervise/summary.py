@@ -1,0 +1,145 @@
+"""What `run` tells a person at the end: a table that fits 80 columns, and what was not captured. Pure text."""
+
+import math
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDTH = 80
+TABLE_ROWS = 20
+"""More destinations than this in the table help nobody; the report file has them all."""
+LEFT_OUT_ROWS = 10
+_DESTINATION, _PROCESS, _LANE, _COUNT, _SIZE, _TIME = 21, 10, 6, 5, 8, 6
+_ARROWS = {"outbound": "->", "inbound": "<-"}
+_INDENT = " " * 3
+
+
+@dataclass(slots=True)
+class Talk:
+    """What went between the command and one destination, over all its connections."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    durations_ms: list[float] = field(default_factory=list)
+    lanes: set[str] = field(default_factory=set)
+    protocols: set[str] = field(default_factory=set)
+    processes: set[str] = field(default_factory=set)
+    ends: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def connections(self) -> int:
+        return len(self.durations_ms)
+
+
+def by_destination(connections: Iterable[dict[str, Any]]) -> dict[tuple[str, str], Talk]:
+    """Group records by direction and destination, the busiest first."""
+    talks: defaultdict[tuple[str, str], Talk] = defaultdict(Talk)
+    for record in connections:
+        talk = talks[record["direction"], record["original_destination"]]
+        talk.bytes_sent += record["bytes_sent"]
+        talk.bytes_received += record["bytes_received"]
+        talk.durations_ms.append(record["duration_ms"])
+        talk.lanes.add(record["lane"])
+        talk.protocols.add(record["protocol"])
+        talk.processes.update(record.get("processes", ()))
+        talk.ends[record["close_reason"]] += 1
+    return dict(sorted(talks.items(), key=lambda item: -(item[1].bytes_sent + item[1].bytes_received)))
+
+
+def summary(document: dict[str, Any]) -> str:
+    """Lines with their ends. A destination is never cut: one that is too long for its column has a line of its own."""
+    talks = by_destination(document["connections"])
+    lines = [f"tidegate: {_plural(len(document['connections']), 'connection')} captured ({document['mode']})"]
+    if talks:
+        lines += ["", _row(_INDENT + "destination", "process", "lane", ("conns", "sent", "received", "p50", "p99"))]
+        for (direction, destination), talk in list(talks.items())[:TABLE_ROWS]:
+            lines += _talk_lines(f"{_ARROWS[direction]} {destination}", talk)
+    if len(talks) > TABLE_ROWS:
+        lines.append(f"… and {_plural(len(talks) - TABLE_ROWS, 'destination')} more: --report FILE has them all")
+    lines += _left_out(document.get("not_captured") or [])
+    return "\n".join(lines) + "\n"
+
+
+def _talk_lines(destination: str, talk: Talk) -> list[str]:
+    numbers = (
+        str(talk.connections),
+        size(talk.bytes_sent),
+        size(talk.bytes_received),
+        duration(percentile(talk.durations_ms, 50)),
+        duration(percentile(talk.durations_ms, 99)),
+    )
+    process, lane = "+".join(sorted(talk.processes)), "+".join(sorted(talk.lanes))
+    lines = []
+    if len(destination) > len(_INDENT) + _DESTINATION:
+        lines.append(destination)
+        destination = ""
+    lines.append(_row(destination, process, lane, numbers))
+    notes = [f"{count} {reason}" for reason, count in sorted(talk.ends.items()) if reason != "finished"]
+    if talk.protocols - {"tcp"}:
+        notes.insert(0, "+".join(sorted(talk.protocols)))
+    if notes:
+        lines += textwrap.wrap(", ".join(notes), WIDTH, initial_indent=_INDENT * 2, subsequent_indent=_INDENT * 2)
+    return lines
+
+
+def _row(destination: str, process: str, lane: str, numbers: tuple[str, ...]) -> str:
+    widths = (_COUNT, _SIZE, _SIZE, _TIME, _TIME)
+    cells = [
+        f"{destination:<{len(_INDENT) + _DESTINATION}}",
+        f"{_cut(process, _PROCESS):<{_PROCESS}}",
+        f"{_cut(lane, _LANE):<{_LANE}}",
+        *(f"{text:>{width}}" for text, width in zip(numbers, widths, strict=True)),
+    ]
+    return " ".join(cells).rstrip()
+
+
+def _left_out(not_captured: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for one in not_captured[:LEFT_OUT_ROWS]:
+        noun = "connection" if one["protocol"] == "tcp" else "UDP packet"
+        by = f" by {', '.join(one['processes'])}" if one["processes"] else ""
+        text = f"{_plural(one['count'], noun)} to {one['destination']}{by}: {one['reason']}"
+        lines += textwrap.wrap(
+            f"not captured: {text}", WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+        )
+    if len(not_captured) > LEFT_OUT_ROWS:
+        lines.append(f"not captured: {_plural(len(not_captured) - LEFT_OUT_ROWS, 'kind')} more: see --report FILE")
+    return lines
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """The smallest value that so many percent of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def size(count: float) -> str:
+    """At most 8 characters below an exbibyte."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1000 or (unit == "B" and count < 1024):
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.0f} PiB"
+
+
+def duration(milliseconds: float) -> str:
+    """At most 6 characters below a hundred days."""
+    if milliseconds < 10:
+        return f"{milliseconds:.1f}ms"
+    if milliseconds < 9_999:
+        return f"{milliseconds:.0f}ms"
+    seconds = milliseconds / 1000
+    if seconds < 600:
+        return f"{seconds:.1f}s"
+    minutes = seconds / 60
+    return f"{minutes:.0f}min" if minutes < 600 else f"{minutes / 60:.0f}h"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
