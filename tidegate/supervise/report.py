@@ -22,9 +22,11 @@ def as_document(
     connections: Iterable[dict[str, Any]],
     *,
     duration_ms: float,
+    not_captured: Iterable[str] = (),
     observed: Observed | None = None,
 ) -> dict[str, Any]:
-    """The `--report` document of the contract. observed: None where the host can't tell what was not captured."""
+    """The `--report` document of the contract. not_captured: what the mode leaves out, in words, as `status` has it.
+    observed: what the command did and was not captured; None where the kernel can't tell."""
     records = [_told(record, observed) for record in connections]
     return {
         "command": command,
@@ -39,7 +41,8 @@ def as_document(
         },
         "connections": records,
         "requests": [],
-        "not_captured": None if observed is None else [one.as_report() for one in observed.not_captured],
+        "not_captured": list(not_captured),
+        "seen_not_captured": None if observed is None else [one.as_report() for one in observed.not_captured],
     }
 
 

@@ -49,7 +49,8 @@ def by_destination(connections: Iterable[dict[str, Any]]) -> dict[tuple[str, str
 
 
 def summary(document: dict[str, Any]) -> str:
-    """Lines with their ends. A destination is never cut: one that is too long for its column has a line of its own."""
+    """The lines, from the document of `--report`. A destination is never cut: one that is too long for its column has a
+    line of its own."""
     talks = by_destination(document["connections"])
     lines = [f"tidegate: {_plural(len(document['connections']), 'connection')} captured ({document['mode']})"]
     if talks:
@@ -58,7 +59,11 @@ def summary(document: dict[str, Any]) -> str:
             lines += _talk_lines(f"{_ARROWS[direction]} {destination}", talk)
     if len(talks) > TABLE_ROWS:
         lines.append(f"… and {_plural(len(talks) - TABLE_ROWS, 'destination')} more: --report FILE has them all")
-    lines += _left_out(document.get("not_captured") or [])
+    # What else the mode leaves out is so in each run, and is told below where the command did it.
+    for left_out in document["not_captured"]:
+        if left_out.startswith("inbound"):
+            lines += _wrapped(f"not captured: {left_out}")
+    lines += _seen(document["seen_not_captured"] or [])
     return "\n".join(lines) + "\n"
 
 
@@ -95,18 +100,20 @@ def _row(destination: str, process: str, lane: str, numbers: tuple[str, ...]) ->
     return " ".join(cells).rstrip()
 
 
-def _left_out(not_captured: list[dict[str, Any]]) -> list[str]:
+def _seen(not_captured: list[dict[str, Any]]) -> list[str]:
     lines = []
     for one in not_captured[:LEFT_OUT_ROWS]:
         noun = "connection" if one["protocol"] == "tcp" else "UDP packet"
         by = f" by {', '.join(one['processes'])}" if one["processes"] else ""
         text = f"{_plural(one['count'], noun)} to {one['destination']}{by}: {one['reason']}"
-        lines += textwrap.wrap(
-            f"not captured: {text}", WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
-        )
+        lines += _wrapped(f"not captured: {text}")
     if len(not_captured) > LEFT_OUT_ROWS:
         lines.append(f"not captured: {_plural(len(not_captured) - LEFT_OUT_ROWS, 'kind')} more: see --report FILE")
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
 
 
 def percentile(values: list[float], percent: int) -> float:

@@ -27,6 +27,8 @@ class Outcome:
     mode: str
     duration_ms: float
     connections: list[dict[str, Any]]
+    not_captured: tuple[str, ...]
+    """What the mode leaves out, in words."""
     observed: Observed | None
     """None: this host can't tell what was not captured."""
 
@@ -70,7 +72,7 @@ def run(settings: RunSettings) -> Outcome:
         _end_what_is_left(run_scope)
         serving.finish(interrupted=signals)
         seen = None if observation is None else observed.finish(observation, bound.plan, read_host())
-        return Outcome(exit_code, str(bound.mode), duration_ms, serving.records, seen)
+        return Outcome(exit_code, str(bound.mode), duration_ms, serving.records, bound.plan.not_captured, seen)
 
 
 def _scoped(intent: Intent, run_scope: scope.Scope, serving: Serving) -> Intent:

@@ -23,7 +23,16 @@ def document(connections: list[dict[str, Any]]) -> dict[str, Any]:
 @given(records)
 def test_the_document_has_the_contracts_keys_and_adds_up(connections: list[dict[str, Any]]) -> None:
     made = json.loads(json.dumps(document(connections)))
-    assert set(made) == {"command", "exit_code", "mode", "summary", "connections", "requests", "not_captured"}
+    assert set(made) == {
+        "command",
+        "exit_code",
+        "mode",
+        "summary",
+        "connections",
+        "requests",
+        "not_captured",
+        "seen_not_captured",
+    }
     assert made["summary"]["connections"] == len(connections)
     assert made["summary"]["bytes_sent"] == sum(c["bytes_sent"] for c in connections)
     for connection in made["connections"]:

@@ -65,9 +65,10 @@ def test_what_was_not_captured_is_told_whole() -> None:
             "processes": ["curl"],
         },
     ]
-    text = summary(document([], not_captured=left_out))
+    text = summary(document([], seen_not_captured=left_out, not_captured=["inbound: no such match"]))
     assert f"3 UDP packets to {LONGEST}" in " ".join(text.split())
     assert "1 connection to 127.0.0.1:80 by curl: loopback" in text
+    assert "not captured: inbound: no such match" in text
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
