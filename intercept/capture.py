@@ -74,7 +74,7 @@ def _left_out(plan: Plan, name: str, host: HostFacts) -> list[str]:
     if plan.mode is not Mode.EBPF or plan.intent.cgroup is None:
         return []
     found = found_in(plan.mode, name, host)
-    return [one.why for one in found.left_out] if found is not None else []
+    return list(found.not_captured) if found is not None else []
 
 
 def _put_in_force(plan: Plan, host: HostFacts, name: str, wait_s: float) -> bool:

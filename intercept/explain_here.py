@@ -40,9 +40,6 @@ def explain_here(connection: Connection, intent: Intent | None) -> Decision:
     decision = explain(plan, connection)
     if found is None:
         return decision
-    left_out = [one.why for one in found.found.left_out if one.port == connection.port]
-    if left_out and connection.direction == INBOUND and decision.decision == "capture":
-        return Decision("direct", None, "left-out", left_out[0], decision.mode)
     return replace(
         decision, reason="; ".join([decision.reason, *_at_this_moment(found, plan, connection, decision, host)])
     )
@@ -56,6 +53,8 @@ def _at_this_moment(
         yield f"but what is in force has drifted: {', '.join(found.drift)}"
     if decision.listener is None:
         return
+    if connection.direction == INBOUND:
+        yield from found.found.not_captured
     past = _past_the_proxy(connection) if plan.mode is Mode.EBPF and connection.protocol == "tcp" else None
     if past is not None:
         yield past

@@ -62,7 +62,7 @@ def status() -> Status:
             scope={"netns": _netns(), "cgroup": read.intent.cgroup, "families": list(read.families)},
             intent=dict(as_flags(read.intent)),
             drift=(*found.drift, *drift_of_host(read, host)),
-            not_captured=(*plan.not_captured, *(one.why for one in found.left_out)),
+            not_captured=(*plan.not_captured, *found.not_captured),
             reach=reach_of(plan, host, found),
             conntrack=_conntrack(),
             counters=found.counters,

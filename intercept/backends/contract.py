@@ -11,16 +11,6 @@ if TYPE_CHECKING:
     from intercept.backends.kernel_lane import KernelLane
 
 
-class LeftOut(NamedTuple):
-    """One listener of the workload whose connections go past the proxy, though the plan says they are captured.
-
-    why: one sentence for `not_captured`, which names the port and what to do.
-    """
-
-    port: int
-    why: str
-
-
 class InForce(NamedTuple):
     """What a backend found of ours in this network namespace.
 
@@ -30,7 +20,7 @@ class InForce(NamedTuple):
     active: False when what is there does nothing (left-overs of an interrupted change).
     alive: for `--when-down open`, the listeners that the rules take to be up right now; None: the backend looks itself.
     out_of_reach: listeners of the proxy that are up and that this backend cannot steer to.
-    left_out: the workload's listeners that the plan captures and that this backend could not.
+    not_captured: what the plan captures and this backend could not, as seen in the kernel, one sentence each.
     """
 
     document: str | None
@@ -39,7 +29,7 @@ class InForce(NamedTuple):
     active: bool = True
     alive: frozenset[Sign] | None = None
     out_of_reach: tuple[Sign, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    not_captured: tuple[str, ...] = ()
 
 
 class Held(NamedTuple):

@@ -106,13 +106,8 @@ def workload(lab: Lab, folder: CgroupFolder, port: int, protocol: int) -> Iterat
 @pytest.mark.parametrize("protocol", [0, IPPROTO_MPTCP], ids=["tcp", "mptcp"])
 @pytest.mark.parametrize("privilege", [(), NO_PTRACE], ids=["root", "no CAP_SYS_PTRACE"])
 @pytest.mark.parametrize("when", ["before init", "after init"])
-def test_listeners_of_a_cgroup(
-    lab: Lab, backend: str, *, when: str, privilege: tuple[str, ...], protocol: int, request: pytest.FixtureRequest
-) -> None:
+def test_listeners_of_a_cgroup(lab: Lab, backend: str, *, when: str, privilege: tuple[str, ...], protocol: int) -> None:
     """Of another user, whose sockets only CAP_SYS_PTRACE may take."""
-    if backend == "ebpf" and (protocol == IPPROTO_MPTCP or (privilege and when == "before init")):
-        reason = "ebpf captures workloads by socket: by port they can be had where the socket can't (issue 11, A3)"
-        request.applymarker(pytest.mark.xfail(reason=reason))
     folder = lab.cgroup.child(f"{backend}-{when.split(maxsplit=1)[0]}-{len(privilege)}-{protocol}")
     init = ("init", "--mode", backend, "--cgroup", folder.path, "--json")
     with ExitStack() as stack:
