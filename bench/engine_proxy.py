@@ -11,8 +11,9 @@ import socket
 import sys
 import time
 
+from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine
-from cext.engine.lane import ANYTHING, Action, SpliceLane, Verdict
+from cext.engine.values import ANYTHING, Action, Verdict
 
 OUTBOUND = 1
 BACKLOG = 4096
@@ -30,7 +31,7 @@ def main() -> int:
     signal.set_wakeup_fd(stop_writer)
     signal.signal(signal.SIGTERM, lambda *_: None)
     engine = Engine(threads=threads)
-    lane = SpliceLane(engine)
+    lane = Acceptor(engine)
     lane.set_verdict(OUTBOUND, ANYTHING, Verdict(Action.PASS))
     lane.listen(listener.detach(), scope=OUTBOUND)
     try:

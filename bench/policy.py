@@ -25,7 +25,7 @@ import uvloop
 
 from bench.rounds import say
 from cext.engine.engine import Engine
-from cext.engine.lane import Log
+from cext.engine.values import Log
 from demo.network import Network
 from proxy.control.channel import ControlConnection
 from proxy.core.addresses import Address, UpstreamAddress

@@ -2,7 +2,7 @@
 
 import socket
 
-from cext.engine.lane import Log, Original
+from cext.engine.values import Log, Original
 from proxy.core.lanes import Direction
 from proxy.lanes.punted.upstream import UpstreamOptions
 from proxy.lanes.splice.lane import LaneListener

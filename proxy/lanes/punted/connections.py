@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cext.engine.engine import Engine
-from cext.engine.lane import Punt
+from cext.engine.values import Punt
 from proxy.core.addresses import ClientAddress, OriginalDestination
 from proxy.core.close_reason import CloseReason, of_connect_error
 from proxy.core.decide.admission import Admit, AnswerProbe, Arrival, Refusal, Refuse, judge

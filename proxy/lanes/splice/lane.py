@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cext.engine import lane as engine_lane
+from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine
-from cext.engine.lane import Counters, Ending, Log, Original, Place, Punt, Record
+from cext.engine.values import Counters, Ending, Log, Original, Punt, Record, SocketAddress
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
 from proxy.core.decide.admission import Refusal
@@ -87,7 +87,7 @@ class SpliceLane:
         """log: NONE where each connection is to be told of by `ended`."""
         self.listeners = tuple(listeners)
         self._engine = engine
-        self._lane = engine_lane.SpliceLane(engine)
+        self._lane = Acceptor(engine)
         self._lane.log(log)
         self._table = VerdictTable(self._lane, defaults, log_texts)
         self._events = events
@@ -233,7 +233,9 @@ class SpliceLane:
         told = self._told(record, record.original, now, _reason(record))
         self._events.ended(told, record.attempts, record.connect_us is not None)
 
-    def _told(self, record: Record, original: Place, now: float, reason: CloseReason | None) -> ConnectionRecord:
+    def _told(
+        self, record: Record, original: SocketAddress, now: float, reason: CloseReason | None
+    ) -> ConnectionRecord:
         state = RELAYING if record.connect_us is not None else CONNECTING
         return ConnectionRecord(
             id=record.id,

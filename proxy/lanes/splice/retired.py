@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from cext.engine.lane import Record
+from cext.engine.values import Record
 
 BUDGET_S = 0.002
 """Of each call: ten thousand connections take several calls."""

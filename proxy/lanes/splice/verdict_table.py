@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cext.engine.lane import MAX_TEXT, Action, Balance, Counters, Endpoint, Place, Record, SpliceLane
-from cext.engine.lane import Verdict as EngineVerdict
+from cext.engine.acceptor import Acceptor
+from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress
+from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
@@ -48,7 +49,7 @@ class _Told(NamedTuple):
 class VerdictTable:
     """Belongs to the event loop. Sites that are `held` are punted whatever the policy says."""
 
-    def __init__(self, lane: SpliceLane, defaults: Defaults, log_texts: LogTexts) -> None:
+    def __init__(self, lane: Acceptor, defaults: Defaults, log_texts: LogTexts) -> None:
         self._lane = lane
         self._log_texts = log_texts
         self._defaults = defaults
@@ -101,7 +102,7 @@ class VerdictTable:
 
     def _refresh(self, site: Site) -> None:
         scope = SCOPES[site.direction]
-        place = Place(site.ip, site.port) if site.ip else None
+        place = SocketAddress(site.ip, site.port) if site.ip else None
         before = self._there.pop(site, PUNTED)
         if before != PUNTED:
             self._retired.add(before)
@@ -118,7 +119,7 @@ class VerdictTable:
         protocol, lane, reason = self._log_texts(ruling.verdict)
         endpoints = tuple(
             Endpoint(
-                Place(share.verdict.upstream.ip, share.verdict.upstream.port, share.verdict.upstream.scope),
+                SocketAddress(share.verdict.upstream.ip, share.verdict.upstream.port, share.verdict.upstream.scope),
                 self._group(site.direction, share.verdict),
                 share.weight,
             )

@@ -22,8 +22,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
+from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine, EngineError
-from cext.engine.lane import (
+from cext.engine.values import (
     ANYTHING,
     Action,
     Balance,
@@ -31,10 +32,9 @@ from cext.engine.lane import (
     Ending,
     Endpoint,
     Original,
-    Place,
     Punt,
     Record,
-    SpliceLane,
+    SocketAddress,
     Verdict,
 )
 
@@ -43,8 +43,8 @@ pytestmark = pytest.mark.kernel
 PATIENCE_S = 15.0
 MARK = 77
 OUTBOUND = 1
-SERVICE = Place("10.9.9.1", 7000)
-OTHER = Place("10.9.9.2", 7001)
+SERVICE = SocketAddress("10.9.9.1", 7000)
+OTHER = SocketAddress("10.9.9.2", 7001)
 CLONE_NEWNET = 0x40000000
 RULES = """
 table inet lane {
@@ -75,7 +75,7 @@ class Server:
         self.name = name
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.create_server((host, port), family=family, backlog=backlog)
-        self.place = Place(host, self.listener.getsockname()[1])
+        self.place = SocketAddress(host, self.listener.getsockname()[1])
         self.accepted = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -110,7 +110,7 @@ class World:
         self.stack = stack
         self.engine = Engine(threads=threads, capacity=capacity)
         stack.callback(self.engine.close)
-        self.lane = SpliceLane(self.engine)
+        self.lane = Acceptor(self.engine)
         listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
         self.port: int = listener.getsockname()[1]
         self.number = self.lane.listen(listener.detach(), scope=OUTBOUND, mark=mark)
@@ -122,17 +122,17 @@ class World:
         self.stack.callback(server.close)
         return server
 
-    def connect(self, place: Place = SERVICE) -> socket.socket:
+    def connect(self, place: SocketAddress = SERVICE) -> socket.socket:
         sock = socket.create_connection((place.ip, place.port), timeout=PATIENCE_S)
         self.stack.callback(sock.close)
         return sock
 
-    def is_refused(self, place: Place = SERVICE) -> None:
+    def is_refused(self, place: SocketAddress = SERVICE) -> None:
         """A connection to the place is reset: over loopback perhaps before connect() has returned."""
         with suppress(ConnectionResetError):
             ends_by_reset(self.connect(place))
 
-    def greeting(self, place: Place = SERVICE) -> str:
+    def greeting(self, place: SocketAddress = SERVICE) -> str:
         """The name of the server behind the place; a whole connection with half-close and echo."""
         with socket.create_connection((place.ip, place.port), timeout=PATIENCE_S) as sock:
             sock.sendall(b"echo this")
@@ -144,7 +144,7 @@ class World:
         assert echoed == b"echo this"
         return name.decode()
 
-    def decide(self, verdict: Verdict, place: Place | None = SERVICE) -> None:
+    def decide(self, verdict: Verdict, place: SocketAddress | None = SERVICE) -> None:
         self.lane.set_verdict(OUTBOUND, place, verdict)
 
     def records(self, count: int) -> list[Record]:
@@ -209,9 +209,9 @@ def relay_to(*servers: Server, id: int = 1, **more: object) -> Verdict:
     return Verdict(Action.RELAY, id=id, group=7, endpoints=endpoints, **more)  # type: ignore[arg-type]
 
 
-def closed_port() -> Place:
+def closed_port() -> SocketAddress:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
-        return Place("127.0.0.1", nobody.getsockname()[1])
+        return SocketAddress("127.0.0.1", nobody.getsockname()[1])
 
 
 def ends_by_reset(sock: socket.socket) -> bytes:
@@ -261,7 +261,7 @@ class TestDecided:
 
     def test_ipv6(self, world: World) -> None:
         server = world.server("six", "::1")
-        place = Place("fd09::1", 7000)
+        place = SocketAddress("fd09::1", 7000)
         world.decide(relay_to(server), place)
         assert world.greeting(place) == "six"
         (record,) = world.records(1)
@@ -292,13 +292,13 @@ class TestDecided:
     def test_the_most_exact_verdict_wins(self, world: World) -> None:
         exact, port, rest = world.server("exact"), world.server("port"), world.server("rest")
         world.decide(relay_to(rest), ANYTHING)
-        world.decide(relay_to(port), Place("0.0.0.0", 7000))
+        world.decide(relay_to(port), SocketAddress("0.0.0.0", 7000))
         world.decide(relay_to(exact), SERVICE)
-        asked = (SERVICE, Place("10.9.9.2", 7000), OTHER)
+        asked = (SERVICE, SocketAddress("10.9.9.2", 7000), OTHER)
         assert [world.greeting(place) for place in asked] == ["exact", "port", "rest"]
         world.lane.remove_verdict(OUTBOUND, SERVICE)
         assert world.greeting(SERVICE) == "port"
-        world.lane.remove_verdict(OUTBOUND, Place("0.0.0.0", 7000))
+        world.lane.remove_verdict(OUTBOUND, SocketAddress("0.0.0.0", 7000))
         assert world.greeting(SERVICE) == "rest"
         world.lane.remove_verdict(OUTBOUND, SERVICE)
 
@@ -324,13 +324,13 @@ class TestDecided:
             Verdict(Action.RELAY),
             Verdict(Action.RELAY, endpoints=(Endpoint(OTHER, group=1, weight=0),)),
             Verdict(Action.PASS, endpoints=(Endpoint(OTHER, group=1),)),
-            Verdict(Action.RELAY, endpoints=(Endpoint(Place("10.9.9.1", 0), group=1),)),
+            Verdict(Action.RELAY, endpoints=(Endpoint(SocketAddress("10.9.9.1", 0), group=1),)),
         ):
             with pytest.raises(EngineError) as caught:
                 world.decide(bad)
             assert caught.value.errno == errno.EINVAL
         with pytest.raises(ValueError, match="nonsense"):
-            world.decide(relay_to(), Place("nonsense", 1))
+            world.decide(relay_to(), SocketAddress("nonsense", 1))
         assert world.greeting() == "alpha"
 
 
@@ -364,7 +364,7 @@ class TestConnecting:
 
     def test_an_endpoint_that_does_not_answer_costs_its_timeout(self, world: World) -> None:
         server = world.server("alive")
-        silent = Endpoint(Place("127.0.0.1", 9999), group=200, weight=100_000)
+        silent = Endpoint(SocketAddress("127.0.0.1", 9999), group=200, weight=100_000)
         endpoints = (silent, Endpoint(server.place, group=201))
         world.decide(Verdict(Action.RELAY, endpoints=endpoints, connect_timeout_ms=300))
         begin = time.monotonic()
@@ -376,7 +376,7 @@ class TestConnecting:
         assert (record.ending, record.error) == (Ending.CONNECT_TIMEOUT, errno.ETIMEDOUT)
 
     def test_a_client_that_gives_up_ends_the_attempt(self, world: World) -> None:
-        silent = Endpoint(Place("127.0.0.1", 9999), group=200)
+        silent = Endpoint(SocketAddress("127.0.0.1", 9999), group=200)
         world.decide(Verdict(Action.RELAY, endpoints=(silent,), connect_timeout_ms=60_000))
         sock = world.connect()
         until(lambda: len(world.lane.connections()) == 1, "the connection")
@@ -388,7 +388,7 @@ class TestConnecting:
         """Also when it has half-closed before anybody was connected."""
         server = world.server("alive")
         endpoints = (
-            Endpoint(Place("127.0.0.1", 9999), group=200, weight=100_000),
+            Endpoint(SocketAddress("127.0.0.1", 9999), group=200, weight=100_000),
             Endpoint(server.place, group=201),
         )
         world.decide(Verdict(Action.RELAY, endpoints=endpoints, connect_timeout_ms=200))
@@ -454,8 +454,8 @@ class TestPunting:
 
 class TestRefusedLoudly:
     def test_direct_dial(self, world: World) -> None:
-        world.is_refused(Place("127.0.0.1", world.port))
-        world.is_refused(Place("::1", world.port))
+        world.is_refused(SocketAddress("127.0.0.1", world.port))
+        world.is_refused(SocketAddress("::1", world.port))
         assert {one.ending for one in world.records(2)} <= {Ending.DIRECT_DIAL, Ending.NO_DESTINATION}
 
     def test_without_nat_there_is_no_destination(self, stack: ExitStack) -> None:
@@ -464,7 +464,7 @@ class TestRefusedLoudly:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         world.lane.listen(listener.detach(), scope=OUTBOUND, original=Original.SOCKNAME)
-        world.is_refused(Place("127.0.0.1", port))
+        world.is_refused(SocketAddress("127.0.0.1", port))
         assert world.records(1)[0].ending is Ending.DIRECT_DIAL
 
     def test_own_connections_that_come_back(self, stack: ExitStack) -> None:
@@ -503,9 +503,9 @@ class TestUnderLoad:
             for turn in range(600):
                 world.decide(relay_to(servers["ab"[turn % 2]], id=turn))
                 for port in range(8000, 8010):
-                    world.decide(relay_to(servers["a"], id=port), Place("10.9.9.1", port + 10 * turn))
+                    world.decide(relay_to(servers["a"], id=port), SocketAddress("10.9.9.1", port + 10 * turn))
                 if turn % 3 == 0:
-                    world.lane.remove_verdict(OUTBOUND, Place("10.9.9.1", 8000 + 10 * turn))
+                    world.lane.remove_verdict(OUTBOUND, SocketAddress("10.9.9.1", 8000 + 10 * turn))
                 world.seen += world.lane.records()
         finally:
             stop.set()

@@ -10,8 +10,8 @@ from datetime import datetime
 import pytest
 
 from cext.engine.engine import EngineError
-from cext.engine.lane import MAX_TEXT, Action, Ending, Endpoint, Log
-from cext.engine.lane import Verdict as EngineVerdict
+from cext.engine.values import MAX_TEXT, Action, Ending, Endpoint, Log
+from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress, parse
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from cext.engine import lane as engine_lane
+from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine, EngineError
-from cext.engine.lane import Log
+from cext.engine.values import Log, Verdict
 from proxy.control.channel import ControlConnection
 from proxy.control.direct import direct_operations
 from proxy.core.addresses import OriginalDestination
@@ -70,13 +70,13 @@ class World:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, int]]:
     """What the engine's table was told: places, and how many endpoints they have."""
     found: list[tuple[Any, int]] = []
-    real = engine_lane.SpliceLane.set_verdict
+    real = Acceptor.set_verdict
 
-    def spy(self: engine_lane.SpliceLane, scope: int, place: Any, verdict: engine_lane.Verdict) -> None:
+    def spy(self: Acceptor, scope: int, place: Any, verdict: Verdict) -> None:
         found.append((place and place.ip, len(verdict.endpoints)))
         real(self, scope, place, verdict)
 
-    monkeypatch.setattr(engine_lane.SpliceLane, "set_verdict", spy)
+    monkeypatch.setattr(Acceptor, "set_verdict", spy)
     return found
 
 
@@ -168,17 +168,17 @@ def test_what_the_engine_does_not_take_is_taken_back(monkeypatch: pytest.MonkeyP
     async def test(world: World) -> None:
         world.publisher.put_in_force(one_service())
         await world.publisher.start()
-        real = engine_lane.SpliceLane.set_verdict
+        real = Acceptor.set_verdict
         rulings: dict[Any, int] = {}
 
-        def failing(self: engine_lane.SpliceLane, scope: int, place: Any, verdict: engine_lane.Verdict) -> None:
+        def failing(self: Acceptor, scope: int, place: Any, verdict: Verdict) -> None:
             if place is not None and place.ip == "10.0.0.9":
                 raise EngineError(12, "no memory")
             if place is not None:
                 rulings[place.ip] = len(verdict.endpoints)
             real(self, scope, place, verdict)
 
-        monkeypatch.setattr(engine_lane.SpliceLane, "set_verdict", failing)
+        monkeypatch.setattr(Acceptor, "set_verdict", failing)
         world.publisher.put_in_force(one_service(3, ("10.0.0.9", destination(Target(1, cluster(1))))))
         await until(lambda: world.refused)
         await until(lambda: world.verdicts.policy.digest == "2")

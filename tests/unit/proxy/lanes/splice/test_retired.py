@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cext.engine.lane import Record
+from cext.engine.values import Record
 from proxy.lanes.splice import retired
 from proxy.lanes.splice.retired import RetiredVerdicts
 
