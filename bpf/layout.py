@@ -109,6 +109,8 @@ RULES = (
     "inbound-default",
     "inbound-proxy-down",
     "lost-destination",
+    "link-local",
+    "bound-to-interface",
     "lost-listener",
 )
 """Counter index -> rule, a plan's own names where it has one (enum tg_rule, in order)."""

@@ -22,7 +22,7 @@ struct answer_v6 {
     __be16 port;
     __u32 flowinfo;
     __u32 address[4];
-    __u32 scope;
+    __u32 scope_id;
 };
 
 static __always_inline int too_short(void)
@@ -47,7 +47,7 @@ static __always_inline int answer_v4(struct bpf_sockopt *ctx, const __u32 addres
     return 1;
 }
 
-static __always_inline int answer_v6(struct bpf_sockopt *ctx, const __u32 address[4], __u16 port)
+static __always_inline int answer_v6(struct bpf_sockopt *ctx, const __u32 address[4], __u16 port, __u32 scope_id)
 {
     struct answer_v6 *out = ctx->optval;
     if ((void *)(out + 1) > ctx->optval_end)
@@ -59,7 +59,7 @@ static __always_inline int answer_v6(struct bpf_sockopt *ctx, const __u32 addres
     out->address[1] = address[1];
     out->address[2] = address[2];
     out->address[3] = address[3];
-    out->scope = 0;
+    out->scope_id = scope_id;
     CTX(ctx->optlen) = sizeof(*out);
     CTX(ctx->retval) = 0;
     return 1;
@@ -89,7 +89,9 @@ int getsockopt(struct bpf_sockopt *ctx)
     }
     if (address_is_v4(address))
         return ctx->level == SOL_IP ? answer_v4(ctx, address, port) : 1;
-    return ctx->level == SOL_IPV6 ? answer_v6(ctx, address, port) : 1;
+    /* The kernel has bound a socket to the interface on which it was reached by a link-local address. */
+    __u32 scope_id = address_is_link_local(address) ? sk->bound_dev_if : 0;
+    return ctx->level == SOL_IPV6 ? answer_v6(ctx, address, port, scope_id) : 1;
 }
 
 TG_LICENSE;

@@ -6,8 +6,6 @@
 #include "inbound.h"
 #include "listeners.h"
 
-#define LO_IFINDEX 1
-
 static __always_inline bool give_to(struct bpf_sk_lookup *ctx, __u32 first, __u16 port)
 {
     for (__u32 i = 0; i < TG_SLOTS; i++) {
@@ -94,7 +92,9 @@ int inbound(struct bpf_sk_lookup *ctx)
      * address of our own: the kernel drops it before. */
     if (has(TG_FEATURE_INGRESS_IFINDEX) && ctx->ingress_ifindex == LO_IFINDEX)
         return decided(TG_RULE_IN_LOCAL, SK_PASS);
-    if (is_own(&s, remote))
+    /* A link-local address of ours may be another's on another link. */
+    bool ambiguous = has(TG_FEATURE_INGRESS_IFINDEX) && address_is_link_local(remote);
+    if (!ambiguous && is_own(&s, remote))
         return decided(TG_RULE_IN_LOCAL, SK_PASS);
     if (flagged(&s, TG_IN_SCOPED) && !in_scope(local, port))
         return decided(TG_RULE_IN_SCOPE, SK_PASS);

@@ -53,6 +53,12 @@ static __always_inline bool is_unspecified(const __u32 a[4])
     return is_zero(a[0] | a[1] | a[3]) & (is_zero(a[2]) | is_zero(a[2] ^ TG_MAPPED));
 }
 
+/* fe80::/10: where it leads depends on an interface, which a connection to a listener would lose. */
+static __always_inline bool address_is_link_local(const __u32 a[4])
+{
+    return is_zero((a[0] & bpf_htonl(0xffc00000)) ^ bpf_htonl(0xfe800000));
+}
+
 static __always_inline __u16 address_family(const __u32 a[4])
 {
     return address_is_v4(a) ? AF_INET : AF_INET6;

@@ -16,6 +16,7 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define LO_IFINDEX 1
 
 /* Context fields are not memory: the verifier knows each by its offset and size. The compiler must neither merge two
  * accesses into one nor compute a field's address first. */

@@ -112,6 +112,8 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
             balanced = balance(sk, &d, to);
         if (balanced == TG_TURNED_AWAY)
             v = outbound(TG_REFUSE, v & 0xff, 0);
+        if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && sk->bound_dev_if > LO_IFINDEX)
+            v = outbound(TG_DIRECT, TG_RULE_OUT_INTERFACE, 0);
         if (balanced == TG_NO_SERVICE)
             toward_listener(&d, listener_of(v), to);
         if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&

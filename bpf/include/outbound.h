@@ -128,6 +128,8 @@ static __always_inline verdict_t outbound_decide(const struct selected *s, const
         return outbound(TG_DIRECT, TG_RULE_OUT_EXCLUDE_GID, 0);
     if (flagged(s, TG_OUT_EXCLUDES) && net_has(s, TG_OUT_EXCLUDE, d->address))
         return outbound(TG_DIRECT, TG_RULE_OUT_EXCLUDE_CIDR, 0);
+    if (address_is_link_local(d->address))
+        return outbound(TG_DIRECT, TG_RULE_OUT_LINK_LOCAL, 0);
     if (dns_captured(s, d))
         return outbound(TG_STEER, TG_RULE_OUT_DNS, s->policy->dns_port);
     if (!d->tcp)

@@ -74,7 +74,8 @@ static __always_inline bool select_policy(struct selected *out)
     return out->policy && out->nets;
 }
 
-/* Also while a first policy is prepared and none is in force: it is filled in before `init` looks who listens already. */
+/* Also while a first policy is prepared and none is in force: it is filled in before `init` looks who listens already.
+ */
 static __always_inline bool is_captured_namespace(__u64 cookie)
 {
     __u32 first = 0, second = 1;

@@ -7,6 +7,7 @@ from intercept.intent.intent import Network
 
 _RTF_LOCAL = 0x80000000
 LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+LINK_LOCAL = IPv6Network("fe80::/10")
 
 
 class HostFacts(NamedTuple):

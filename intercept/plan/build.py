@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from intercept.host.facts import LOOPBACK, HostFacts
+from intercept.host.facts import LINK_LOCAL, LOOPBACK, HostFacts
 from intercept.intent.intent import Dns, IdRange, Intent, Ipv6, Mode, Network, PortRange, SelfCalls
 from intercept.intent.parsing import network
 from intercept.plan.limits import ip6tables_missing, left_uncaptured, refuse_what_mode_cannot, warnings_about
@@ -191,6 +191,9 @@ class _Builder:
         if outbound.exclude_cidrs:
             excluded = (DstIn(outbound.exclude_cidrs),)
             yield Rule("exclude-outbound-cidrs", excluded, Direct(), "the destination is in --exclude-outbound-cidrs")
+        if self._mode is Mode.EBPF and intent.ipv6 is not Ipv6.OFF:
+            reason = "IPv6 link-local: ebpf mode would lose the interface"
+            yield Rule("link-local", (DstIn((LINK_LOCAL,)),), Direct(), reason)
         if self._dns:
             servers = (DstIn(self._resolvers),) if self._resolvers else ()
             reason = f"DNS (--dns {intent.dns})"

@@ -44,6 +44,13 @@ def inbound_left_out(intent: Intent, mode: Mode) -> bool:
     return mode is Mode.IPTABLES and intent.cgroup is not None and intent.inbound.include_ports != ()
 
 
+def _where_an_interface_counts(intent: Intent, mode: Mode) -> Iterator[str]:
+    if mode is Mode.EBPF:
+        yield "sockets that are bound to a network interface (SO_BINDTODEVICE): they go direct"
+        if intent.ipv6 is not Ipv6.OFF:
+            yield "outbound, IPv6 link-local destinations (fe80::/10): they go direct"
+
+
 def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str]:
     if intent.dns is Dns.OFF:
         yield "UDP, QUIC (HTTP/3) and DNS among it"
@@ -53,6 +60,7 @@ def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str
         yield "IPv6: --ipv6 is off"
     elif lacking := host.ipv6_missing or ip6tables_missing(host, mode):
         yield f"IPv6: {lacking}"
+    yield from _where_an_interface_counts(intent, mode)
     if inbound_left_out(intent, mode):
         yield "inbound: iptables mode cannot limit inbound capture to --cgroup"
     exempt = intent.exempt
