@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpf import attach, bpffs, layout, loader
 from cext.libbpf import libbpf
-from intercept.backends.contract import Held, InForce, LeftOut
+from intercept.backends.contract import Held, InForce
 from intercept.backends.ebpf import change, instance, listeners, pins, workload
 from intercept.backends.ebpf.anchors import open_anchors
 from intercept.backends.ebpf.coverage import require_coverage
@@ -121,20 +121,19 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
             (),
             counters,
             out_of_reach=tuple(Sign("inbound", family) for family in unregistered),
-            left_out=tuple(_left_out(plan, unregistered, counters)),
+            not_captured=tuple(_not_captured(plan, unregistered, counters)),
         )
 
 
-def _left_out(plan: Plan, unregistered: tuple[int, ...], counters: Mapping[str, int]) -> Iterator[LeftOut]:
+def _not_captured(plan: Plan, unregistered: tuple[int, ...], counters: Mapping[str, int]) -> Iterator[str]:
     port = plan.intent.listeners.inbound
     if unregistered:
-        why = (
+        yield (
             f"inbound: a listener on port {port} to which nothing can be steered: an MPTCP "
             "socket (start that proxy without MPTCP), or one that the kernel was not shown (tidegate adopt)"
         )
-        yield LeftOut(port, why)
     if lost := counters.get("lost-listener"):
-        yield LeftOut(0, f"inbound: {lost} listeners of the cgroup for which no place was left in the maps")
+        yield f"inbound: {lost} listeners of the cgroup for which no place was left in the maps"
 
 
 def remove(name: str, *, wait_s: float) -> list[str]:
