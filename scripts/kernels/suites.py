@@ -37,6 +37,8 @@ _TIMED = "not within and not budget and not second and not ten_thousand and not 
 """Left out in guests: what depends on how long something takes, which says nothing of an emulated CPU. The slow reader
 there is so slow that it makes no progress within the second that the engine gives it."""
 
+_ENGINE = ("tests/unit/cext/test_engine_relay.py", "tests/unit/cext/test_engine_limits.py")
+
 BACKENDS = ("nftables", "iptables", "tproxy", "ebpf")
 
 
@@ -49,7 +51,7 @@ def steps(boot: Boot) -> tuple[Step, ...]:
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
         Step("direct", ("tests/netns/direct/test_hosts_direct.py",), 400),
-        Step("engine", ("tests/unit/cext/test_engine_relay.py", "-k", _TIMED), 150),
+        Step("engine", (*_ENGINE, "-k", _TIMED), 150),
         Step("splice", ("tests/netns/proxy/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 450),
         Step("bpf", ("tests/unit/bpf",), 120),
     )

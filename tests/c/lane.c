@@ -2,11 +2,9 @@
  * go, and system calls fail. Usage: lane SECONDS FAULT_RATE. A client may be refused at any time, but a connection that
  * ends cleanly has carried every byte, and at the end every connection is accounted for. Original destinations are made
  * up in faults.c. */
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +16,7 @@
 
 #include "engine.h"
 #include "faults.h"
+#include "harness.h"
 
 enum { CLIENTS = 4, SERVERS = 8, SITES = 3, KEYS = 16, WORKERS = 3, MESSAGE = 100000 };
 
@@ -29,26 +28,6 @@ static _Atomic uint16_t front_port;
 static _Atomic bool clients_stop, all_stop;
 static _Atomic uint64_t echoed, broken, recorded, punted, given_back, completed;
 static unsigned char message[MESSAGE];
-
-static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    _exit(1);
-}
-
-static int open_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
 
 static struct sockaddr_in at(uint32_t host, uint16_t port)
 {
@@ -67,13 +46,6 @@ static int listening(uint16_t *port)
         fail("listening: %s", strerror(errno));
     *port = ntohs(address.sin_port);
     return fd;
-}
-
-static void reset(int fd)
-{
-    const struct linger now = {.l_onoff = 1};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(fd);
 }
 
 static bool send_all(int fd, const unsigned char *bytes, size_t size)

@@ -3,12 +3,10 @@
  * Each driver thread plays both peers of a number of relays; every relay follows a plan. Bytes are checked as they
  * arrive: always a prefix of what was sent, and all of it where the plan is a clean one. At the end nothing may be
  * left: relays, completions, descriptors. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +18,7 @@
 
 #include "engine.h"
 #include "faults.h"
+#include "harness.h"
 
 enum { DRIVERS = 2, SUBJECTS = 24, WORKERS = 3, PERIOD = 65521, PIECE = 70000, PATIENCE_S = 30 };
 enum plan { CLEAN, RESET, ABORT, IDLE, PLANS };
@@ -52,31 +51,11 @@ static unsigned char noise[2 * PERIOD + PIECE];
 static _Atomic bool stopping;
 static _Atomic uint64_t submitted, collected, by_reason[TG_INTERNAL_ERROR + 1];
 
-static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    _exit(1);
-}
-
 static time_t now_s(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec;
-}
-
-static int open_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
 }
 
 static void tcp_pair(int pair[2])

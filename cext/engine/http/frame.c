@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "http/judge.h"
+#include "http/method.h"
 
 enum { AT_METHOD, AT_HEAD, AT_BODY, AT_FAILED };
 enum { NO_HEADER, IN_NAME, BEHIND_NAME, IN_VALUE };
@@ -203,35 +204,6 @@ static enum frame_step failed_by(struct frame *frame, llhttp_errno_t error)
     }
 }
 
-/* llhttp knows a list of methods; any token is one (RFC 9110, 9.1). So it is read here, and the parser is told of the
- * only one that frames differently. Returns how many bytes it and the space behind it take; 0: more are needed; -1: no
- * method. */
-static int take_method(struct frame *frame, const char *bytes, size_t length)
-{
-    struct span *method = &frame->head->method;
-    size_t at = 0;
-
-    /* A line break in front of a request is allowed (RFC 9112, 2.2); two are what careless clients send. */
-    while (at < length && at < 4 && (bytes[at] == '\r' || bytes[at] == '\n')) {
-        if (bytes[at] != "\r\n"[at & 1])
-            return -1;
-        at++;
-    }
-    if (at == length)
-        return 0;
-    method->at = (uint32_t)at;
-    if (at & 1)
-        return -1;
-    while (at < length && judge_is_token(bytes[at]))
-        at++;
-    method->length = (uint32_t)at - method->at;
-    if (method->length > HTTP_MAX_METHOD)
-        return -1;
-    if (at == length)
-        return 0;
-    return bytes[at] == ' ' && method->length > 0 ? (int)at + 1 : -1;
-}
-
 static llhttp_errno_t tell_method(struct frame *frame, const char *bytes)
 {
     const struct span *method = &frame->head->method;
@@ -264,7 +236,7 @@ static enum frame_step pass_head(struct frame *frame, const char *bytes, size_t 
     if (frame->state == AT_METHOD) {
         frame->seen = (uint32_t)length;
         if (frame->parser.type == HTTP_REQUEST) {
-            int taken = take_method(frame, bytes, length);
+            int taken = method_take(&frame->head->method, bytes, length);
 
             if (taken < 0)
                 return failed(frame, REFUSED_SYNTAX);

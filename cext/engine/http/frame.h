@@ -14,7 +14,6 @@
 #include "http/llhttp/llhttp.h"
 
 enum {
-    HTTP_MAX_METHOD = 64,
     HTTP_MAX_TRAILERS = 64 * 1024, /* bytes of all trailers of a message, and of all extensions of its chunks */
 };
 

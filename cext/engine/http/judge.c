@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/method.h"
+
 /* What the headers that frame a message say, all of them together. */
 struct claims {
     unsigned lengths, codings, hosts;
@@ -11,14 +13,6 @@ struct claims {
     bool unknown;       /* a coding other than chunked */
     bool malformed;     /* a length that is no number, a coding that is no token */
 };
-
-bool judge_is_token(char character)
-{
-    static const char OTHERS[] = "!#$%&'*+-.^_`|~";
-
-    return (character >= '0' && character <= '9') || (character >= 'a' && character <= 'z') ||
-           (character >= 'A' && character <= 'Z') || (character && strchr(OTHERS, character));
-}
 
 static bool is_named(const char *bytes, const struct header *header, const char *name)
 {
@@ -53,7 +47,7 @@ static void take_coding(struct claims *claims, const char *bytes, struct span on
     bool is_chunked = one.length == 7 && strncasecmp(bytes + one.at, "chunked", 7) == 0;
 
     for (uint32_t i = 0; i < one.length; i++)
-        claims->malformed |= !judge_is_token(bytes[one.at + i]);
+        claims->malformed |= !method_is_token(bytes[one.at + i]);
     claims->malformed |= one.length == 0;
     claims->chunked_early |= claims->chunked;
     claims->unknown |= !is_chunked;

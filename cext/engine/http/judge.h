@@ -9,7 +9,4 @@
  * says about body and connection, and tells the parser of answers that have none. */
 enum frame_refusal judge_head(struct frame *frame);
 
-/* Whether the character may stand in a method or a header's name. */
-bool judge_is_token(char character);
-
 #endif

@@ -19,10 +19,9 @@ from proxy.core.lanes import Direction, Lane
 from proxy.core.report.fields import FIELDS, json_line, text_line
 from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.access_log import AccessLog
-from tests.netns.cext.test_engine_lane import OTHER, SERVICE, World, closed_port, relay_to, stack, until, world
+from tests.netns.cext.engine_world import OTHER, SERVICE, World, closed_port, relay_to, until
 
 pytestmark = pytest.mark.kernel
-__all__ = ["stack", "world"]
 REASON = 'a reason with "quotes", an = and more'
 
 
