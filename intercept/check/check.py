@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 from intercept.check.checker import Checker, Probe, ThoroughChecker
 from intercept.check.neighbour import neighbour
+from intercept.check.witness import OurProxy
 from intercept.host.facts import read_host
 from intercept.in_force import plan_in_force
 from intercept.intent.intent import Ipv6
@@ -31,13 +32,14 @@ def check(*, stand_in: bool) -> list[Probe]:
         return [probe for version in versions for probe in checker.probes(version)]
 
 
-def look(plan: Plan) -> list[Probe]:
+def look(plan: Plan, ours: OurProxy | None = None) -> list[Probe]:
     """The outbound probes alone, without a neighbour: cheap enough to be made every few seconds by whoever watches.
 
-    A family without a captured destination that has a route is left out: that is nobody's failure.
+    A family without a captured destination that has a route is left out: that is nobody's failure. ours: a channel to
+    our proxy, where the caller has one.
     """
     host = read_host()
     with ExitStack() as stack:
-        checker = Checker(plan, host, stack, stand_in=False)
+        checker = Checker(plan, host, stack, stand_in=False, ours=ours)
         found = (checker.outbound(version) for version in ((4,) if host.ipv6_missing else (4, 6)))
         return [probe for probe in found if probe is not None]

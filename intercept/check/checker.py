@@ -39,19 +39,24 @@ class Probe:
 class Checker:
     """Probes that need nobody outside this namespace. What it puts in place goes with `stack`.
 
-    `stand_in`: listen ourselves where nobody does.
+    `stand_in`: listen ourselves where nobody does. `ours`: a channel to our proxy, which stays its owner's; without
+    one, a proxy is looked for by its socket's name.
     """
 
-    def __init__(self, plan: Plan, host: HostFacts, stack: ExitStack, *, stand_in: bool) -> None:
+    def __init__(
+        self, plan: Plan, host: HostFacts, stack: ExitStack, *, stand_in: bool, ours: OurProxy | None = None
+    ) -> None:
         self._plan = plan
         self._stand_in = stand_in
         self._intent: Intent = plan.intent
         self._host = host
         self._stack = stack
         self._rng = random.SystemRandom()
-        self._ours = OurProxy.find(plan.intent.listeners.outbound, plan.intent.exempt.uids)
-        if self._ours is not None:
-            stack.callback(self._ours.close)
+        self._ours = ours
+        if ours is None:
+            self._ours = OurProxy.find(plan.intent.listeners.outbound, plan.intent.exempt.uids)
+            if self._ours is not None:
+                stack.callback(self._ours.close)
         self._witnesses: dict[int, Witness] = {}
 
     def outbound(self, version: int) -> Probe | None:

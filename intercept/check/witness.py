@@ -21,6 +21,7 @@ from intercept.host.transparency import IP_TRANSPARENT, IPV6_TRANSPARENT
 
 SO_ORIGINAL_DST = 80
 ANSWER_S = 3.0
+LONGEST_ANSWER = 4096
 LOOK_S = 0.5
 _UCRED = struct.Struct("3i")
 SOCKADDR_IN = struct.Struct("!HH4s8x")
@@ -81,8 +82,13 @@ class OurProxy(Witness):
         request = {"op": "expect-probe", "destination": text_of(destination), "token": token}
         self._channel.write(json.dumps(request) + "\n")
         self._channel.flush()
-        answer = json.loads(self._channel.readline() or "{}")
-        if not answer.get("ok"):
+        # The one who asks may be root, and the proxy may have been broken into: whatever comes is bounded.
+        try:
+            answer = json.loads(self._channel.readline(LONGEST_ANSWER) or "{}")
+        except (ValueError, RecursionError) as wrong:
+            raise OSError(f"the proxy's answer is no JSON: {wrong}") from None
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            answer = answer if isinstance(answer, dict) else {}
             raise OSError(f"the proxy does not take probes: {answer.get('error', 'it closed its control socket')}")
         self._tokens[destination] = token
 

@@ -6,7 +6,7 @@ import socket
 from proxy.admin.connection import HttpServerConnection
 from proxy.admin.messages import Answer
 from proxy.admin.places import who_goes
-from proxy.control.accept import Acceptor
+from proxy.control.accept import Acceptor, Protocols
 from proxy.core.addresses import from_sockaddr
 
 PLACES = 64
@@ -27,7 +27,7 @@ class HttpEndpoint:
         self._connections: dict[HttpServerConnection, None] = {}
         """Oldest first."""
         self._waiting: dict[HttpServerConnection, None] = {}
-        self._acceptor = Acceptor(loop, listener, self._made, self._make_room)
+        self._acceptor = Acceptor(loop, listener, self._made, self._make_room_among)
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -41,7 +41,7 @@ class HttpEndpoint:
     def opened(self, connection: HttpServerConnection) -> None:
         self._connections[connection] = None
         if len(self._connections) > PLACES:
-            self._make_room()
+            self._make_room_among(list(self._connections))
 
     def waits(self, connection: HttpServerConnection) -> None:
         self._waiting = {one: None for one in self._waiting if one.unsent}
@@ -60,10 +60,10 @@ class HttpEndpoint:
     def closed(self, connection: HttpServerConnection) -> None:
         self._connections.pop(connection, None)
         self._waiting.pop(connection, None)
-        self._acceptor.lost()
+        self._acceptor.lost(connection)
 
-    def _make_room(self) -> None:
-        held = list(self._connections)
+    def _make_room_among(self, protocols: Protocols) -> None:
+        held = [one for one in self._connections if one in protocols]
         if held:
             goes = held[who_goes([one.peer.ip for one in held])]
             del self._connections[goes]  # its place is free now, not when the loop has got round to it

@@ -4,7 +4,7 @@ sockets that the proxy was born with; the tools' has a name, so the kernel is as
 import asyncio
 from collections.abc import Callable, Mapping
 
-from proxy.control.accept import Acceptor
+from proxy.control.accept import Acceptor, Protocols
 from proxy.control.channel import ControlConnection, Operation, ToolConnection
 from proxy.control.direct import direct_operations
 from proxy.control.health import Readiness
@@ -40,9 +40,7 @@ class Doors:
 
     async def open(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
         if self._started.control is not None:
-            self._acceptor = acceptor = Acceptor(
-                loop, self._started.control, lambda _: ToolConnection(self._common, acceptor.lost)
-            )
+            self._acceptor = Acceptor(loop, self._started.control, lambda _: self._tool(), _end_oldest)
         if self._started.supervisor is not None:
             await supervisor.greet(self._started.supervisor, lambda lost: self._trusted(self._common, lost))
         for sock in self._started.companion:
@@ -67,3 +65,17 @@ class Doors:
     def _companion_gone(self) -> None:
         if self._drain.state == SERVING:
             self._readiness.set_capture(COMPANION_GONE)
+
+    def _tool(self) -> ToolConnection:
+        def gone() -> None:
+            if self._acceptor is not None:
+                self._acceptor.lost(tool)
+
+        tool = ToolConnection(self._common, gone)
+        return tool
+
+
+def _end_oldest(protocols: Protocols) -> None:
+    oldest = protocols[0]
+    if isinstance(oldest, ToolConnection):
+        oldest.close()

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
 from proxy.settings import InboundOriginalDst, ProxySettings, question_limit
-from proxy.start import privileges
+from proxy.start import descriptors, privileges
 from proxy.start.bind import BoundListener, bind_listener, bind_service
 from proxy.start.bind_control import bind_control
 from proxy.start.bind_dns import bind_dns
@@ -41,9 +40,9 @@ def start(settings: ProxySettings, companion: tuple[socket.socket, ...] = ()) ->
     """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again. companion: our ends
     of its channels, which are taken over."""
     parent = os.getppid()
-    descriptors = raise_descriptor_limit()
+    limit = descriptors.raise_limit()
     with contextlib.ExitStack() as undo:
-        started = _open(settings, companion, descriptors, undo)
+        started = _open(settings, companion, limit, undo)
         became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
@@ -52,15 +51,8 @@ def start(settings: ProxySettings, companion: tuple[socket.socket, ...] = ()) ->
     return replace(started, warnings=started.warnings + warnings)
 
 
-def raise_descriptor_limit() -> int:
-    """Raises RLIMIT_NOFILE's soft limit to the hard one; returns it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
 def _open(
-    settings: ProxySettings, companion: tuple[socket.socket, ...], descriptors: int, undo: contextlib.ExitStack
+    settings: ProxySettings, companion: tuple[socket.socket, ...], descriptor_limit: int, undo: contextlib.ExitStack
 ) -> Started:
     def keep(sock: socket.socket) -> socket.socket:
         return undo.enter_context(contextlib.closing(sock))
@@ -94,8 +86,8 @@ def _open(
         admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
         telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
         supervisor=supervisor,
-        connection_limit=settings.connection_limit(descriptors),
-        question_limit=question_limit(descriptors),
+        connection_limit=settings.connection_limit(descriptor_limit),
+        question_limit=question_limit(descriptor_limit),
         warnings=(_name_taken(outbound.port, taken_by),) if taken_by else (),
     )
 

@@ -39,6 +39,8 @@ CAP_NET_ADMIN = 12
 class Watch:
     """What the companion knows from one look to the next."""
 
+    probes: socket.socket
+    """The channel by which the proxy is told of probes and witnesses them."""
     seen_in_force: bool = False
     in_force: bool = False
     mode: str = ""
@@ -61,14 +63,14 @@ def may_watch() -> bool:
     return bool(int(effective.split()[1], 16) >> CAP_NET_ADMIN & 1)
 
 
-def start(outbound_port: int) -> tuple[socket.socket, socket.socket]:
+def start(outbound_port: int) -> tuple[socket.socket, ...]:
     """Fork the companion of the proxy that this process is about to become. Call it before there are threads.
 
-    Returns the proxy's ends of the two channels between them, which the caller owns. They are made before the fork and
+    Returns the proxy's ends of the channels between them, which the caller owns. They are made before the fork and
     have no name, so nobody but these two can be at their ends, whatever a workload may bind.
     """
     proxy = os.getpid()
-    ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
+    ours, theirs = zip(socket.socketpair(), socket.socketpair(), socket.socketpair(), strict=True)
     if os.fork() != 0:
         for sock in ours:
             sock.close()
@@ -92,8 +94,8 @@ def start(outbound_port: int) -> tuple[socket.socket, socket.socket]:
         os._exit(0)
 
 
-def _watch(port: int, channel: socket.socket, direct: socket.socket) -> None:
-    watch = Watch()
+def _watch(port: int, channel: socket.socket, direct: socket.socket, probes: socket.socket) -> None:
+    watch = Watch(probes)
     lines = channel.makefile("rw", encoding="utf-8")
     following = _Following(direct)
     looked, frozen = 0.0, False
@@ -233,12 +235,16 @@ def _probed(watch: Watch, plan: "Plan") -> str | None:
     """What is wrong with synthetic connections through the capture path: now, if it is time or something was wrong or
     has changed; else as it was found last."""
     from intercept.check.check import look
+    from intercept.check.witness import OurProxy
 
     now = time.monotonic()
     if plan != watch.probed or watch.probes_said is not None or now - watch.probed_at >= PROBE_S:
-        failed = [probe for probe in look(plan) if not probe.ok]
+        try:
+            failed = [f"{one.name}: {one.detail}" for one in look(plan, OurProxy(watch.probes)) if not one.ok]
+        except OSError as error:
+            failed = [f"no probe could be made: {error}"]
         watch.probed, watch.probed_at = plan, now
-        watch.probes_said = "; ".join(f"{probe.name}: {probe.detail}" for probe in failed) or None
+        watch.probes_said = "; ".join(failed) or None
     return watch.probes_said
 
 
