@@ -5,8 +5,9 @@ from typing import Any
 
 from intercept.errors import BadInput
 from intercept.intent.from_flags import intent_from_flags
-from mesh.documents import Document, Documents, read
+from mesh.documents import Document, Documents
 from mesh.kinds.capture import Capture, CaptureSpec
+from mesh.reading import read
 from mesh.yaml.problems import ConfigError, Place, Problem, Problems, Severity, shown
 
 REPEATED = "exclude-outbound-for"

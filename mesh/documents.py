@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any, TypeVar
 
 from mesh.kinds import capture, core, http, meta, routes, tls, traffic_policy
-from mesh.yaml import files
 from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, Stream
 from mesh.yaml.problems import Place, Problems, shown
 from mesh.yaml.shapes import Shape, shaped
@@ -35,6 +34,8 @@ KINDS: dict[tuple[str, str], dict[str, type[Shape]]] = {
 """(group, kind) -> version -> shape: everything that is read."""
 
 S = TypeVar("S", bound=Shape)
+DocumentKey = tuple[str, str, str, str]
+"""Group, kind, namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,15 @@ class Document:
 
     file: str
     line: int
+    group: str
     kind: str
     object: Any
+
+    @property
+    def key(self) -> DocumentKey:
+        """No two documents of a run have the same."""
+        metadata = self.object.metadata
+        return self.group, self.kind, metadata.namespace, metadata.name
 
     @property
     def namespace(self) -> str:
@@ -65,49 +73,93 @@ class Document:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-@dataclass(slots=True)
+class FileDocuments:
+    """What one file holds. It never changes: a file that is read again is another object."""
+
+    def __init__(self, file: str, documents: tuple[Document, ...], problems: Problems, skipped: int = 0) -> None:
+        """problems: what is wrong in the file. skipped: how many documents of other kinds there are."""
+        self.file = file
+        self.documents = documents
+        self.problems = problems
+        self.skipped = skipped
+
+    @cached_property
+    def keys(self) -> frozenset[DocumentKey]:
+        return frozenset(document.key for document in self.documents)
+
+    @cached_property
+    def by_shape(self) -> dict[type[Shape], list[Document]]:
+        found: dict[type[Shape], list[Document]] = {}
+        for document in self.documents:
+            found.setdefault(type(document.object), []).append(document)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Documents:
     """Everything that was read in one run, in reading order."""
 
-    all: list[Document] = field(default_factory=list)
-    skipped: int = 0
+    files: list[FileDocuments] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Document]:
+        return [document for file in self.files for document in file.documents]
+
+    @property
+    def skipped(self) -> int:
+        return sum(file.skipped for file in self.files)
+
+    def names(self) -> list[str]:
+        return [file.file for file in self.files]
 
     def of(self, shape: type[S]) -> Iterator[tuple[Document, S]]:
         """Those of exactly this shape."""
-        for document in self.all:
-            if type(document.object) is shape:
+        for file in self.files:
+            for document in file.by_shape.get(shape, ()):
                 yield document, document.object
 
 
-def read(paths: Iterable[str], problems: Problems) -> Documents:
-    """Read files and folders. What is wrong is noted in problems; what is right is returned all the same, so that one
-    run can tell everything."""
+def read_text(file: str, text: str) -> FileDocuments:
+    """The documents of one text. What is wrong is among the problems; what is right is there all the same."""
+    problems = Problems()
     gatherer = _Gatherer(problems)
-    room = files.MAX_TOTAL
-    for path in files.expand(paths, problems):
-        text = files.read(path, room, problems)
-        if text is not None:
-            room -= len(text)
-            gatherer.take(path, text)
-    return gatherer.found
+    for tree in documents(file, text, problems):
+        gatherer.take(file, tree)
+    return FileDocuments(file, tuple(gatherer.found), problems, gatherer.skipped)
 
 
-def read_text(file: str, text: str, problems: Problems) -> Documents:
-    gatherer = _Gatherer(problems)
-    gatherer.take(Path(file), text)
-    return gatherer.found
+def together(files: Iterable[FileDocuments], problems: Problems) -> Documents:
+    """The documents of several files, and all their problems. An object that is there twice is an error, and the one
+    that was read first is kept."""
+    found = list(files)
+    for one in found:
+        problems.extend(one.problems)
+    distinct = frozenset[DocumentKey]().union(*(one.keys for one in found))
+    if len(distinct) < sum(len(one.documents) for one in found):
+        places: dict[DocumentKey, Document] = {}
+        found = [_without_twice(one, places, problems) for one in found]
+    return Documents(found)
+
+
+def _without_twice(file: FileDocuments, places: dict[DocumentKey, Document], problems: Problems) -> FileDocuments:
+    kept = []
+    for document in file.documents:
+        first = places.setdefault(document.key, document)
+        if first is document:
+            kept.append(document)
+        else:
+            problems.error(document.place, f"{document} is here twice: it stands in {first.place} already")
+    return FileDocuments(file.file, tuple(kept), file.problems, file.skipped)
 
 
 class _Gatherer:
     def __init__(self, problems: Problems) -> None:
-        self.found = Documents()
+        self.found: list[Document] = []
+        self.skipped = 0
         self._problems = problems
-        self._places: dict[tuple[str, str, str, str], Place] = {}
 
-    def take(self, path: Path, text: str) -> None:
-        file = str(path)
-        for tree in documents(file, text, self._problems):
-            self._tree(file, tree, nested=False)
+    def take(self, file: str, tree: Node) -> None:
+        self._tree(file, tree, nested=False)
 
     def _tree(self, file: str, tree: Node, *, nested: bool) -> None:
         sink = Sink(file, self._problems)
@@ -155,7 +207,7 @@ class _Gatherer:
         version = f"{group}/{number}" if group else number
         versions = KINDS.get((group, kind))
         if versions is None:
-            self.found.skipped += 1
+            self.skipped += 1
             self._unknown(place, tree, version, kind)
             return
         shape = versions.get(number)
@@ -167,13 +219,7 @@ class _Gatherer:
         made = shaped(tree, shape, sink)
         if made is None:
             return
-        document = Document(sink.file, tree.line, kind, made)
-        key = (group, kind, document.namespace, document.name)
-        first = self._places.setdefault(key, place)
-        if first is not place:
-            self._problems.error(place, f"{document} is here twice: it stands in {first} already")
-        else:
-            self.found.all.append(document)
+        self.found.append(Document(sink.file, tree.line, group, kind, made))
 
     def _unknown(self, place: Place, tree: Mapping, version: str, kind: str) -> None:
         near = [(group, known) for group, known in KINDS if known.lower() == kind.lower()]

@@ -1,5 +1,4 @@
-"""Documents -> Policy, purely. What can't be honoured is noted as a warning where it stands, never dropped silently."""
-
-from mesh.compile.policy import compiled
-
-__all__ = ["compiled"]
+"""Documents -> Policy, purely. `compiler` puts it together Service by Service: `stock` tells which documents changed,
+`tables` what policies and routes say of a Service, `services` makes its ports, `contribution` what it adds to the
+policy, `claims` which Service holds an address. What can't be honoured is noted as a warning where it stands, never
+dropped silently."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mesh.compile.services import Port, Services
+from mesh.compile.catalogue import Catalogue
 from mesh.documents import Document, Documents
 from mesh.kinds.http import GrpcRoute, HttpRoute
 from mesh.kinds.meta import CORE, BackendRef, ParentRef
@@ -19,29 +19,29 @@ class Share:
     """One backendRef. Without a port, `unresolved` says why it leads nowhere."""
 
     weight: int
-    port: Port | None
+    port: PortKey | None
     unresolved: str = ""
 
 
 class Attachment:
     """What the references in routes mean."""
 
-    def __init__(self, documents: Documents, services: Services, namespace: str | None, problems: Problems) -> None:
+    def __init__(self, documents: Documents, services: Catalogue, namespace: str | None, problems: Problems) -> None:
         self._services = services
         self._namespace = namespace
         self._problems = problems
         self._grants = [(document.namespace, grant.spec) for document, grant in documents.of(ReferenceGrant)]
 
-    def ports(self, document: Document, parents: tuple[ParentRef, ...]) -> Iterator[Port]:
+    def ports(self, document: Document, parents: tuple[ParentRef, ...]) -> Iterator[PortKey]:
         """The ports that a route is attached to, each once."""
-        found: dict[PortKey, Port] = {}
+        found: dict[PortKey, None] = {}
         if not parents:
             self._problems.warning(document.place, f"{document}: no parentRefs: it is attached to nothing")
         for parent in parents:
-            found.update(((port.service, port.spec.port), port) for port in self._of(document, parent))
-        yield from found.values()
+            found.update(dict.fromkeys(self._of(document, parent)))
+        yield from found
 
-    def _of(self, document: Document, parent: ParentRef) -> Iterator[Port]:
+    def _of(self, document: Document, parent: ParentRef) -> Iterator[PortKey]:
         place = document.at(parent.line)
         if (parent.group, parent.kind) != (CORE, "Service"):
             what = f"{parent.kind} of group {parent.group!r}"
@@ -50,7 +50,7 @@ class Attachment:
             )
             return
         service = ServiceName(parent.namespace or document.namespace, parent.name)
-        if service not in self._services.documents:
+        if service not in self._services:
             self._problems.warning(place, f"{document}: parentRefs: Service {service} is not here: no effect")
             return
         if document.namespace not in (service.namespace, self._namespace):
@@ -61,16 +61,16 @@ class Attachment:
                 f"workloads of {document.namespace} only, and ours is {own}: no effect",
             )
             return
-        headless = self._services.documents[service][1].spec.headless
+        headless = self._services.service(service).spec.headless
         if headless:
             self._problems.warning(
                 place, f"{document}: parentRefs: Service {service} is headless, its clients choose endpoints: no effect"
             )
             return
         ports = [
-            port
-            for port in self._services.ports_of(service)
-            if parent.port in (None, port.spec.port) and parent.section_name in (None, port.spec.name)
+            (service, port.port)
+            for port in self._services.ports(service)
+            if parent.port in (None, port.port) and parent.section_name in (None, port.name)
         ]
         if not ports:
             wanted = f"TCP port {parent.port or ''}" + (
@@ -87,7 +87,7 @@ class Attachment:
             place = document.at(ref.line)
             self._problems.warning(place, f"{document}: backendRefs: {why}: its share of the connections is reset")
             return Share(ref.weight, None, why)
-        return Share(ref.weight, self._services.ports[service, ref.port or 0])
+        return Share(ref.weight, (service, ref.port or 0))
 
     def _why_not(self, document: Document, ref: BackendRef, service: ServiceName) -> str:
         if (ref.group, ref.kind) != (CORE, "Service"):
@@ -96,11 +96,11 @@ class Attachment:
             return (
                 f"no ReferenceGrant in {service.namespace} lets {document.kind} of {document.namespace} use {service}"
             )
-        if service not in self._services.documents:
+        if service not in self._services:
             return f"Service {service} is not here"
-        if self._services.documents[service][1].spec.type == "ExternalName":
+        if self._services.service(service).spec.type == "ExternalName":
             return f"Service {service} is of type ExternalName, which has no endpoints"
-        if (service, ref.port or 0) not in self._services.ports:
+        if ref.port not in [port.port for port in self._services.ports(service)]:
             return f"Service {service} has no TCP port {ref.port}"
         return ""
 

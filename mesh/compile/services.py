@@ -1,10 +1,11 @@
-"""Services and their EndpointSlices -> ports with addresses and endpoints."""
+"""A Service and its EndpointSlices -> its TCP ports, with their endpoints. Nothing else than TCP is proxied."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mesh.compile.traffic import Attached, Traffic, age
-from mesh.documents import Document, Documents
+from mesh.compile.catalogue import name_of, tcp_ports
+from mesh.compile.traffic import Traffic
+from mesh.documents import Document
 from mesh.kinds.core import Endpoint, EndpointPort, EndpointSlice, Service, ServicePort
 from mesh.yaml.problems import Problems
 from mesh.yaml.texts import canonical_ip
@@ -14,7 +15,7 @@ from proxy.core.policy.policy import Cluster, ServiceName
 
 @dataclass(slots=True)
 class Port:
-    """One TCP port of a Service. `usable` are the endpoints new connections may go to; `known` all of them."""
+    """One TCP port of a Service. New connections may go to `usable` endpoints; `known` are all of them."""
 
     document: Document
     service: ServiceName
@@ -24,7 +25,10 @@ class Port:
     usable: list[UpstreamAddress] = field(default_factory=list)
     known: list[UpstreamAddress] = field(default_factory=list)
     sliced: bool = False
-    """Whether there is any EndpointSlice of the Service: without one nobody has told its endpoints."""
+    """Whether the Service has any EndpointSlice. Without one its endpoints are not known."""
+    before: "Port | None" = None
+    """The same port when it was compiled the last time: a cluster that is as it was stays the same object."""
+    _clusters: dict[int, Cluster] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -32,12 +36,20 @@ class Port:
 
     def cluster(self, family: int) -> Cluster:
         """For connections of a family: its own endpoints, as a node's proxy would choose; else those of the other."""
-        usable = self.usable if self.sliced else self._virtual()
-        same = tuple(sorted({one for one in usable if _family(one) == family}))
-        return self.clustered(same or tuple(sorted(set(usable))))
+        found = self._clusters.get(family)
+        if found is None:
+            usable = self.usable if self.sliced else self._virtual()
+            same = tuple(sorted({one for one in usable if family_of(one.ip) == family}))
+            found = self.clustered(same or tuple(sorted(set(usable))))
+            for other in (*self._clusters.values(), *(() if self.before is None else self.before._clusters.values())):
+                if other == found:
+                    found = other
+                    break
+            self._clusters[family] = found
+        return found
 
     def _virtual(self) -> list[UpstreamAddress]:
-        """The Service's own address, for whoever balances there."""
+        """The Service's own address: whatever balances there chooses the endpoint."""
         addresses = self.document.object.spec.virtual_addresses()
         return [UpstreamAddress(Address(ip, self.spec.port)) for ip in addresses]
 
@@ -54,69 +66,53 @@ class Port:
         )
 
 
-@dataclass(slots=True)
-class Services:
-    """Every Service that was read, by name, the oldest first."""
-
-    documents: dict[ServiceName, tuple[Document, Service]]
-    ports: dict[tuple[ServiceName, int], Port]
-
-    def ports_of(self, service: ServiceName) -> list[Port]:
-        _, spec = self.documents[service]
-        found = (self.ports.get((service, port.port)) for port in spec.spec.ports)
-        return [port for port in found if port is not None]
-
-
-def gather(documents: Documents, problems: Problems) -> Services:
-    """TCP ports only: nothing else is proxied."""
-    ordered = sorted(documents.of(Service), key=lambda pair: age(pair[0]))
-    named = {ServiceName(document.namespace, document.name): (document, service) for document, service in ordered}
-    names = {name: {port.name for port in service.spec.ports if port.name} for name, (_, service) in named.items()}
-    attached = Attached(documents, names, problems)
-    ports: dict[tuple[ServiceName, int], Port] = {}
-    for name, (document, service) in named.items():
-        spec = service.spec
-        affinity = float(spec.session_affinity_config.client_ip.timeout_seconds)
-        for port in spec.ports:
-            if port.protocol == "TCP":
-                ports[name, port.port] = Port(
-                    document,
-                    name,
-                    port,
-                    attached.to(name, port.name),
-                    affinity if spec.session_affinity == "ClientIP" else None,
-                )
-        if spec.internal_traffic_policy == "Local":
-            problems.warning(document.at(spec.line), f"{document}: internalTrafficPolicy Local is not obeyed")
-    found = Services(named, ports)
-    _join(documents, found, problems)
-    return found
+def ports_of(
+    document: Document, slices: Sequence[Document], traffic: Callable[[str], Traffic], problems: Problems
+) -> list[Port]:
+    """traffic: the TrafficPolicy for a port of that name."""
+    service: Service = document.object
+    affinity = float(service.spec.session_affinity_config.client_ip.timeout_seconds)
+    name = name_of(document)
+    ports = [
+        Port(
+            document,
+            name,
+            port,
+            traffic(port.name),
+            affinity if service.spec.session_affinity == "ClientIP" else None,
+            sliced=bool(slices),
+        )
+        for port in tcp_ports(service)
+    ]
+    if service.spec.internal_traffic_policy == "Local":
+        problems.warning(document.at(service.spec.line), f"{document}: internalTrafficPolicy Local is not obeyed")
+    _join(ports, name, slices, problems)
+    return ports
 
 
-def _join(documents: Documents, services: Services, problems: Problems) -> None:
-    """Give every port the endpoints of its Service's slices; a port and a slice's port belong together by name."""
-    spare: dict[tuple[ServiceName, int], list[UpstreamAddress]] = {}
-    for document, one in documents.of(EndpointSlice):
-        label = one.service
-        if label is None:
-            problems.warning(
-                document.place, f"{document}: no label kubernetes.io/service-name: it belongs to no Service"
-            )
-            continue
-        name = ServiceName(document.namespace, label)
-        if name not in services.documents:
-            problems.warning(document.place, f"{document}: Service {name} is not here: its endpoints are not used")
-            continue
-        for port in services.ports_of(name):
-            port.sliced = True
+def without_service(name: ServiceName | None, slices: Sequence[Document], problems: Problems) -> None:
+    """name None: the slices don't say to which Service they belong."""
+    for document in slices:
+        if name is None:
+            why = "no label kubernetes.io/service-name: it belongs to no Service"
+        else:
+            why = f"Service {name} is not here: its endpoints are not used"
+        problems.warning(document.place, f"{document}: {why}")
+
+
+def _join(ports: list[Port], name: ServiceName, slices: Sequence[Document], problems: Problems) -> None:
+    """Give every port the endpoints of the slices; a port and a slice's port belong together by name."""
+    spare: dict[int, list[UpstreamAddress]] = {}
+    for document in slices:
+        one: EndpointSlice = document.object
         if one.address_type == "FQDN":
             problems.warning(
                 document.place, f"{document}: addressType FQDN is not supported: its endpoints are not used"
             )
             continue
-        matches = list(_matches(services, name, one))
+        matches = list(_matches(ports, one))
         if one.endpoints and not matches:
-            there = ", ".join(repr(port.spec.name) for port in services.ports_of(name)) or "none"
+            there = ", ".join(repr(port.spec.name) for port in ports) or "none"
             problems.warning(
                 document.place, f"{document}: none of its ports has the name of a TCP port of Service {name} ({there})"
             )
@@ -126,16 +122,16 @@ def _join(documents: Documents, services: Services, problems: Problems) -> None:
                 if endpoint.ready:
                     port.usable.append(address)
                 elif endpoint.serving_while_terminating:
-                    spare.setdefault((name, port.spec.port), []).append(address)
-    for key, addresses in spare.items():
-        # Kubernetes' own rule: while all are going, those that still serve are better than nobody.
-        if not services.ports[key].usable:
-            services.ports[key].usable = addresses
+                    spare.setdefault(port.spec.port, []).append(address)
+    for port in ports:
+        # Kubernetes' own rule: while all endpoints terminate, those that still serve are better than none.
+        if not port.usable:
+            port.usable = spare.get(port.spec.port, [])
 
 
-def _matches(services: Services, name: ServiceName, one: EndpointSlice) -> Iterator[tuple[Port, EndpointPort]]:
+def _matches(ports: list[Port], one: EndpointSlice) -> Iterator[tuple[Port, EndpointPort]]:
     by_name = {port.name: port for port in one.ports if port.protocol == "TCP" and port.port is not None}
-    for port in services.ports_of(name):
+    for port in ports:
         at = by_name.get(port.spec.name)
         if at is not None:
             yield port, at
@@ -147,5 +143,5 @@ def _addresses(one: EndpointSlice, at: EndpointPort) -> Iterator[tuple[Endpoint,
         yield endpoint, UpstreamAddress(Address(canonical_ip(endpoint.addresses[0]), at.port or 0))
 
 
-def _family(address: Address) -> int:
-    return 6 if address.is_ipv6 else 4
+def family_of(ip: str) -> int:
+    return 6 if ":" in ip else 4

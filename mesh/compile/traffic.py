@@ -1,7 +1,9 @@
 """Which TrafficPolicy holds for which port of which Service."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+from mesh.compile.catalogue import Catalogue
 from mesh.documents import Document, Documents
 from mesh.kinds.traffic_policy import TrafficPolicy, TrafficPolicySpec
 from mesh.yaml.problems import Problems
@@ -20,57 +22,65 @@ _BALANCING = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Traffic:
-    """One TrafficPolicy's wishes in the terms of proxy.core; without one, the defaults."""
+    """What one TrafficPolicy asks for, in the terms of proxy.core; without one, the defaults."""
 
-    def __init__(self, document: Document | None = None, spec: TrafficPolicySpec | None = None) -> None:
-        self.lane = LaneChoice.AUTO
-        self.lane_policy = ""
-        self.balancing = Balancing.RANDOM
-        self.timeouts = Timeouts()
-        self.max_connections: int | None = None
-        self.denied = NetworkSet()
-        self.rate_limit: RateLimit | None = None
-        if document is None or spec is None:
-            return
-        pool = spec.connection_pool.tcp
-        self.lane = LaneChoice(spec.lane)
-        self.lane_policy = f"{document.namespace}/{document.name}"
-        self.balancing = _BALANCING[spec.load_balancer.simple]
-        self.timeouts = Timeouts(
+    lane: LaneChoice = LaneChoice.AUTO
+    lane_policy: str = ""
+    balancing: Balancing = Balancing.RANDOM
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_connections: int | None = None
+    denied: NetworkSet = field(default_factory=NetworkSet)
+    rate_limit: RateLimit | None = None
+
+
+DEFAULT = Traffic()
+
+
+def traffic_of(document: Document, spec: TrafficPolicySpec) -> Traffic:
+    pool = spec.connection_pool.tcp
+    rate = spec.connection_rate_limit
+    return Traffic(
+        lane=LaneChoice(spec.lane),
+        lane_policy=f"{document.namespace}/{document.name}",
+        balancing=_BALANCING[spec.load_balancer.simple],
+        timeouts=Timeouts(
             connect_s=_seconds(pool.connect_timeout),
             idle_s=_seconds(pool.idle_timeout),
             lifetime_s=_seconds(pool.max_connection_duration),
-        )
-        self.max_connections = pool.max_connections
-        self.denied = NetworkSet.of(network(one) for one in spec.denied_sources)
-        rate = spec.connection_rate_limit
-        if rate is not None:
-            self.rate_limit = RateLimit(rate.connections / seconds(rate.interval), rate.burst or rate.connections)
+        ),
+        max_connections=pool.max_connections,
+        denied=NetworkSet.of(network(one) for one in spec.denied_sources),
+        rate_limit=None
+        if rate is None
+        else RateLimit(rate.connections / seconds(rate.interval), rate.burst or rate.connections),
+    )
 
 
 class Attached:
     """TrafficPolicies by what they are attached to. One that names a port's section wins over one for the whole
     Service; of several for the same, the oldest, then the first by name."""
 
-    def __init__(self, documents: Documents, ports: dict[ServiceName, set[str]], problems: Problems) -> None:
-        """ports: the names of every Service's ports."""
-        self._traffic: dict[tuple[ServiceName, str | None], Traffic] = {}
+    def __init__(self) -> None:
+        self.by_port: dict[tuple[ServiceName, str | None], Traffic] = {}
+        """A section of a Service, None the whole Service -> what holds for it."""
+
+    def attach(self, documents: Documents, services: Catalogue, problems: Problems) -> None:
         winners: dict[tuple[ServiceName, str | None], Document] = {}
         policies = sorted(documents.of(TrafficPolicy), key=lambda pair: age(pair[0]))
         for document, policy in policies:
-            spec = policy.spec
-            made = Traffic(document, spec)
-            for line, what in _not_obeyed(spec):
+            made = traffic_of(document, policy.spec)
+            for line, what in _not_obeyed(policy.spec):
                 problems.warning(document.at(line), f"{document}: {what} is not obeyed in this version")
-            for target in spec.target_refs:
+            for target in policy.spec.target_refs:
                 service = ServiceName(document.namespace, target.name)
                 place = document.at(target.line)
-                if service not in ports:
+                if service not in services:
                     problems.warning(place, f"{document}: targetRefs: Service {service} is not here: no effect")
                     continue
-                if target.section_name is not None and target.section_name not in ports[service]:
-                    known = ", ".join(sorted(ports[service])) or "none"
+                if target.section_name is not None and target.section_name not in services.port_names(service):
+                    known = ", ".join(sorted(services.port_names(service))) or "none"
                     problems.warning(
                         place,
                         f"{document}: targetRefs: Service {service} has no port named {target.section_name!r} "
@@ -80,7 +90,7 @@ class Attached:
                 key = (service, target.section_name)
                 first = winners.setdefault(key, document)
                 if first is document:
-                    self._traffic[key] = made
+                    self.by_port[key] = made
                 else:
                     problems.warning(
                         place,
@@ -88,8 +98,8 @@ class Attached:
                     )
 
     def to(self, service: ServiceName, port_name: str) -> Traffic:
-        exact = self._traffic.get((service, port_name)) if port_name else None
-        return exact or self._traffic.get((service, None)) or _DEFAULT
+        exact = self.by_port.get((service, port_name)) if port_name else None
+        return exact or self.by_port.get((service, None)) or DEFAULT
 
 
 def age(document: Document) -> tuple[str, str, str]:
@@ -106,6 +116,3 @@ def _not_obeyed(spec: TrafficPolicySpec) -> Iterator[tuple[int, str]]:
 
 def _seconds(text: str | None) -> float | None:
     return None if text is None else seconds(text)
-
-
-_DEFAULT = Traffic()

@@ -1,13 +1,17 @@
 """Named files and folders as the proxy's source of policy: read, validated and compiled whole, or refused whole."""
 
+import gc
+import logging
 import os
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mesh.capture import capture_problems
-from mesh.compile import compiled
-from mesh.documents import Documents, read
+from mesh.compile.compiler import Compiler
+from mesh.documents import Documents
+from mesh.reading import Reader
 from mesh.yaml import files
 from mesh.yaml.problems import ConfigError, Problem, Problems, Severity
 from proxy.core.policy.policy import Policy
@@ -15,6 +19,7 @@ from proxy.feed.source import PolicyRefused
 
 _REST_S = 0.03
 _TRIES = 10
+_log = logging.getLogger("mesh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,40 @@ class Loaded:
 def load(paths: Sequence[str], namespace: str | None = None) -> Loaded:
     """Read, validate and compile. Raises ConfigError with everything that is wrong. namespace: the workload's own;
     None: what POD_NAMESPACE says, if anything."""
-    problems = Problems()
-    documents = read(paths, problems)
-    capture_problems(documents, problems)
-    policy = compiled(documents, problems, namespace or os.environ.get("POD_NAMESPACE") or None)
-    problems.refuse_if_any()
-    return Loaded(policy, documents, problems.sorted())
+    with _without_collector():
+        return _Loader(namespace).load(paths)
+
+
+class _Loader:
+    """Reads and compiles again and again: only what has changed since."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self._namespace = namespace or os.environ.get("POD_NAMESPACE") or None
+        self._reader = Reader()
+        self._compiler = Compiler(self._namespace)
+
+    def load(self, paths: Sequence[str]) -> Loaded:
+        problems = Problems()
+        documents = self._reader.read(paths, problems)
+        capture_problems(documents, problems)
+        # What is refused leaves no trace in the compiler, and yet its warnings are told.
+        compiler = Compiler(self._namespace) if problems.errors else self._compiler
+        policy = compiler.compile(documents, problems).policy
+        problems.refuse_if_any()
+        return Loaded(policy, documents, problems.sorted())
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Loading makes hundreds of thousands of objects that stay, and no cycles: the garbage collector would look at them
+    again and again in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class ConfigSource:
@@ -44,6 +77,7 @@ class ConfigSource:
         self._paths = tuple(os.path.abspath(path) for path in paths)
         self._names = tuple(paths)
         self._seen: files.Fingerprint = ()
+        self._loader = _Loader()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,9 +98,15 @@ class ConfigSource:
             self._seen = self._settled()
             refused = loaded = None
             try:
-                loaded = load(self._paths)
+                with _without_collector():
+                    loaded = self._loader.load(self._paths)
             except ConfigError as wrong:
                 refused = wrong
+            except Exception as defect:
+                # No document may end the proxy. What was compiled half is not built upon.
+                _log.exception("reading the configuration failed")
+                self._loader = _Loader()
+                raise PolicyRefused((f"internal error: {defect!r}",)) from defect
             if not self.changed():
                 break
         if loaded is None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,10 @@ MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml", ".json")
 
 Fingerprint = tuple[tuple[object, ...], ...]
+Stamp = tuple[int, int, int, int, int]
+
+_FRESH_NS = 100_000_000
+"""The kernel's clock for files moves on every few milliseconds, that of network file systems more slowly."""
 
 
 def expand(paths: Iterable[str], problems: Problems) -> list[Path]:
@@ -76,17 +81,32 @@ def try_to_open(path: Path, problems: Problems) -> None:
         problems.error(Place(str(path), 0), _cannot_read(failed))
 
 
+def stamp(path: Path) -> Stamp | None:
+    """Equal as long as the file has not changed: its identity, size and times. Follows links, so that the atomic swap
+    of a mounted ConfigMap is a change. None: not to be trusted, as the file can't be looked at, or changed so recently
+    that it may change again without its times moving on."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    if time.time_ns() - max(about.st_mtime_ns, about.st_ctime_ns) < _FRESH_NS:
+        return None
+    return _stamp_of(about)
+
+
 def fingerprint(paths: Iterable[str]) -> Fingerprint:
-    """Equal as long as nothing has changed: names, identities, sizes and times of every file that would be read.
-    Follows links, so that the atomic swap of a mounted ConfigMap is a change."""
+    """Equal as long as nothing has changed: the names and stamps of every file that would be read."""
     found: list[tuple[object, ...]] = []
     for path in expand(paths, Problems()):
         try:
-            about = path.stat()
-            found.append((str(path), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+            found.append((str(path), *_stamp_of(path.stat())))
         except OSError as failed:
             found.append((str(path), failed.errno))
     return tuple(found)
+
+
+def _stamp_of(about: os.stat_result) -> Stamp:
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def folders(paths: Iterable[str]) -> set[str]:

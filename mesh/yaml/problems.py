@@ -70,11 +70,10 @@ class Problems:
         return self._errors
 
     def error(self, place: Place, message: str) -> None:
-        self._errors += 1
-        self._add(Problem(place, Severity.ERROR, message))
+        self.note(Problem(place, Severity.ERROR, message))
 
     def warning(self, place: Place, message: str) -> None:
-        self._add(Problem(place, Severity.WARNING, message))
+        self.note(Problem(place, Severity.WARNING, message))
 
     def invalid(self, place: Place, field: str, token: object, allowed: str) -> None:
         """The usual error: `field`'s value `token` is not what is allowed there."""
@@ -94,7 +93,14 @@ class Problems:
         if self._errors:
             raise ConfigError(self.sorted())
 
-    def _add(self, problem: Problem) -> None:
+    def extend(self, others: "Problems") -> None:
+        for problem in others:
+            self.note(problem)
+        self._left_out += others._left_out
+        self._errors += others._left_out
+
+    def note(self, problem: Problem) -> None:
+        self._errors += problem.severity is Severity.ERROR
         if len(self._found) < MAX_TOLD:
             self._found.append(problem)
         elif problem.severity is Severity.ERROR:

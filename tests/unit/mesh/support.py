@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.compile import compiled
-from mesh.documents import read_text
+from mesh.compile.compiler import compiled
+from mesh.documents import read_text, together
 from mesh.yaml.problems import Problems
 from proxy.core.policy.policy import Policy
 
@@ -63,7 +63,7 @@ def traffic_policy(target: str, spec: str, *, name: str = "tp", section: str = "
 def policy_of(text: str, namespace: str | None = None) -> tuple[Policy, list[str]]:
     """The policy, and what was warned of; errors are the test's."""
     problems = Problems()
-    documents = read_text("f.yaml", text, problems)
+    documents = together([read_text("f.yaml", text)], problems)
     policy = compiled(documents, problems, namespace)
     problems.refuse_if_any()
     return policy, [str(problem) for problem in problems.sorted()]

@@ -77,6 +77,21 @@ def test_weights_are_shared_among_endpoints() -> None:
     assert reach(at(policy, "10.0.0.2")) == ["10.1.1.1:8080"]
 
 
+def test_a_tls_route_comes_before_a_tcp_route_however_old() -> None:
+    """The order of Gateway API for routes of one port: the more specific kind first, and only then the oldest."""
+    there = service("tls", "10.0.0.8") + endpoints("tls", "10.1.8.8") + service("tcp", "10.0.0.7")
+    older = tcp_route("web", ("tcp", 1), name="older").replace(
+        "metadata: {", 'metadata: {creationTimestamp: "2020-01-01T00:00:00Z", '
+    )
+    younger = tcp_route("web", ("tls", 1), name="younger").replace("TCPRoute", "TLSRoute")
+    for routes in (older + younger, younger + older):
+        policy, warnings = policy_of(WEB + there + endpoints("tcp", "10.1.7.7") + routes)
+        assert at(policy, "10.0.0.1").route == "TLSRoute shop/younger"
+        assert reach(at(policy, "10.0.0.1")) == ["10.1.8.8:8080"]
+        assert len(warnings) == 1
+        assert "TCPRoute shop/older: TLSRoute shop/younger" in warnings[0]
+
+
 @pytest.mark.parametrize(
     ("target", "extra", "why"),
     [

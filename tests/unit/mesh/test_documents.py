@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.documents import KINDS, Documents, read, read_text
+from mesh.documents import KINDS, Documents, read_text, together
 from mesh.kinds.traffic_policy import TrafficPolicy
+from mesh.reading import read
 from mesh.yaml.problems import MAX_TOLD, ConfigError, Problems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -17,7 +18,7 @@ SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterI
 
 def told(text: str) -> tuple[Documents, list[str]]:
     problems = Problems()
-    found = read_text("f.yaml", text, problems)
+    found = together([read_text("f.yaml", text)], problems)
     return found, [str(problem) for problem in problems.sorted()]
 
 
@@ -127,7 +128,7 @@ def test_unquoted_words_of_yaml_are_lanes_and_names_all_the_same() -> None:
 def test_messages_are_bounded() -> None:
     items = "".join(f"- {{port: {n}x}}\n" for n in range(5 * MAX_TOLD))
     problems = Problems()
-    read_text("f.yaml", service("  ports:\n") + items.replace("- ", "  - "), problems)
+    problems.extend(read_text("f.yaml", service("  ports:\n") + items.replace("- ", "  - ")).problems)
     with pytest.raises(ConfigError) as refused:
         problems.refuse_if_any()
     assert len(refused.value.problems) == MAX_TOLD + 1
@@ -160,13 +161,13 @@ def test_whatever_stands_in_a_document_is_read_or_told_about(
     head: tuple[str, str, str], body: dict[str, object], spec: object
 ) -> None:
     from mesh.capture import capture_problems
-    from mesh.compile import compiled
+    from mesh.compile.compiler import compiled
 
     group, kind, number = head
     document = {**body, "apiVersion": f"{group}/{number}" if group else number, "kind": kind,
                 "metadata": {"name": "a"}, "spec": spec}  # fmt: skip
     problems = Problems()
-    found = read_text("f.yaml", yaml.safe_dump(document), problems)
+    found = together([read_text("f.yaml", yaml.safe_dump(document))], problems)
     capture_problems(found, problems)
     compiled(found, problems)
     assert len(found.all) + problems.errors >= 1

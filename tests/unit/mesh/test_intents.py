@@ -6,7 +6,7 @@ import pytest
 
 from intercept.intent.from_flags import FLAGS, intent_from_flags
 from mesh.capture import capture_problems, flags_of, merged
-from mesh.documents import read_text
+from mesh.documents import read_text, together
 from mesh.kinds.capture import CaptureSpec
 from mesh.yaml.problems import ConfigError, Problems
 
@@ -15,7 +15,7 @@ HEAD = "apiVersion: tidegate.dev/v1alpha1\nkind: Capture\nmetadata: {name: c}\ns
 
 def read(spec: str) -> tuple[dict[str, object], list[str]]:
     problems = Problems()
-    documents = read_text("f.yaml", HEAD + spec, problems)
+    documents = together([read_text("f.yaml", HEAD + spec)], problems)
     capture_problems(documents, problems)
     return flags_of(documents, Problems()), [str(problem) for problem in problems.sorted()]
 

@@ -1,0 +1,165 @@
+"""Documents -> Policy, Service by Service: what a change of documents does not touch stays the same object."""
+
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import TypeVar
+
+from mesh.compile.claims import ClaimTable, Owner
+from mesh.compile.contribution import NOTHING, Claim, Contribution, Ports, contribution
+from mesh.compile.digest import Digest, of_all
+from mesh.compile.services import Port, ports_of, without_service
+from mesh.compile.stock import Change, Stock
+from mesh.compile.tables import Tables, differing, tables
+from mesh.documents import Documents
+from mesh.yaml.problems import Problem, Problems
+from proxy.core.policy.policy import Cluster, Key, Policy, ServiceName
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    policy: Policy
+    changed: frozenset[ServiceName]
+    """The Services whose part of the policy was compiled anew; all others' is as it was, object for object."""
+
+
+def compiled(documents: Documents, problems: Problems, namespace: str | None = None) -> Policy:
+    """Deterministic: equal documents, in whatever order, give equal policies. Notes warnings in problems, never errors.
+    namespace: the workload's own, if known."""
+    return Compiler(namespace).compile(documents, problems).policy
+
+
+class Compiler:
+    """Keeps what it compiled. After an exception it is of no use any more: take a new one."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self._namespace = namespace
+        self._stock = Stock()
+        self._tables = Tables()
+        self._ports = Ports()
+        self._own: dict[ServiceName, _Own] = {}
+        self._contributions: dict[Owner, Contribution] = {}
+        self._outbound = ClaimTable(lambda one: one.outbound, self._contributions, deny_all=False)
+        self._inbound = ClaimTable(lambda one: one.inbound, self._contributions, deny_all=True)
+        self._clusters = _Clusters()
+        self._warned: set[Owner] = set()
+
+    def compile(self, documents: Documents, problems: Problems) -> Compiled:
+        """The policy that these documents make, whatever was compiled before."""
+        change = self._stock.take(documents)
+        touched = self._touched(change)
+        for name in touched:
+            self._prepare(name)
+        touched |= {user for name in touched if name for user in self._tables.dependents.get(name, ())}
+        for name in touched:
+            self._contribute(name)
+        for problem in self._warnings(documents):
+            problems.note(problem)
+        policy = Policy(
+            outbound=self._outbound.frozen(),
+            inbound=self._inbound.frozen(),
+            clusters=self._clusters.all(),
+            digest=of_all(self._outbound.digest, self._inbound.digest, self._clusters.digest),
+        )
+        return Compiled(policy, frozenset(name for name in touched if name is not None))
+
+    def _touched(self, change: Change) -> set[Owner]:
+        touched: set[Owner] = {*change.services, *change.sliced}
+        if change.services or change.others:
+            before, self._tables = self._tables, tables(self._stock.others(), self._stock.catalogue, self._namespace)
+            touched |= differing(before, self._tables)
+        return touched
+
+    def _prepare(self, name: Owner) -> None:
+        """The ports of a Service, which other Services' routes may refer to."""
+        if name is None:
+            return
+        before = self._own.pop(name, _NONE)
+        document = self._stock.catalogue.documents.get(name)
+        problems = Problems()
+        ports: list[Port] = []
+        if document is not None:
+            traffic = self._tables.traffic
+            ports = ports_of(document, self._stock.slices(name), lambda port: traffic.to(name, port), problems)
+            self._own[name] = _Own(ports, tuple(problems))
+        self._ports.exchange(before.ports, ports)
+
+    def _contribute(self, name: Owner) -> None:
+        before = self._contributions.pop(name, NOTHING)
+        made = self._made(name)
+        made = replace(
+            made, outbound=_kept(before.outbound, made.outbound), inbound=_kept(before.inbound, made.inbound)
+        )
+        if made != NOTHING:
+            self._contributions[name] = made
+        (self._warned.add if made.warnings else self._warned.discard)(name)
+        if name is not None:
+            self._clusters.change(before.clusters, made.clusters)
+            self._outbound.change(name, before)
+            self._inbound.change(name, before)
+
+    def _made(self, name: Owner) -> Contribution:
+        problems = Problems()
+        document = None if name is None else self._stock.catalogue.documents.get(name)
+        if document is None or name is None:
+            without_service(name, self._stock.slices(name), problems)
+            return Contribution(warnings=tuple(problems))
+        own = self._own[name]
+        for problem in own.problems:
+            problems.note(problem)
+        return contribution(document, own.ports, self._ports, self._tables.routes, problems)
+
+    def _warnings(self, documents: Documents) -> list[Problem]:
+        """In the order of files and lines, however the compiler came to them."""
+        found = [
+            *self._tables.warnings,
+            *chain.from_iterable(self._contributions[name].warnings for name in self._warned),
+            *chain.from_iterable(self._outbound.warnings.values()),
+        ]
+        order = {file: number for number, file in enumerate(documents.names())} if found else {}
+        return sorted(found, key=lambda one: (order.get(one.place.file, 0), one.place.line, one.message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    ports: list[Port] = field(default_factory=list)
+    problems: tuple[Problem, ...] = ()
+
+
+_NONE = _Own()
+
+
+class _Clusters:
+    """Every cluster, by name."""
+
+    def __init__(self) -> None:
+        self.digest = Digest()
+        self._found: dict[str, tuple[Cluster, ...]] = {}
+        self._names: list[str] | None = None
+        """The names in order; None: to be sorted again."""
+
+    def change(self, before: tuple[Cluster, ...], after: tuple[Cluster, ...]) -> None:
+        for cluster in before:
+            self.digest.take_out(cluster.name, cluster)
+        for cluster in after:
+            self.digest.put_in(cluster.name, cluster)
+        gone, here = {one.name for one in before}, {one.name for one in after}
+        for name in gone - here:
+            del self._found[name]
+        for name in here:
+            self._found[name] = tuple(sorted((one for one in after if one.name == name), key=lambda one: one.endpoints))
+        if gone != here:
+            self._names = None
+
+    def all(self) -> tuple[Cluster, ...]:
+        if self._names is None:
+            self._names = sorted(self._found)
+        return tuple(chain.from_iterable(map(self._found.__getitem__, self._names)))
+
+
+def _kept(before: dict[Key, Claim], after: dict[Key, Claim]) -> dict[Key, Claim]:
+    """After's claims; those that are as they were are the objects from before."""
+    if not before:
+        return after
+    return {key: old if (old := before.get(key)) == claim else claim for key, claim in after.items()}
