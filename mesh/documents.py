@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from sys import intern
 from typing import Any, TypeVar
 
 from mesh.kinds import capture, core, http, meta, routes, tls, traffic_policy
@@ -219,7 +220,7 @@ class _Gatherer:
         made = shaped(tree, shape, sink)
         if made is None:
             return
-        self.found.append(Document(sink.file, tree.line, group, kind, made))
+        self.found.append(Document(sink.file, tree.line, intern(group), intern(kind), made))
 
     def _unknown(self, place: Place, tree: Mapping, version: str, kind: str) -> None:
         near = [(group, known) for group, known in KINDS if known.lower() == kind.lower()]

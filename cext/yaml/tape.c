@@ -36,7 +36,6 @@ struct tg_yaml *tg_yaml_open(const char *bytes, size_t size)
         free(yaml);
         return NULL;
     }
-    yaml_parser_set_encoding(&yaml->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&yaml->parser, (const unsigned char *)bytes, size);
     return yaml;
 }

@@ -1,12 +1,13 @@
 """Which Service has which address, in one direction: every claim is remembered, and the oldest Service's holds."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 
 from mesh.compile.contribution import NOTHING, Claim, Contribution, denying
 from mesh.compile.digest import Digest
 from mesh.yaml.problems import Problem, Severity
 from proxy.core.addresses import Address
-from proxy.core.policy.policy import Claims, Destination, Key, ServiceName, frozen
+from proxy.core.policy.policy import Claims, Destination, Key, ServiceName
 
 Of = Callable[[Contribution], dict[Key, Claim]]
 Owner = ServiceName | None
@@ -26,6 +27,8 @@ class ClaimTable:
         self._contributions = contributions
         self._deny_all = deny_all
         self._found: dict[Key, Destination] = {}
+        self._frozen: Claims | None = None
+        """Of all that has been found, until it changes."""
         self._rivals: dict[Key, set[ServiceName]] = {}
         """All claimants of the addresses that have more than one."""
 
@@ -42,7 +45,9 @@ class ClaimTable:
             self._settle(key, self._claimants(key) - {service})
 
     def frozen(self) -> Claims:
-        return frozen(self._found.items())
+        if self._frozen is None:
+            self._frozen = MappingProxyType(self._found.copy())
+        return self._frozen
 
     def _claimants(self, key: Key) -> set[ServiceName]:
         holder = self._found.get(key)
@@ -71,6 +76,7 @@ class ClaimTable:
         before = self._found.get(key)
         if before is destination:
             return
+        self._frozen = None
         if before is not None:
             self.digest.take_out(key, before)
         if destination is None:

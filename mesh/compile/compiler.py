@@ -5,14 +5,15 @@ from itertools import chain
 from typing import TypeVar
 
 from mesh.compile.claims import ClaimTable, Owner
+from mesh.compile.clusters import ClusterList
 from mesh.compile.contribution import NOTHING, Claim, Contribution, Ports, contribution
-from mesh.compile.digest import Digest, of_all
+from mesh.compile.digest import of_all
 from mesh.compile.services import Port, ports_of, without_service
 from mesh.compile.stock import Change, Stock
 from mesh.compile.tables import Tables, differing, tables
 from mesh.documents import Documents
 from mesh.yaml.problems import Problem, Problems
-from proxy.core.policy.policy import Cluster, Key, Policy, ServiceName
+from proxy.core.policy.policy import Key, Policy, ServiceName
 
 K = TypeVar("K")
 
@@ -42,7 +43,7 @@ class Compiler:
         self._contributions: dict[Owner, Contribution] = {}
         self._outbound = ClaimTable(lambda one: one.outbound, self._contributions, deny_all=False)
         self._inbound = ClaimTable(lambda one: one.inbound, self._contributions, deny_all=True)
-        self._clusters = _Clusters()
+        self._clusters = ClusterList()
         self._warned: set[Owner] = set()
 
     def compile(self, documents: Documents, problems: Problems) -> Compiled:
@@ -128,34 +129,6 @@ class _Own:
 
 
 _NONE = _Own()
-
-
-class _Clusters:
-    """Every cluster, by name."""
-
-    def __init__(self) -> None:
-        self.digest = Digest()
-        self._found: dict[str, tuple[Cluster, ...]] = {}
-        self._names: list[str] | None = None
-        """The names in order; None: to be sorted again."""
-
-    def change(self, before: tuple[Cluster, ...], after: tuple[Cluster, ...]) -> None:
-        for cluster in before:
-            self.digest.take_out(cluster.name, cluster)
-        for cluster in after:
-            self.digest.put_in(cluster.name, cluster)
-        gone, here = {one.name for one in before}, {one.name for one in after}
-        for name in gone - here:
-            del self._found[name]
-        for name in here:
-            self._found[name] = tuple(sorted((one for one in after if one.name == name), key=lambda one: one.endpoints))
-        if gone != here:
-            self._names = None
-
-    def all(self) -> tuple[Cluster, ...]:
-        if self._names is None:
-            self._names = sorted(self._found)
-        return tuple(chain.from_iterable(map(self._found.__getitem__, self._names)))
 
 
 def _kept(before: dict[Key, Claim], after: dict[Key, Claim]) -> dict[Key, Claim]:

@@ -127,6 +127,8 @@ def _join(ports: list[Port], name: ServiceName, slices: Sequence[Document], prob
         # Kubernetes' own rule: while all endpoints terminate, those that still serve are better than none.
         if not port.usable:
             port.usable = spare.get(port.spec.port, [])
+        if port.usable == port.known:
+            port.usable = port.known
 
 
 def _matches(ports: list[Port], one: EndpointSlice) -> Iterator[tuple[Port, EndpointPort]]:

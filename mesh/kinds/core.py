@@ -102,6 +102,7 @@ class Service(Shape, frozen=True, kw_only=True):
 class Conditions(Shape, frozen=True, kw_only=True):
     """Absent means unknown, which the API asks consumers to take as ready and as not terminating."""
 
+    shared = True
     ready: bool | None = None
     serving: bool | None = None
     terminating: bool | None = None

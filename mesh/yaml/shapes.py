@@ -6,7 +6,7 @@ is ours; what it takes from msgspec is the description of the types (`msgspec.in
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -22,8 +22,10 @@ S = TypeVar("S", bound="Shape")
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=False, gc=False):
     """A mapping of a document. Unknown fields are left alone, as the API server prunes them; our own kinds set
     `forbid_unknown_fields`. `line` is where the mapping begins and no field of the document; a shape that has `lines`
-    gets there the line of each field."""
+    gets there the line of each field. Equal objects of a `shared` shape are one object, without a line: there may be
+    hundreds of thousands."""
 
+    shared: ClassVar[bool] = False
     line: int = 0
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
@@ -96,6 +98,7 @@ def _struct(described: inspect.StructType) -> Read:
     wants_lines = len(fields) < len(described.fields) - 1
     readers = {field.encode_name: (field.name, _reader(field.type)) for field in fields}
     required = [field.encode_name for field in fields if field.required]
+    once: dict[Shape, Shape] = {}
 
     def read(node: Node, path: str, sink: Sink) -> Any:
         if not isinstance(node, Mapping):
@@ -126,12 +129,18 @@ def _struct(described: inspect.StructType) -> Read:
                 good = sink.error(node.line, f"{prefix}{key}: is missing") is not BAD
         if not good:
             return BAD
-        made = shape(**values)
-        for line, message in made.mistakes():
-            good = sink.error(line, f"{prefix}{message}" if path else message) is not BAD
-        return made if good else BAD
+        made = shape(**({**values, "line": 0} if shape.shared else values))
+        return once.setdefault(made, made) if shape.shared else _judged(made, prefix, sink)
 
     return read
+
+
+def _judged(made: Shape, prefix: str, sink: Sink) -> Any:
+    """What no single field can tell is wrong."""
+    wrong = list(made.mistakes())
+    for line, message in wrong:
+        sink.error(line, prefix + message)
+    return BAD if wrong else made
 
 
 def _annotated(described: inspect.Metadata) -> Read:

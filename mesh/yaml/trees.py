@@ -2,6 +2,7 @@
 are judged here, while the trees grow."""
 
 from collections.abc import Iterator
+from sys import intern
 
 from cext.yaml.tape import (
     ALIAS,
@@ -165,6 +166,7 @@ class _Builder:
             else:
                 value = self._node(at, depth)
             at = after[at]
+            key = intern(key)
             if key in fields:
                 twice = f"the key {shown(key)} stands twice in one mapping, first in line {fields[key][0]}"
                 self._notes.error(line, twice)

@@ -74,6 +74,7 @@ pieces = st.sampled_from(
 @given(st.lists(pieces, max_size=40).map("".join))
 @example("a: &x !!str é\nb: *x\nc: [1, {d: e}]\n--- \n- |\n  𝄞\n")
 @example("a: é\nb: \x07\n")
+@example("\ufeff%YAML 1.1\n")
 def test_the_tape_agrees_with_pyyaml(text: str) -> None:
     assert ours(text) == theirs(text)
 
