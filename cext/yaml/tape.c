@@ -40,9 +40,8 @@ struct tg_yaml *tg_yaml_open(const char *bytes, size_t size)
     return yaml;
 }
 
-void tg_yaml_close(struct tg_yaml *yaml)
+void tg_yaml_release(struct tg_yaml *yaml)
 {
-    yaml_parser_delete(&yaml->parser);
     free(yaml->kinds);
     free(yaml->lines);
     free(yaml->offsets);
@@ -50,6 +49,18 @@ void tg_yaml_close(struct tg_yaml *yaml)
     free(yaml->marks);
     free(yaml->text);
     free(yaml->names);
+    yaml->kinds = NULL;
+    yaml->lines = yaml->offsets = yaml->after = NULL;
+    yaml->marks = NULL;
+    yaml->text = yaml->names = NULL;
+    yaml->capacity = yaml->mark_capacity = 0;
+    yaml->text_capacity = yaml->names_capacity = 0;
+}
+
+void tg_yaml_close(struct tg_yaml *yaml)
+{
+    yaml_parser_delete(&yaml->parser);
+    tg_yaml_release(yaml);
     free(yaml);
 }
 

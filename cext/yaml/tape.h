@@ -46,6 +46,8 @@ struct tg_yaml_failure {
 /* A parser over `size` bytes, which stay the caller's and must outlive it. NULL: no memory, or 4 GiB and more. */
 struct tg_yaml *tg_yaml_open(const char *bytes, size_t size);
 void tg_yaml_close(struct tg_yaml *yaml);
+/* Give the memory of the last tape back, which otherwise serves the next one. The tape is gone. */
+void tg_yaml_release(struct tg_yaml *yaml);
 
 /* Read the next document. 1: *tape is it. 0: there is none. Else *failure says where it stands, and nothing more can be
  * read: -EBADMSG, this is not YAML; -ELOOP, nested deeper than max_depth; -E2BIG, more than max_nodes nodes in all

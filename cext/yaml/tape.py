@@ -17,6 +17,10 @@ QUOTED: int = lib.TG_YAML_QUOTED
 PLAIN: int = lib.TG_YAML_PLAIN
 
 
+_LARGE = 10_000
+"""Events of a document from which on its columns do not stay in memory twice."""
+
+
 class Mark(NamedTuple):
     """The anchor and the tag of one node; empty where there is none."""
 
@@ -76,7 +80,10 @@ def _documents(parser: object, data: bytes, max_depth: int, max_nodes: int) -> I
             return
         if result < 0:
             raise _raised(-result, failure, data)
-        yield _tape(found)
+        tape = _tape(found)
+        if found.count > _LARGE:
+            lib.tg_yaml_release(parser)
+        yield tape
 
 
 def _tape(found: "ffi.CData") -> Tape:

@@ -34,7 +34,7 @@ class Loaded:
 def load(paths: Sequence[str], namespace: str | None = None) -> Loaded:
     """Read, validate and compile. Raises ConfigError with everything that is wrong. namespace: the workload's own;
     None: what POD_NAMESPACE says, if anything."""
-    with _without_collector():
+    with without_collector():
         return _Loader(namespace).load(paths)
 
 
@@ -58,7 +58,7 @@ class _Loader:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Loading makes hundreds of thousands of objects that stay, and no cycles: the garbage collector would look at them
     again and again in vain."""
     was_on = gc.isenabled()
@@ -98,7 +98,7 @@ class ConfigSource:
             self._seen = self._settled()
             refused = loaded = None
             try:
-                with _without_collector():
+                with without_collector():
                     loaded = self._loader.load(self._paths)
             except ConfigError as wrong:
                 refused = wrong

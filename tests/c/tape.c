@@ -57,8 +57,11 @@ static unsigned long one_text(unsigned *state)
     struct tg_yaml_failure failure;
     unsigned long sum = 0;
     uint32_t max_depth = next_random(state) % 8, max_nodes = next_random(state) % 64;
-    while (tg_yaml_next(yaml, max_depth, max_nodes, &tape, &failure) == 1)
+    while (tg_yaml_next(yaml, max_depth, max_nodes, &tape, &failure) == 1) {
         sum += walk(&tape);
+        if (next_random(state) % 4 == 0)
+            tg_yaml_release(yaml);
+    }
     sum += failure.line + (failure.problem == NULL ? 0 : strlen(failure.problem));
     tg_yaml_close(yaml);
     free(exact);

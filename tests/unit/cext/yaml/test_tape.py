@@ -127,3 +127,9 @@ def test_a_reader_may_stop_anywhere() -> None:
     reading = tapes("a: 1\n---\nb: 2\n", **LIMITS)
     assert next(reading).text == "a1"
     reading.close()
+
+
+def test_a_small_document_after_a_large_one() -> None:
+    large, small = tapes("- a\n" * 20_000 + "---\nb: c\n", max_depth=64, max_nodes=100_000)
+    assert (len(large.kinds), large.text) == (20_002, "a" * 20_000)
+    assert (small.text, list(small.lines)) == ("bc", [20_002, 20_002, 20_002, 20_003])
