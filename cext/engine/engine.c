@@ -8,11 +8,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "accept/listeners.h"
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "capacity.h"
-#include "listeners.h"
 #include "loop.h"
 #include "tell/queues.h"
 

@@ -12,12 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "accept.h"
-#include "accepting.h"
+#include "accept/accept.h"
+#include "accept/accepting.h"
 #include "base/clock.h"
-#include "drive.h"
-#include "ending.h"
 #include "ready.h"
+#include "relay/drive.h"
+#include "relay/ending.h"
 #include "state.h"
 
 enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024 };

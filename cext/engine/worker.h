@@ -11,8 +11,8 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/wheel.h"
-#include "registry.h"
-#include "relay.h"
+#include "relay/registry.h"
+#include "relay/relay.h"
 
 struct tg_engine;
 

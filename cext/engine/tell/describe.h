@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "relay.h"
+#include "relay/relay.h"
 
 int64_t describe_age_ms(const struct tg_relay *relay, uint64_t now_us);
 int64_t describe_idle_ms(const struct tg_relay *relay, uint64_t now_us);

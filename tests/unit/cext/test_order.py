@@ -63,7 +63,7 @@ def test_no_header_is_in_a_circle() -> None:
 
 def test_no_two_files_call_each_other_by_any_way(tmp_path: Path) -> None:
     needs = calls(tmp_path)
-    assert needs["loop.c"] >= {"drive.c", "accept.c"}, "the symbols are not seen"
+    assert needs["loop.c"] >= {"relay/drive.c", "accept/accept.c"}, "the symbols are not seen"
     del needs["http/llhttp_api.c"], needs["http/llhttp_states.c"]  # the parser's two halves call each other
     assert circle(needs) == []
 

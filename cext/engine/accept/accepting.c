@@ -1,4 +1,4 @@
-#include "accepting.h"
+#include "accept/accepting.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

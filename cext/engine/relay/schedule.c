@@ -1,4 +1,4 @@
-#include "schedule.h"
+#include "relay/schedule.h"
 
 #include "base/counter.h"
 

@@ -1,5 +1,5 @@
 /* From a decision to a connected upstream: one endpoint after the other, each within its time. */
-#include "connect.h"
+#include "relay/connect.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -9,15 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "accepting.h"
+#include "accept/accepting.h"
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"
-#include "ending.h"
-#include "schedule.h"
+#include "relay/ending.h"
+#include "relay/schedule.h"
+#include "relay/transfer.h"
 #include "state.h"
-#include "transfer.h"
 
 static uint64_t next_random(struct tg_worker *worker)
 {

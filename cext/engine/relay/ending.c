@@ -1,8 +1,8 @@
-#include "ending.h"
+#include "relay/ending.h"
 
 #include <unistd.h>
 
-#include "accepting.h"
+#include "accept/accepting.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"

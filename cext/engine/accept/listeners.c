@@ -1,5 +1,5 @@
 /* Listening sockets as callers give and take them. All of it under engine->control, none of it in a worker's way. */
-#include "listeners.h"
+#include "accept/listeners.h"
 
 #include <errno.h>
 #include <fcntl.h>

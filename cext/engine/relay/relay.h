@@ -15,9 +15,9 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/wheel.h"
-#include "connection.h"
 #include "engine.h"
-#include "side.h"
+#include "relay/connection.h"
+#include "relay/side.h"
 
 /* The bytes of side[i] on their way to side[1 - i]. At most one of buffer and pipe holds bytes. */
 struct tg_direction {

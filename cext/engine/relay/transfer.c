@@ -3,7 +3,7 @@
  * Reading and writing alternate and nothing is read while bytes are pending: that is the whole of back-pressure, and it
  * keeps at most one buffer or pipe a direction. Short streams are copied through a pooled buffer. A direction that has
  * proven bulky is spliced through a pooled pipe; when there is none it is copied on. */
-#include "transfer.h"
+#include "relay/transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "base/counter.h"
 #include "base/socket.h"
-#include "schedule.h"
+#include "relay/schedule.h"
 #include "state.h"
 
 enum {

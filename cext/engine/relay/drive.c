@@ -1,6 +1,6 @@
 /* The life of one relay: from two sockets to a completion. What a peer did is done to the other one: FIN becomes FIN,
  * in each direction by itself; a failure becomes RST, never FIN. */
-#include "drive.h"
+#include "relay/drive.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,11 +13,11 @@
 
 #include "base/counter.h"
 #include "base/socket.h"
-#include "connect.h"
-#include "ending.h"
 #include "ready.h"
-#include "schedule.h"
-#include "transfer.h"
+#include "relay/connect.h"
+#include "relay/ending.h"
+#include "relay/schedule.h"
+#include "relay/transfer.h"
 
 enum {
     RETRY_MS = 64, /* after a shortage of memory */

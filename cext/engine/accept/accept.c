@@ -1,6 +1,6 @@
 /* From the listening socket to a decision. A connection is accepted only when there is memory for it and the engine has
  * room; what can't be served now waits in the listener's backlog. */
-#include "accept.h"
+#include "accept/accept.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,16 +9,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "accepting.h"
+#include "accept/accepting.h"
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"
 #include "capacity.h"
-#include "connect.h"
 #include "decide/original.h"
-#include "ending.h"
 #include "ready.h"
+#include "relay/connect.h"
+#include "relay/ending.h"
 #include "state.h"
 
 enum { ACCEPTS_PER_TURN = 16 /* also lets idle workers have their share of a burst */ };

@@ -1,4 +1,4 @@
-#include "side.h"
+#include "relay/side.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "relay.h"
+#include "relay/relay.h"
 
 #define TG_CHUNK 1024
 #define TG_ACCEPTED (UINT64_C(1) << 63) /* in the ids of accepted connections */

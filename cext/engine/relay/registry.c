@@ -1,4 +1,4 @@
-#include "registry.h"
+#include "relay/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>
