@@ -1,9 +1,10 @@
-"""For `--when-down open` where netfilter captures: who tells the kernel that a proxy listens, whoever's proxy it is.
+"""The process that `--when-down open` needs where netfilter captures: it tells the kernel that a proxy listens.
 
-A rule can't ask whether anybody listens on a port. So `init` leaves a process behind that asks for it, three times a
-second, and renews the sign of life that the rules consult. It lives exactly as long as the capture that it serves:
-`cleanup` and a changed `init` end it, and it ends by itself when its rules or everybody else in its network namespace
-have gone. When it is killed the sign of life runs out, and connections go direct: that is what `open` asks for.
+A rule can't ask whether a proxy listens on a port. So `init` leaves a process behind that asks instead of the rule,
+three times a second, whichever proxy it is, and renews the sign of life that the rules consult. It lives exactly as
+long as the capture that it serves: `cleanup` and a changed `init` end it, and it ends by itself when its rules or all
+other processes of its network namespace have gone. When it is killed the sign of life runs out, and connections go
+direct: that is what `open` asks for.
 """
 
 import contextlib
@@ -29,12 +30,15 @@ END = b"end"
 _NAME = "tidegate-keeper/"
 _ANSWER_S = 2.0
 _START_S = 5.0
+_BUSY_S = 0.3
+_RETRY_S = 0.02
 _CAPABILITIES = {
     Mode.NFTABLES: frozenset({"CAP_NET_ADMIN"}),
     Mode.TPROXY: frozenset({"CAP_NET_ADMIN"}),
     # To see whether the rules are still there; the sets alone would do without.
     Mode.IPTABLES: frozenset({"CAP_NET_ADMIN", "CAP_NET_RAW"}),
 }
+_LISTENS = "00010000"
 _CREDENTIALS = struct.Struct("=iII")
 
 
@@ -63,7 +67,8 @@ def suit(applied: Plan, *, wait_s: float) -> tuple[str, ...]:
                 "run tidegate's own proxy as root, or new connections go direct for good",
             )
         signs_here(plan.intent.listeners)  # raises where the kernel can't tell
-        if not _leave_behind(plan, f"{needed}/{os.getpid()}"):
+        # A suffix that cannot be guessed: any process may bind a name, and would keep us from it.
+        if not _leave_behind(plan, f"{needed}/{os.urandom(8).hex()}"):
             return ("--when-down open: the process that looks whether a proxy listens ended; run init again",)
     return ()
 
@@ -76,7 +81,7 @@ def dismiss() -> None:
 
 
 def needs_keeper(plan: Plan) -> bool:
-    """Whether somebody has to look who listens: eBPF programs do so themselves. Pure."""
+    """Whether a process has to look for the listeners: eBPF programs do so themselves. Pure."""
     return plan.mode is not Mode.EBPF and plan.intent.when_down is WhenDown.OPEN
 
 
@@ -88,26 +93,40 @@ def _name(plan: Plan) -> str:
 def _keepers() -> Iterator[tuple[str, socket.socket]]:
     """What each keeper here keeps, and a connection to it, which the caller owns.
 
-    Anybody may bind such a name: whoever is not root, or ourselves, is none of ours.
+    Any process may bind such a name. Only root and our own user are believed. A queue that is full is tried again for
+    _BUSY_S: the keeper's may have been filled to hide it, and empties at once.
     """
-    for name in _names():
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        channel.settimeout(_ANSWER_S)
-        try:
-            channel.connect("\0" + name)
-            trusted = _peer_uid(channel) in (0, os.geteuid())
-        except OSError:
-            trusted = False
-        if trusted:
-            yield name.rpartition("/")[0], channel
-        else:
-            channel.close()
+    deadline = time.monotonic() + _BUSY_S
+    waiting = _names()
+    while waiting:
+        busy = []
+        for name in waiting:
+            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                channel.setblocking(False)
+                channel.connect("\0" + name)
+                trusted = _peer_uid(channel) in (0, os.geteuid())
+            except BlockingIOError:  # its queue is full
+                trusted = False
+                busy.append(name)
+            except OSError:
+                trusted = False
+            if trusted:
+                channel.settimeout(_ANSWER_S)
+                yield name.rpartition("/")[0], channel
+            else:
+                channel.close()
+        waiting = busy if time.monotonic() < deadline else []
+        if waiting:
+            time.sleep(_RETRY_S)
 
 
 def _names() -> list[str]:
+    """Names of listening sockets that may be keepers'."""
     with open("/proc/thread-self/net/unix", encoding="utf-8", errors="replace") as table:
-        paths = {line.split(maxsplit=7)[-1].strip() for line in table if f"@{_NAME}" in line}
-    return sorted(path.removeprefix("@") for path in paths if path.startswith(f"@{_NAME}"))
+        rows = [line.split(maxsplit=7) for line in table if f"@{_NAME}" in line]
+    listening = {row[7].strip() for row in rows if len(row) == 8 and row[3] == _LISTENS}
+    return sorted(path.removeprefix("@") for path in listening if path.startswith(f"@{_NAME}"))
 
 
 def _peer_uid(channel: socket.socket) -> int:
@@ -123,7 +142,7 @@ def _end(keeper: socket.socket) -> None:
 
 
 def _leave_behind(plan: Plan, name: str) -> bool:
-    """Fork a process that is nobody's child and holds none of our descriptors but its socket.
+    """Fork a process that is no child of ours and holds none of our descriptors but its socket.
 
     True once it has looked for the first time and what it saw holds; False: it has ended instead.
     """

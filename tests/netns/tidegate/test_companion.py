@@ -85,6 +85,30 @@ def test_it_ends_with_a_proxy_that_ends_before_it_listens(lab: Lab) -> None:
             os.kill(int(pid), signal.SIGKILL)
 
 
+@pytest.mark.takes(4)
+def test_it_ends_at_once_with_a_proxy_that_was_killed(lab: Lab, backend: str) -> None:
+    """At any moment of its rounds, a look at capture among them: the end of its channel wakes it."""
+    lab.serve_app()
+    lab.tidegate("init", "--mode", backend).ok()
+    try:
+        for moment in (0.5, 1.7, 2.1):
+            with Sidecar(lab.app) as proxy:
+                proxy.wait_ready()
+                companion = str(companion_of(proxy.pid))
+                time.sleep(moment)
+                proxy.kill()
+                eventually(lambda pid=companion: not has_name(pid, "tidegate-watch"), "it lives on", within_s=0.5)  # type: ignore[misc]
+    finally:
+        lab.tidegate("cleanup").ok()
+
+
+def test_its_death_is_noticed(sidecar: Sidecar) -> None:
+    os.kill(companion_of(sidecar.pid), signal.SIGKILL)
+    eventually(lambda: sidecar.fetch("/healthz/ready") is None, "still ready without its companion", within_s=1)
+    sidecar.close()
+    assert "the companion that looks after capture has ended" in sidecar.last_words
+
+
 def has_name(pid: str, name: str) -> bool:
     """Whether that process lives and is called so; one that waits for init to take note of its end is dead."""
     try:
