@@ -28,6 +28,7 @@ from cext.engine.engine import Engine
 from cext.engine.values import Log
 from demo.network import Network
 from proxy.control.channel import ControlConnection
+from proxy.control.direct import direct_operations
 from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.decide.lane import Lanes
 from proxy.core.policy.policy import Cluster, Destination, Policy, Protocol, Rule, ServiceName, Target, frozen
@@ -125,7 +126,7 @@ class Bench:
     async def connect(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         connection = ControlConnection({}, lambda: None)
-        connection.operations |= self.direct.operations(connection)
+        connection.operations |= direct_operations(self.direct, connection)
         await loop.connect_accepted_socket(lambda: connection, sock)
 
 

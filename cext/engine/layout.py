@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 import struct
 from functools import lru_cache
@@ -14,19 +13,24 @@ from cext.engine.engine import EngineError
 from cext.engine.values import MAX_TEXT, Counters, Ending, Record, SocketAddress
 
 _ENDINGS = tuple(Ending)
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 def to_c(address: SocketAddress | None) -> dict[str, object]:
     if address is None:
         return {"family": 0}
-    ip = ipaddress.ip_address(address.ip)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    try:
+        ip = socket.inet_pton(socket.AF_INET6 if ":" in address.ip else socket.AF_INET, address.ip)
+    except OSError:
+        raise ValueError(f"{address.ip!r} does not appear to be an IPv4 or IPv6 address") from None
+    if ip.startswith(_MAPPED):
+        ip = ip[len(_MAPPED) :]
+    version = 6 if len(ip) == 16 else 4
     return {
-        "ip": ip.packed.ljust(16, b"\0"),
+        "ip": ip.ljust(16, b"\0"),
         "port": address.port,
-        "zone": address.zone if ip.version == 6 else 0,
-        "family": ip.version,
+        "zone": address.zone if version == 6 else 0,
+        "family": version,
     }
 
 

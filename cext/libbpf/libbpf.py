@@ -219,7 +219,19 @@ def map_update_together(fd: int, entries: list[tuple[bytes, bytes]]) -> None:
 
 
 def map_items(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Every entry of a hash, in few system calls. Of a map that changes meanwhile, as the kernel's iteration has it."""
+    """Every entry of a hash."""
+    for keys, values in map_chunks(fd, key_size, value_size):
+        yield from cut(keys, values, key_size, value_size)
+
+
+def cut(keys: bytes, values: bytes, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    for at in range(len(keys) // key_size):
+        yield keys[at * key_size : (at + 1) * key_size], values[at * value_size : (at + 1) * value_size]
+
+
+def map_chunks(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Every entry of a hash in few system calls: keys one after the other, and values. A map that changes meanwhile may
+    show a key twice or not at all, as the kernel's iteration does."""
     room = max(64, _ITEMS_ROOM // value_size)
     keys, values = ffi.new("char[]", room * key_size), ffi.new("char[]", room * value_size)
     position, count = ffi.new("uint32_t *"), ffi.new("uint32_t *")
@@ -228,12 +240,7 @@ def map_items(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, 
         count[0] = room
         more = _checked(lib.tg_map_lookup_batch(fd, position, first, keys, values, count), "read a BPF map")
         first = 0
-        some_keys, some_values = ffi.buffer(keys)[: count[0] * key_size], ffi.buffer(values)[: count[0] * value_size]
-        for at in range(count[0]):
-            yield (
-                some_keys[at * key_size : (at + 1) * key_size],
-                some_values[at * value_size : (at + 1) * value_size],
-            )
+        yield ffi.buffer(keys)[: count[0] * key_size], ffi.buffer(values)[: count[0] * value_size]
 
 
 def map_pop(fd: int, value_size: int, limit: int) -> list[bytes]:

@@ -22,12 +22,25 @@ from proxy.lanes.splice.lane import SpliceLane
 
 SLICE_S = 0.003
 """Of the loop's time, until others get their turn."""
+BURST_S = 0.002
+"""The compiling thread lets go of the interpreter after so long: without, the loop would wait 5 ms for it each time."""
 BREATH_S = 0.0001
-"""The compiling thread lets go of the interpreter for so long again and again: the loop would wait 5 ms for it."""
 LARGE = 200
 """Sites of a publication from which on the garbage collector is kept from looking at what is to stay."""
 
 _log = logging.getLogger("tidegate.proxy")
+
+
+class _Breath:
+    """Belongs to the compiling thread; to be called often."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._since >= BURST_S:
+            time.sleep(BREATH_S)
+            self._since = time.monotonic()
 
 
 class Publisher:
@@ -49,7 +62,7 @@ class Publisher:
         """Told of a policy that could not be published; what was in force before stays."""
         self.published: Callable[[Policy], None] = lambda _: None
         """Told of a policy that is in force in the proxy itself; the companion is told of it."""
-        self._lowering = Lowering(lambda: time.sleep(BREATH_S))
+        self._lowering = Lowering(_Breath())
         self._thread = ThreadPoolExecutor(1, "compile")
         self._policy = NO_POLICY
         self._health = HEALTHY

@@ -21,7 +21,7 @@ from proxy.core.lower.kernel_messages import (
     ToldService,
     read_change,
 )
-from proxy.core.lower.kernel_reports import Seen, requests
+from proxy.core.lower.kernel_reports import Counted, Seen, requests
 from tidegate.beside import carried
 
 ALL_ENDED = 8192
@@ -43,6 +43,7 @@ class Courier:
         self._ended_at_once = ended_at_once
         self._say = say
         self._said: str | None = None
+        self._next_count = 0.0
         self._next_look = 0.0
         self._incoming: list[Change] = []
         """The parts of a change that is not complete yet."""
@@ -139,13 +140,23 @@ class Courier:
         if not self.filled:
             return
         try:
-            counters = [carried.counters(one) for one in self._lane.telemetry()]
-            counters += [carried.inbound(one) for one in self._lane.telemetry_inbound()]
+            counters = self._look_at_counters()
             ended = [carried.ended(one) for one in self._lane.ended(self._ended_at_once)]
             live = self._look_at_live()
         except CaptureError:
             return  # the capture has gone: its watcher says so
         yield from requests(counters, ended, live)
+
+    def _look_at_counters(self) -> list[Counted]:
+        """Those that have changed. Changes wait meanwhile, so looks take a twentieth of the time."""
+        began = time.monotonic()
+        if began < self._next_count:
+            return []
+        found = [carried.counters(one) for one in self._lane.telemetry()]
+        found += [carried.inbound(one) for one in self._lane.telemetry_inbound()]
+        now = time.monotonic()
+        self._next_count = now + 20 * (now - began)
+        return found
 
     def _look_at_live(self) -> list[Seen] | None:
         """None: not yet again. Every socket of the namespace is looked at, so looks take a fiftieth of the time."""

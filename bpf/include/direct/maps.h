@@ -19,7 +19,8 @@ struct tg_service_bank {
     __uint(value_size, sizeof(struct tg_service));
 };
 
-/* Written by a push, each bank in one write; read at connect(). The kernel frees the bank before when no program reads it. */
+/* Written by a push, each bank in one write; read at connect(). The kernel frees the bank before when no program reads
+ * it. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
     __uint(max_entries, TG_BANKS);

@@ -1,5 +1,6 @@
 #include "decide/groups.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,10 +22,34 @@ static struct tg_group *group_new(const struct tg_groups *groups, uint64_t id)
     return group;
 }
 
+static struct tg_group **chain_of(const struct tg_groups *groups, uint64_t id)
+{
+    return &groups->chains[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (groups->chain_count - 1)];
+}
+
+/* Keeps chains short: a verdict looks up a group for each of its endpoints. -ENOMEM: all is as before. */
+static int grow_chains(struct tg_groups *groups)
+{
+    const size_t count = groups->chain_count == 0 ? 256 : 4 * groups->chain_count;
+    struct tg_group **chains = calloc(count, sizeof(struct tg_group *));
+    if (chains == NULL)
+        return -ENOMEM;
+    free(groups->chains);
+    groups->chains = chains;
+    groups->chain_count = count;
+    for (size_t i = 0; i < groups->count; i++) {
+        struct tg_group **chain = chain_of(groups, groups->all[i]->id);
+        groups->all[i]->next = *chain;
+        *chain = groups->all[i];
+    }
+    return 0;
+}
+
 struct tg_group *group_get(struct tg_groups *groups, uint64_t id)
 {
-    const size_t chains = sizeof groups->chains / sizeof groups->chains[0];
-    struct tg_group **chain = &groups->chains[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (chains - 1)];
+    if (groups->count >= groups->chain_count && grow_chains(groups) < 0)
+        return NULL;
+    struct tg_group **chain = chain_of(groups, id);
     for (struct tg_group *group = *chain; group != NULL; group = group->next)
         if (group->id == id)
             return group;
@@ -52,6 +77,7 @@ void groups_destroy(struct tg_groups *groups)
         free(groups->all[i]);
     }
     free(groups->all);
+    free(groups->chains);
 }
 
 void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out)

@@ -32,7 +32,8 @@ struct tg_groups {
     struct tg_group **all; /* in the order of creation, for walks */
     size_t count;
     size_t room;
-    struct tg_group *chains[1024];
+    struct tg_group **chains; /* by a hash of the id; as many as `chain_count`, a power of two or none yet */
+    size_t chain_count;
 };
 
 /* The group of that id, made when it is new. NULL: no memory. */

@@ -5,7 +5,7 @@ A ruling says how connections to a destination are to be treated; where there is
 agree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
@@ -28,10 +28,16 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """An endpoint's part of the connections; `verdict` is what is told about them, its upstream the endpoint."""
+    """An endpoint's part of the connections. `of`: what is told about them, but for the endpoint."""
 
     weight: int
-    verdict: Verdict
+    endpoint: UpstreamAddress
+    of: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is told about them; made when it is asked for, for there are many endpoints."""
+        return replace(self.of, upstream=self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Ruling:
     verdict: Verdict
     shares: tuple[Share, ...] = ()
     round_robin: bool = False
+
+    def told(self, endpoint: UpstreamAddress | None) -> Verdict:
+        """What is told about a connection with that endpoint; None: with none."""
+        return next((share.verdict for share in self.shares if share.endpoint == endpoint), self.verdict)
 
 
 def rulings(policy: Policy, lanes: Lanes, health: Health = HEALTHY) -> Mapping[Site, Ruling | None]:
@@ -99,9 +109,9 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
     lane, reason = on_arrival(*choose_lane(destination, lanes.forced, lanes.available))
     clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
 
-    def verdict(cluster: Cluster, upstream: UpstreamAddress) -> Verdict:
+    def verdict(cluster: Cluster) -> Verdict:
         return Verdict(
-            upstream=upstream,
+            upstream=NOWHERE,
             cluster=cluster.name,
             protocol="tcp" if destination.protocol is Protocol.DETECT else str(destination.protocol),
             lane=lane,
@@ -110,9 +120,12 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
             timeouts=cluster.timeouts,
         )
 
-    general = verdict(clusters[0], NOWHERE)
+    verdicts = {cluster.name: verdict(cluster) for cluster in clusters}
+    general = verdicts[clusters[0].name]
     if clusters[0].balancing is Balancing.PASSTHROUGH:
         return Ruling(general)
-    shares = (Share(part.weight, verdict(part.cluster, part.endpoint)) for part in parts(destination.targets, health))
+    shares = (
+        Share(part.weight, part.endpoint, verdicts[part.cluster.name]) for part in parts(destination.targets, health)
+    )
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
     return Ruling(general, tuple(shares), in_turn)

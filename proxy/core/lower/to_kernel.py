@@ -1,7 +1,7 @@
 """The direct lane: destinations that the kernel balances by itself at connect(), with no proxy in the path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from proxy.core.addresses import Address, UpstreamAddress
@@ -16,11 +16,16 @@ from proxy.core.resilience.health import HEALTHY, Health
 
 
 class Member(NamedTuple):
-    """An endpoint's part of the connections; `verdict` is what is told about them."""
+    """An endpoint's part of the connections. `of`: what is told about them, but for the endpoint."""
 
     endpoint: UpstreamAddress
     weight: int
-    verdict: Verdict
+    of: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is told about them; made when it is asked for, for there are many endpoints."""
+        return replace(self.of, upstream=self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ def _service(ip: str, port: int, destination: Destination, reason: str, health: 
     clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
     asked = UpstreamAddress(Address(ip, port))
 
-    def verdict(cluster: Cluster, endpoint: UpstreamAddress) -> Verdict:
+    def verdict(cluster: Cluster) -> Verdict:
         return Verdict(
-            upstream=endpoint,
+            upstream=NOWHERE,
             cluster=cluster.name,
             protocol=str(destination.protocol),
             lane=Lane.DIRECT,
@@ -89,13 +94,15 @@ def _service(ip: str, port: int, destination: Destination, reason: str, health: 
             service=cluster.service,
         )
 
+    verdicts = {cluster.name: verdict(cluster) for cluster in clusters}
+    general = verdicts[clusters[0].name]
     if clusters[0].balancing is Balancing.PASSTHROUGH:
-        members: tuple[Member, ...] = (Member(asked, 1, verdict(clusters[0], asked)),)
+        members: tuple[Member, ...] = (Member(asked, 1, general),)
     else:
         members = tuple(
-            Member(part.endpoint, part.weight, verdict(part.cluster, part.endpoint))
+            Member(part.endpoint, part.weight, verdicts[part.cluster.name])
             for part in parts(destination.targets, health)
         )
     affinity = destination.affinity_s if destination.affinity_s is not None else clusters[0].affinity_s
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
-    return BalancedService(ip, port, destination, members, verdict(clusters[0], NOWHERE), in_turn, affinity)
+    return BalancedService(ip, port, destination, members, general, in_turn, affinity)

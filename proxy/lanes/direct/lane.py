@@ -49,7 +49,8 @@ class DirectLane:
         self._live: list[ConnectionRecord] = []
         self._numbers = Numbers()
         self._telling = Telling(self._numbers.of, soon)
-        self._members: dict[MemberKey, Member] = {}
+        self._members: dict[int, dict[UpstreamAddress, Member]] = {}
+        """By the number of the service and the endpoint; those that have gone stay, for their connections live on."""
         self._counts: dict[MemberKey, EndpointCounts] = {}
         self._before: dict[MemberKey, EndpointCounts] = {}
         """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
@@ -73,11 +74,12 @@ class DirectLane:
         time. What was there is remembered: its connections live on."""
         for port, verdict in straight.items():
             own = UpstreamAddress(Address("", port))
-            self._members[INBOUND, own] = Member(own, 0, verdict)
+            self._members.setdefault(INBOUND, {})[own] = Member(own, 0, verdict)
         for one in services.values():
             number = self._numbers.of(one.ip, one.port)
-            for member in (*one.members, Member(NOWHERE, 0, one.verdict)):
-                self._members[number, member.endpoint] = member
+            known = self._members.setdefault(number, {})
+            known.update((member.endpoint, member) for member in one.members)
+            known[NOWHERE] = Member(NOWHERE, 0, one.verdict)
             yield
         self._telling.exchange(services, gone, frozenset(straight))
 
@@ -116,7 +118,7 @@ class DirectLane:
     def counts(self) -> Iterator[tuple[int, Member, EndpointCounts]]:
         """Of every endpoint so far."""
         for (number, endpoint), counts in self._all():
-            member = self._members.get((number, endpoint))
+            member = self._members.get(number, {}).get(endpoint)
             if member is not None:
                 yield number, member, counts
 
@@ -139,7 +141,8 @@ class DirectLane:
     def _record(self, seen: Seen) -> ConnectionRecord | None:
         """None: of an unknown service, which a former proxy has left in the kernel."""
         endpoint, inbound = UpstreamAddress(seen.endpoint), seen.service == INBOUND
-        member = self._members.get((seen.service, UpstreamAddress(Address("", endpoint.port)) if inbound else endpoint))
+        key = UpstreamAddress(Address("", endpoint.port)) if inbound else endpoint
+        member = self._members.get(seen.service, {}).get(key)
         if member is None:
             return None
         counts = seen.counts

@@ -2,8 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from cext.engine.acceptor import Acceptor
 from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress
@@ -30,20 +29,21 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Whose connections one set of counters counts: those of a direction that are told about with `verdict`. Its
-    upstream is their endpoint; NOWHERE: each its original destination."""
+    """Whose connections one set of counters counts: those of a direction to an endpoint that are told about with
+    `of`. NOWHERE: each goes to its original destination."""
 
     direction: Direction
-    verdict: Verdict
+    endpoint: UpstreamAddress
+    of: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is told about them; made when it is asked for, for there are many groups."""
+        return replace(self.of, upstream=self.endpoint)
 
 
 LogTexts = Callable[[Verdict], tuple[bytes, bytes, bytes]]
 """Protocol, lane and lane reason of a connection as its line in the access log has them."""
-
-
-class _Told(NamedTuple):
-    general: Verdict
-    by_endpoint: Mapping[UpstreamAddress, Verdict]
 
 
 class VerdictTable:
@@ -57,10 +57,11 @@ class VerdictTable:
         self._held: set[Site] = set()
         self._there: dict[Site, int] = {}
         """The engine's verdict of each site; PUNTED: one that has it decided by us."""
-        self._told: dict[int, _Told] = {}
+        self._told: dict[int, Ruling] = {}
+        """By the engine's verdict: also those that were replaced, while connections have them."""
         self._retired = RetiredVerdicts(lane.connection_batches)
-        self._groups: dict[int, Group] = {}
-        self._group_ids: dict[tuple[object, ...], int] = {}
+        self._groups: list[Group] = []
+        self._group_ids: dict[tuple[object, ...], dict[UpstreamAddress, int]] = {}
         self._ids = itertools.count(1)
 
     def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
@@ -91,14 +92,12 @@ class VerdictTable:
 
     def verdict(self, record: Record) -> Verdict:
         """What is to be told about a connection of the engine's. Its upstream is not always the connection's."""
-        told = self._told[record.verdict]
-        if record.upstream is None or not told.by_endpoint:
-            return told.general
-        return told.by_endpoint.get(UpstreamAddress(address(record.upstream)), told.general)
+        upstream = None if record.upstream is None else UpstreamAddress(address(record.upstream))
+        return self._told[record.verdict].told(upstream)
 
     def counted(self, counters: Counters) -> Group | None:
-        """None: nobody's, which have nothing to count."""
-        return self._groups.get(counters.group)
+        """None: that of verdicts without a group, which has nothing to count."""
+        return self._groups[counters.group - 1] if counters.group else None
 
     def _refresh(self, site: Site) -> None:
         scope = SCOPES[site.direction]
@@ -114,13 +113,13 @@ class VerdictTable:
         self._lane.set_verdict(scope, place, _PUNT if ruling is None else self._engine_verdict(site, ruling, now))
 
     def _engine_verdict(self, site: Site, ruling: Ruling, id_: int) -> EngineVerdict:
-        self._told[id_] = _Told(ruling.verdict, {share.verdict.upstream: share.verdict for share in ruling.shares})
+        self._told[id_] = ruling
         timeouts, defaults = ruling.verdict.timeouts, self._defaults
         protocol, lane, reason = self._log_texts(ruling.verdict)
         endpoints = tuple(
             Endpoint(
-                SocketAddress(share.verdict.upstream.ip, share.verdict.upstream.port, share.verdict.upstream.scope),
-                self._group(site.direction, share.verdict),
+                SocketAddress(*share.endpoint),
+                self._group(site.direction, share.endpoint, share.of),
                 share.weight,
             )
             for share in ruling.shares
@@ -128,7 +127,7 @@ class VerdictTable:
         return EngineVerdict(
             Action.RELAY if endpoints else Action.PASS,
             id=id_,
-            group=0 if endpoints else self._group(site.direction, ruling.verdict),
+            group=0 if endpoints else self._group(site.direction, ruling.verdict.upstream, ruling.verdict),
             endpoints=endpoints,
             balance=Balance.ROUND_ROBIN if ruling.round_robin else Balance.RANDOM,
             max_attempts=MAX_ATTEMPTS,
@@ -140,14 +139,14 @@ class VerdictTable:
             log_reason=reason[:MAX_TEXT],
         )
 
-    def _group(self, direction: Direction, verdict: Verdict) -> int:
+    def _group(self, direction: Direction, endpoint: UpstreamAddress, of: Verdict) -> int:
         """The same for all that the metrics don't tell apart: counters are never given up
         (cext/engine/decide/verdict.h)."""
-        key = (direction, verdict.upstream, verdict.cluster, verdict.protocol, verdict.lane, verdict.service)
-        id_ = self._group_ids.get(key)
+        ids = self._group_ids.setdefault((direction, of.cluster, of.protocol, of.lane, of.service), {})
+        id_ = ids.get(endpoint)
         if id_ is None:
-            id_ = self._group_ids[key] = len(self._group_ids) + 1
-            self._groups[id_] = Group(direction, verdict)
+            self._groups.append(Group(direction, endpoint, of))
+            id_ = ids[endpoint] = len(self._groups)
         return id_
 
     def forget_retired(self) -> None:

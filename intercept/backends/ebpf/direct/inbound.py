@@ -4,7 +4,8 @@ from collections.abc import Mapping, Set
 
 from bpf import direct_layout, layout
 from cext.libbpf import libbpf
-from intercept.backends.ebpf.direct.services import ZEROS, in_force, make, of_members
+from intercept.backends.ebpf.direct.counters import Seen, has_no_connection, members
+from intercept.backends.ebpf.direct.services import ZEROS, in_force, make
 from intercept.backends.kernel_lane import InboundCounters
 from intercept.errors import CaptureError
 
@@ -20,7 +21,7 @@ def push_inbound(ports: Set[int], *, name: str = "tidegate") -> None:
         push_inbound_into(maps, ports)
 
 
-def telemetry_inbound(seen: dict[bytes, bytes] | None = None, *, name: str = "tidegate") -> list[InboundCounters]:
+def telemetry_inbound(seen: Seen | None = None, *, name: str = "tidegate") -> list[InboundCounters]:
     """Totals of each port since it was first pushed. One that was taken back is told until its last connection has
     ended, once more after that, and then forgotten. Before Linux 5.15 nothing is counted. seen: kept by the caller from
     call to call, to be told only what has changed. Raises CaptureError."""
@@ -39,8 +40,8 @@ def push_inbound_into(maps: Mapping[str, int], ports: Set[int]) -> None:
     libbpf.map_update(maps["tg_straight_ports"], layout.ZERO, layout.port_words(sum(1 << port for port in ports)))
 
 
-def telemetry_inbound_of(maps: Mapping[str, int], seen: dict[bytes, bytes] | None = None) -> list[InboundCounters]:
-    seen = {} if seen is None else seen
+def telemetry_inbound_of(maps: Mapping[str, int], seen: Seen | None = None) -> list[InboundCounters]:
+    seen = members(inbound=True, zeros=True) if seen is None else seen
     words = libbpf.map_lookup(maps["tg_straight_ports"], layout.ZERO, _PORTS_SIZE) or bytes(_PORTS_SIZE)
     current = {direct_layout.inbound_member(port) for port in layout.ports_in(words)}
     return [
@@ -53,5 +54,8 @@ def telemetry_inbound_of(maps: Mapping[str, int], seen: dict[bytes, bytes] | Non
             retransmits=counts.retransmits,
             srtt_us=counts.srtt_us,
         )
-        for key, counts in of_members(maps["tg_members"], current, seen, inbound=True)
+        for key, counts in (
+            (key, direct_layout.counts(value))
+            for key, value in seen.differing(maps["tg_members"], current, has_no_connection)
+        )
     ]

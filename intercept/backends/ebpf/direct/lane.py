@@ -9,22 +9,22 @@ from intercept.backends.kernel_lane import KernelLane
 
 def pinned() -> KernelLane:
     """Of the capture that `init` has put in force in this network namespace; it is looked for at each call."""
-    from intercept.backends.ebpf.direct import inbound, live, services
+    from intercept.backends.ebpf.direct import counters, inbound, live, services
 
     return KernelLane(
         services.push,
         services.exchange,
-        partial(services.telemetry, services.Seen({}, {})),
+        partial(services.telemetry, counters.SeenBoth.new()),
         services.ended,
         inbound.push_inbound,
-        partial(inbound.telemetry_inbound, {}),
+        partial(inbound.telemetry_inbound, counters.members(inbound=True)),
         live.connections,
     )
 
 
 def held(maps: Mapping[str, int]) -> KernelLane:
     """Of a capture whose maps are descriptors of this process."""
-    from intercept.backends.ebpf.direct import inbound, live, services
+    from intercept.backends.ebpf.direct import counters, inbound, live, services
     from intercept.backends.ebpf.errors import translated
 
     def of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,9 +37,9 @@ def held(maps: Mapping[str, int]) -> KernelLane:
     return KernelLane(
         of(services.push_into),
         of(services.exchange_into),
-        partial(of(services.telemetry_of), services.Seen({}, {})),
+        partial(of(services.telemetry_of), counters.SeenBoth.new()),
         of(services.ended_of),
         of(inbound.push_inbound_into),
-        partial(of(inbound.telemetry_inbound_of), {}),
+        partial(of(inbound.telemetry_inbound_of), counters.members(inbound=True)),
         of(live.connections_of),
     )

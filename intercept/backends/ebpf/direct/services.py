@@ -8,14 +8,14 @@ import errno
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from bpf import bpffs, direct_layout
-from bpf.direct_layout import Counts, End
+from bpf.direct_layout import End
 from cext.libbpf import libbpf
 from cext.libbpf.libbpf import BpfError
 from intercept.backends.ebpf import pins
 from intercept.backends.ebpf.direct.banks import Content, content, members
+from intercept.backends.ebpf.direct.counters import SeenBoth, has_no_connection, is_over
 from intercept.backends.ebpf.direct.values import packed
 from intercept.backends.ebpf.errors import translated
 from intercept.backends.ebpf.instance import Instance
@@ -23,17 +23,8 @@ from intercept.backends.kernel_lane import KernelCounters, KernelService
 from intercept.errors import CaptureError
 
 _LOCK_WAIT_S = 5.0
-Address = tuple[str, int]
-
-
-class Seen(NamedTuple):
-    """Counters as they were told last, by their keys."""
-
-    states: dict[bytes, bytes]
-    members: dict[bytes, bytes]
-
-
 _MAPS = ("tg_services", "tg_service_states", "tg_members", "tg_direct_ends", "tg_straight_ports")
+Address = tuple[str, int]
 
 
 def push(services: Sequence[KernelService], *, name: str = "tidegate") -> None:
@@ -53,7 +44,7 @@ def exchange(services: Sequence[KernelService], gone: Collection[Address], *, na
         exchange_into(maps, services, gone)
 
 
-def telemetry(seen: Seen | None = None, *, name: str = "tidegate") -> list[KernelCounters]:
+def telemetry(seen: SeenBoth | None = None, *, name: str = "tidegate") -> list[KernelCounters]:
     """Totals since each service and endpoint was first pushed; they never decrease. What is in no service any more is
     told until its last connection has ended, once more after that, and then forgotten. seen: kept by the caller from
     call to call, to be told only what has changed. Raises CaptureError."""
@@ -89,11 +80,16 @@ def _exchange(maps: Mapping[str, int], there: Content, put: Mapping[bytes, bytes
     there.exchange(maps["tg_services"], new, gone)
 
 
-def telemetry_of(maps: Mapping[str, int], seen: Seen | None = None) -> list[KernelCounters]:
+def telemetry_of(maps: Mapping[str, int], seen: SeenBoth | None = None) -> list[KernelCounters]:
     there = content(maps["tg_services"])
-    seen = Seen({}, {}) if seen is None else seen
-    found = list(_of_services(maps["tg_service_states"], there.states, seen.states))
-    for key, counts in of_members(maps["tg_members"], there.members, seen.members, inbound=False):
+    seen = SeenBoth.new(zeros=True) if seen is None else seen
+    found = []
+    for key, value in seen.states.differing(maps["tg_service_states"], there.states, is_over):
+        told = direct_layout.state(value)
+        (number,) = struct.unpack("=I", key)
+        found.append(KernelCounters(number, "", 0, failed=told.unserved, denied=told.denied, limited=told.limited))
+    for key, value in seen.members.differing(maps["tg_members"], there.members, has_no_connection):
+        counts = direct_layout.counts(value)
         found.append(
             KernelCounters(
                 *direct_layout.member(key),
@@ -149,32 +145,3 @@ def in_force(name: str) -> Iterator[dict[str, int]]:
         if any(each not in instance.maps for each in _MAPS):
             raise CaptureError("direct lane: this capture is of a version without it: run init again")
         yield instance.maps
-
-
-def _of_services(fd: int, current: set[bytes], seen: dict[bytes, bytes]) -> Iterator[KernelCounters]:
-    for key, value in libbpf.map_items(fd, 4, direct_layout.STATE_SIZE):
-        if seen.get(key) == value:
-            continue
-        seen[key] = value
-        told = direct_layout.state(value)
-        (number,) = struct.unpack("=I", key)
-        yield KernelCounters(number, "", 0, failed=told.unserved, denied=told.denied, limited=told.limited)
-    for key in seen.keys() - current:
-        libbpf.map_delete(fd, key)
-        del seen[key]
-
-
-def of_members(
-    fd: int, current: set[bytes], seen: dict[bytes, bytes], *, inbound: bool
-) -> Iterator[tuple[bytes, Counts]]:
-    """Of one direction, what differs from what was seen; each that is not current and has no connection any more for
-    the last time."""
-    for key, value in libbpf.map_items(fd, direct_layout.MEMBER_SIZE, direct_layout.COUNTS_SIZE):
-        if seen.get(key) != value and direct_layout.is_inbound(key) is inbound:
-            seen[key] = value
-            yield key, direct_layout.counts(value)
-    for key in seen.keys() - current:
-        counts = direct_layout.counts(seen[key])
-        if counts.begun == counts.closed + counts.failed:
-            libbpf.map_delete(fd, key)
-            del seen[key]
