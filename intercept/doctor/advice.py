@@ -84,6 +84,13 @@ def _network(report: Mapping[str, Any]) -> Iterator[str]:
         yield "the loopback interface is down, and captured connections go through it: ip link set lo up"
     if report["network"]["ipv6_missing"]:
         yield f"IPv6 will not be captured: {report['network']['ipv6_missing']}"
+    interfaces = report["network"]["interfaces"]
+    if len(interfaces) > 1 and _reasons(report)["ebpf"]:
+        yield (
+            f"several interfaces ({', '.join(interfaces[:4])}): without ebpf mode, connections of sockets bound to one "
+            "(SO_BINDTODEVICE) time out; leave such programs alone with --exclude-outbound-gids, or the interface with "
+            "--exclude-interfaces"
+        )
     ports = report["settings"]["ip_local_port_range"]
     if ports and ports[1] - ports[0] < _FEW_PORTS:
         yield (

@@ -45,7 +45,11 @@ def examine(limit_s: float = LIMIT_S) -> dict[str, Any]:
         "bpffs": hooks.get("bpffs"),
         "settings": this_host.settings(),
         "limits": this_host.limits(),
-        "network": {"loopback_up": this_host.loopback_is_up(), "ipv6_missing": host.ipv6_missing},
+        "network": {
+            "loopback_up": this_host.loopback_is_up(),
+            "ipv6_missing": host.ipv6_missing,
+            "interfaces": list(host.interfaces),
+        },
         "tools": this_host.tools(),
         "neighbours": {"rules": nftables.get("rules"), "programs": hooks.get("programs")},
         "untried": [f"{name}: {outcome.trouble}" for name, outcome in outcomes.items() if outcome.trouble],

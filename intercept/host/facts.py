@@ -15,7 +15,8 @@ class HostFacts(NamedTuple):
     resolv_conf_read: whether there was a resolv.conf to read.
 
     ipv6_missing: why there is no IPv6 here, or None when there is. ip6tables_missing: why iptables mode has to do
-    without it. cgroup_id: the kernel's id of the folder that `--cgroup` names; None: no folder is named.
+    without it. cgroup_id: the kernel's id of the folder that `--cgroup` names; None: no folder is named. interfaces:
+    those that routes lead through, the loopback interface aside.
     """
 
     own: tuple[Network, ...] = LOOPBACK
@@ -24,13 +25,16 @@ class HostFacts(NamedTuple):
     ipv6_missing: str | None = None
     ip6tables_missing: str | None = None
     cgroup_id: int | None = None
+    interfaces: tuple[str, ...] = ()
 
 
 def read_host(resolv_conf: str = "/etc/resolv.conf") -> HostFacts:
     """Facts of the network namespace that the calling thread is in. Needs no privilege."""
     text = _text(resolv_conf)
+    ipv6_route = _text("/proc/thread-self/net/ipv6_route")
     return HostFacts(
-        own=_own_networks(_text("/proc/thread-self/net/fib_trie"), _text("/proc/thread-self/net/ipv6_route")),
+        own=_own_networks(_text("/proc/thread-self/net/fib_trie"), ipv6_route),
+        interfaces=interfaces_in(_text("/proc/thread-self/net/route"), ipv6_route),
         resolvers=resolvers_in(text),
         resolv_conf_read=bool(text),
         ipv6_missing=_ipv6_missing(),
@@ -58,6 +62,13 @@ def resolvers_in(resolv_conf: str) -> tuple[str, ...]:
             mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
             found[str(mapped or address)] = None
     return tuple(found)
+
+
+def interfaces_in(route: str, ipv6_route: str) -> tuple[str, ...]:
+    """The names of /proc/net/route (first column, below a head line) and ipv6_route (last column). Pure."""
+    names = {line.split()[0] for line in route.splitlines()[1:] if line.strip()}
+    names |= {line.split()[-1] for line in ipv6_route.splitlines() if line.strip()}
+    return tuple(sorted(names - {"lo"}))
 
 
 def _own_networks(fib_trie: str, ipv6_route: str) -> tuple[Network, ...]:

@@ -53,7 +53,7 @@ def build(intent: Intent, host: HostFacts, mode: Mode) -> Plan:
         inbound=tuple(served.inbound()),
         virtual=tuple(served.virtual()) if intent.virtual_interfaces else (),
         not_captured=tuple(left_uncaptured(intent, host, mode)),
-        warnings=tuple(warnings_about(intent, host)),
+        warnings=tuple(warnings_about(intent, host, mode)),
         resolvers=resolvers,
         cgroup_id=host.cgroup_id if intent.cgroup is not None else None,
         families=(4,) if intent.ipv6 is Ipv6.OFF or ip6tables_missing(host, mode) else (4, 6),
@@ -191,8 +191,9 @@ class _Builder:
         if outbound.exclude_cidrs:
             excluded = (DstIn(outbound.exclude_cidrs),)
             yield Rule("exclude-outbound-cidrs", excluded, Direct(), "the destination is in --exclude-outbound-cidrs")
-        if self._mode is Mode.EBPF and intent.ipv6 is not Ipv6.OFF:
-            reason = "IPv6 link-local: ebpf mode would lose the interface"
+        if intent.ipv6 is not Ipv6.OFF:
+            # Steering changes the address and so loses the interface that was asked for.
+            reason = "an IPv6 link-local destination, which means nothing without its interface"
             yield Rule("link-local", (DstIn((LINK_LOCAL,)),), Direct(), reason)
         if self._dns:
             servers = (DstIn(self._resolvers),) if self._resolvers else ()

@@ -44,23 +44,14 @@ def inbound_left_out(intent: Intent, mode: Mode) -> bool:
     return mode is Mode.IPTABLES and intent.cgroup is not None and intent.inbound.include_ports != ()
 
 
-def _where_an_interface_counts(intent: Intent, mode: Mode) -> Iterator[str]:
-    if mode is Mode.EBPF:
-        yield "sockets that are bound to a network interface (SO_BINDTODEVICE): they go direct"
-        if intent.ipv6 is not Ipv6.OFF:
-            yield "outbound, IPv6 link-local destinations (fe80::/10): they go direct"
-
-
 def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str]:
     if intent.dns is Dns.OFF:
         yield "UDP, QUIC (HTTP/3) and DNS among it"
     else:
         yield "UDP other than DNS, QUIC (HTTP/3) among it"
-    if intent.ipv6 is Ipv6.OFF:
-        yield "IPv6: --ipv6 is off"
-    elif lacking := host.ipv6_missing or ip6tables_missing(host, mode):
-        yield f"IPv6: {lacking}"
-    yield from _where_an_interface_counts(intent, mode)
+    yield _uncaptured_of_ipv6(intent, host, mode)
+    if mode is Mode.EBPF:
+        yield "sockets that are bound to a network interface (SO_BINDTODEVICE): they go direct"
     if inbound_left_out(intent, mode):
         yield "inbound: iptables mode cannot limit inbound capture to --cgroup"
     exempt = intent.exempt
@@ -79,7 +70,15 @@ def left_uncaptured(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str
         yield f"interface {interface}"
 
 
-def warnings_about(intent: Intent, host: HostFacts) -> Iterator[str]:
+def _uncaptured_of_ipv6(intent: Intent, host: HostFacts, mode: Mode) -> str:
+    if intent.ipv6 is Ipv6.OFF:
+        return "IPv6: --ipv6 is off"
+    if lacking := host.ipv6_missing or ip6tables_missing(host, mode):
+        return f"IPv6: {lacking}"
+    return "outbound to IPv6 link-local addresses (fe80::/10), DNS servers among them"
+
+
+def warnings_about(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str]:
     for kind, members in (("uid", intent.exempt.uids), ("gid", intent.exempt.gids)):
         if 0 in members:
             yield f"--proxy-{kind} 0 exempts everything that runs as root from capture, the workload too if it does"
@@ -87,3 +86,15 @@ def warnings_about(intent: Intent, host: HostFacts) -> Iterator[str]:
         yield "--dns resolvers: resolv.conf names no server, so no DNS is captured"
     if not (intent.exempt.uids or intent.exempt.gids or intent.exempt.mark or intent.cgroup):
         yield "nobody is exempt by uid, gid, mark or cgroup: a proxy in this namespace would capture its own traffic"
+    yield from bound_sockets(intent, host, mode)
+
+
+def bound_sockets(intent: Intent, host: HostFacts, mode: Mode) -> Iterator[str]:
+    """A rule can't tell a socket that is bound to an interface; redirected to the loopback address it times out."""
+    captured = [name for name in host.interfaces if name not in intent.exclude_interfaces]
+    if mode is not Mode.EBPF and len(captured) > 1:
+        yield (
+            f"this host has several interfaces ({', '.join(captured[:4])}), and connections of sockets bound to one "
+            f"(SO_BINDTODEVICE) time out in {mode} mode: leave such programs alone with --exclude-outbound-gids, "
+            "their interface with --exclude-interfaces, or use --mode ebpf"
+        )

@@ -57,7 +57,13 @@ def open_socket(kind: socket.SocketKind, host: str, options: dict[str, Any]) -> 
     return sock, host
 
 
-def connect(sock: socket.socket, address: tuple[str, int], *, nonblocking: bool, timeout: float) -> None:
+def zoned(host: str, port: int) -> tuple[Any, ...]:
+    """Python takes the zone of `fe80::1%eth0` as a number of its own."""
+    plain, _, zone = host.partition("%")
+    return (plain, port, 0, socket.if_nametoindex(zone)) if zone else (host, port)
+
+
+def connect(sock: socket.socket, address: tuple[Any, ...], *, nonblocking: bool, timeout: float) -> None:
     if not nonblocking:
         sock.connect(address)
         return
@@ -112,7 +118,7 @@ def tcp(request: dict[str, Any], *, keep: dict[int, socket.socket] | None = None
         if request.get("fastopen_sendto"):
             fast_open(sock, (host, request["port"]), request["send"].encode())
         else:
-            connect(sock, (host, request["port"]), nonblocking=nonblocking, timeout=timeout)
+            connect(sock, zoned(host, request["port"]), nonblocking=nonblocking, timeout=timeout)
             sock.sendall(request.get("send", "").encode())
         result["connect_ms"] = (time.monotonic() - started) * 1000
         result["stage"] = "banner"
@@ -145,7 +151,7 @@ def udp(request: dict[str, Any]) -> dict[str, Any]:
         sock, host = open_socket(socket.SOCK_DGRAM, request["host"], request)
     except OSError as error:
         return {"status": outcome_of(error), "ms": 0.0, "line": None, "stage": "prepare"}
-    address = (host, request["port"])
+    address = zoned(host, request["port"])
     result: dict[str, Any] = {"line": None, "stage": "answer"}
     with sock:
         try:

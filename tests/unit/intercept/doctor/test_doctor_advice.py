@@ -39,13 +39,17 @@ def report(**changed: Any) -> dict[str, Any]:
             "unprivileged_bpf_disabled": 2,
         },
         "limits": {"nofile": [1024, 1048576], "memlock": [-1, -1], "file_max": 100000},
-        "network": {"loopback_up": True, "ipv6_missing": None},
+        "network": network(),
         "tools": {},
         "neighbours": {"rules": [], "programs": []},
         "untried": [],
         "advice": [],
     }
     return whole | changed
+
+
+def network(**changed: Any) -> dict[str, Any]:
+    return {"loopback_up": True, "ipv6_missing": None, "interfaces": ["eth0"], **changed}
 
 
 def mode(name: str, reason: str | None = None) -> dict[str, Any]:
@@ -89,8 +93,21 @@ ADVISED = {
         {"cgroup": {"layout": "v1", "mount_point": None, "writable": False, "own": None, "namespace": None}},
         ("cgroup v2", "--cgroup"),
     ),
-    "loopback down": ({"network": {"loopback_up": False, "ipv6_missing": None}}, ("ip link set lo up",)),
-    "no ipv6": ({"network": {"loopback_up": True, "ipv6_missing": "switched off"}}, ("switched off",)),
+    "loopback down": (
+        {"network": {"loopback_up": False, "ipv6_missing": None, "interfaces": []}},
+        ("ip link set lo up",),
+    ),
+    "no ipv6": (
+        {"network": {"loopback_up": True, "ipv6_missing": "switched off", "interfaces": []}},
+        ("switched off",),
+    ),
+    "several interfaces": (
+        {
+            "network": network(interfaces=["eth0", "eth1"]),
+            "modes": lacking("ebpf", "no bpffs"),
+        },
+        ("eth0, eth1", "SO_BINDTODEVICE", "--exclude-outbound-gids"),
+    ),
     "few files": ({"limits": {"nofile": [256, 256], "memlock": [-1, -1], "file_max": 1}}, ("256 open files",)),
     "istio": (
         {"neighbours": {"rules": [{"tool": "Istio", "mesh": True, "chains": ["ISTIO_OUTPUT"]}], "programs": []}},

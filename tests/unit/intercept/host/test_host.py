@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from intercept.host import cgroups
-from intercept.host.facts import _own_networks, resolvers_in
+from intercept.host.facts import _own_networks, interfaces_in, resolvers_in
 from intercept.intent.value import Value
 
 FIB_TRIE = """Main:
@@ -90,3 +90,10 @@ def test_values_are_compared_by_kind_and_fields_and_never_change() -> None:
             Pair(**wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Pair(1, "r", 3)  # type: ignore[call-arg]
+
+
+def test_interfaces_are_those_that_routes_lead_through() -> None:
+    route = "Iface\tDestination\tGateway\neth0\t00000000\t0100000A\nbr-7\t0000000A\t00000000\n"
+    ipv6 = "fe80 40 00 00 00 100 1 0 1    eth1\n0001 80 00 00 00 0 2 0 80200001    lo\n"
+    assert interfaces_in(route, ipv6) == ("br-7", "eth0", "eth1")
+    assert interfaces_in("", "") == ()
