@@ -14,7 +14,7 @@ from proxy.control.signals import hear_signals
 from proxy.control.supervisor import Supervisor
 from proxy.core.decide.lane import Lanes
 from proxy.core.decide.probes import ProbeRegistry
-from proxy.feed.reload import Reloader
+from proxy.feed.feed import Feed
 from proxy.feed.source import Configured
 from proxy.lanes import counting
 from proxy.lanes.direct.lane import DirectLane
@@ -90,12 +90,11 @@ class Sidecar:
             log_texts=log.texts,
         )
         held = HeldProbes(probes, self._splice)
-        self._reloader: Reloader | None = None
+        self._feed: Feed | None = None
         self._publisher = Publisher(loop, verdicts, direct, self._splice)
         if configured is not None:
-            first = (configured.policy, configured.warnings)
-            self._reloader = Reloader(loop, configured.source, first, self._publisher.put_in_force, metrics.reloaded)
-            self._publisher.refused = self._reloader.unpublished
+            self._feed = Feed(loop, configured, self._publisher.put_in_force, metrics.reloaded)
+            self._publisher.published, self._publisher.refused = self._feed.published, self._feed.unpublished
             self._publisher.put_in_force(configured.policy)
         drain = self._drain = Drain(
             loop, self._splice, self._punted, self._supervisor.drained, lambda: loop.call_soon(loop.stop)
@@ -108,7 +107,7 @@ class Sidecar:
             readiness=readiness,
             drain=drain,
             verdicts=verdicts,
-            reloader=self._reloader,
+            feed=self._feed,
             splice=self._splice,
             punted=self._punted,
             direct=direct,
@@ -124,9 +123,9 @@ class Sidecar:
         """Start everything, the listeners last, and tell the supervisor."""
         self._endpoints.open()
         await self._doors.open(self._loop, self._supervisor)
-        hear_signals(self._loop, self._drain, self._settings.drain_timeout_s, self._reloader)
-        if self._reloader is not None:
-            self._reloader.start()
+        hear_signals(self._loop, self._drain, self._settings.drain_timeout_s, self._feed)
+        if self._feed is not None:
+            self._feed.start()
         self._upkeep.start()
         await self._publisher.start()
         self._splice.open()
@@ -135,8 +134,8 @@ class Sidecar:
 
     async def close(self) -> None:
         """End what is left, then let go of everything; the supervisor hears of every connection before."""
-        if self._reloader is not None:
-            self._reloader.close()
+        if self._feed is not None:
+            self._feed.close()
         self._publisher.close()
         self._upkeep.stop()
         self._engine.close()

@@ -58,7 +58,7 @@ def clusters(proxy: Running, _: Request) -> Response:
 
 
 def config_dump(proxy: Running, _: Request) -> Response:
-    return _json(views.config_dump(proxy.settings, proxy.reloader))
+    return _json(views.config_dump(proxy.settings, proxy.feed))
 
 
 def access_log(proxy: Running, _: Request) -> Stream:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from proxy.control.health import Readiness
 from proxy.core.report.record import ConnectionRecord
-from proxy.feed.reload import Reloader
+from proxy.feed.feed import Feed
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.drain import Drain
 from proxy.lanes.punted.connections import Connections
@@ -21,7 +21,7 @@ class Running:
     readiness: Readiness
     drain: Drain
     verdicts: Verdicts
-    reloader: Reloader | None
+    feed: Feed | None
     """None: there is no configuration."""
     splice: SpliceLane
     punted: Connections

@@ -9,7 +9,7 @@ from proxy.core.balance.loads import EndpointLoad
 from proxy.core.decide.verdict import PASSTHROUGH
 from proxy.core.lanes import Direction
 from proxy.core.report import policy as policy_report
-from proxy.feed.reload import Reloader
+from proxy.feed.feed import Feed
 from proxy.lanes.splice.lane import SpliceLane
 from proxy.settings import ProxySettings
 
@@ -60,21 +60,21 @@ def cluster_list(proxy: Running) -> list[Any]:
     return passing + policy_report.clusters(proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere)
 
 
-def config_dump(settings: ProxySettings, reloader: Reloader | None) -> dict[str, Any]:
+def config_dump(settings: ProxySettings, feed: Feed | None) -> dict[str, Any]:
     """The settings in force, under their own names, and the configuration; the last refused one is named."""
     found = {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
-    return {"settings": found, "configuration": None if reloader is None else _configuration(reloader)}
+    return {"settings": found, "configuration": None if feed is None else _configuration(feed)}
 
 
-def _configuration(reloader: Reloader) -> dict[str, Any]:
-    refused = reloader.refused
+def _configuration(feed: Feed) -> dict[str, Any]:
+    refused = feed.refused
     return {
-        "sources": list(reloader.names),
-        "digest": reloader.policy.digest,
-        "loaded_at": reloader.loaded_at,
-        "warnings": list(reloader.warnings),
+        "sources": list(feed.names),
+        "digest": feed.policy.digest,
+        "loaded_at": feed.loaded_at,
+        "warnings": list(feed.warnings),
         "refused": None if refused is None else {"at": refused.at, "errors": list(refused.errors)},
-        "destinations": policy_report.destinations(reloader.policy),
+        "destinations": policy_report.destinations(feed.policy),
     }
 
 

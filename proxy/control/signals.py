@@ -5,16 +5,14 @@ import asyncio
 import logging
 import signal
 
-from proxy.feed.reload import Reloader
+from proxy.feed.feed import Feed
 from proxy.lanes.drain import SERVING, Drain
 
 _log = logging.getLogger("tidegate.proxy")
 
 
-def hear_signals(
-    loop: asyncio.AbstractEventLoop, drain: Drain, drain_timeout_s: float, reloader: Reloader | None
-) -> None:
-    """reloader: None where there is no configuration."""
+def hear_signals(loop: asyncio.AbstractEventLoop, drain: Drain, drain_timeout_s: float, feed: Feed | None) -> None:
+    """feed: None where there is no configuration."""
 
     def end() -> None:
         again = drain.state != SERVING
@@ -22,7 +20,7 @@ def hear_signals(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    loop.add_signal_handler(signal.SIGHUP, _nothing_to_reload if reloader is None else reloader.request)
+    loop.add_signal_handler(signal.SIGHUP, _nothing_to_reload if feed is None else feed.request)
 
 
 def _nothing_to_reload() -> None:

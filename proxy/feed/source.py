@@ -29,7 +29,7 @@ class PolicySource(Protocol):
         """The folders in which a change shows; what the kernel is asked to watch."""
 
     def changed(self) -> bool:
-        """Whether anything differs from what the last `load` saw. Cheap: asked every second."""
+        """Whether anything differs from what the last `load` saw. Cheap: asked every second, by the source's thread."""
 
     def load(self) -> tuple[Policy, tuple[str, ...]]:
         """A policy made of all of it, and warnings. Raises PolicyRefused; reading again is then up to `changed`."""

@@ -1,0 +1,102 @@
+"""What a source of policy pushes to: a policy that was read, or why what it read is refused. Whatever comes, the proxy
+goes on with what is in force, shows what is wrong, and takes the next change."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.core.policy.policy import Policy
+from proxy.feed.follow import Follower
+from proxy.feed.source import Configured
+
+_log = logging.getLogger("mesh")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    at: float
+    """Seconds since the epoch."""
+    errors: tuple[str, ...]
+
+
+class Feed:
+    """Belongs to the event loop; `push` and `refuse` may be called from any thread. put_in_force gets every policy that
+    differs from the one before. told: hears of each attempt of the source, whether it was accepted."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        configured: Configured,
+        put_in_force: Callable[[Policy], None],
+        told: Callable[[bool], None],
+    ) -> None:
+        """configured: what was read before the loop existed; it is put in force by the caller."""
+        self.names = configured.source.names
+        self.policy, self.warnings = configured.policy, configured.warnings
+        """policy: the one in force, or the first one while it is being published."""
+        self.loaded_at = time.time()
+        self.refused: Refused | None = None
+        """The last attempt, when it was refused."""
+        self._loop = loop
+        self._source = configured.source
+        self._put_in_force = put_in_force
+        self._told = told
+        self._wanted = configured.policy
+        self._follower = Follower(configured.source, self.push, self.refuse)
+
+    def start(self) -> None:
+        for warning in self.warnings:
+            _log.warning("%s", warning)
+        for what in self._source.unreadable():
+            _log.warning("%s: a change of it can't be read later on", what)
+        self._follower.start()
+
+    def request(self) -> None:
+        """Have the source read again, whether anything seems changed or not."""
+        _log.info("reading the configuration again")
+        self._follower.request()
+
+    def close(self) -> None:
+        self._follower.close()
+
+    def push(self, policy: Policy, warnings: tuple[str, ...] = ()) -> None:
+        """What the source says now, whole; parts that have not changed are best the same objects as before."""
+        self._loop.call_soon_threadsafe(self._take, policy, warnings)
+
+    def refuse(self, errors: tuple[str, ...]) -> None:
+        """What the source says now is wrong."""
+        self._loop.call_soon_threadsafe(self._refuse, errors)
+
+    def published(self, policy: Policy) -> None:
+        """It is in force."""
+        if policy is not self.policy:
+            _log.info("configuration %s is in force: %d destinations", policy.digest, len(policy.outbound))
+        self.policy = policy
+
+    def unpublished(self, policy: Policy, defect: Exception) -> None:
+        """It could not be published: what was in force before stays."""
+        if policy is self._wanted:
+            self._wanted = self.policy
+        self._refuse((f"internal error: {defect!r}",))
+
+    def _take(self, policy: Policy, warnings: tuple[str, ...]) -> None:
+        self.refused, self.warnings, self.loaded_at = None, warnings, time.time()
+        self._told(True)
+        for warning in warnings:
+            _log.warning("%s", warning)
+        if policy.digest == self._wanted.digest:
+            _log.info("configuration read again: nothing changed (%s)", policy.digest)
+            return
+        self._wanted = policy
+        self._put_in_force(policy)
+
+    def _refuse(self, errors: tuple[str, ...]) -> None:
+        self.refused = Refused(time.time(), errors)
+        self._told(False)
+        _log.error(
+            "the new configuration is refused, the old one (%s) stays in force: %s", self.policy.digest, errors[0]
+        )
+        for error in errors[1:]:
+            _log.error("%s", error)
