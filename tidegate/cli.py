@@ -79,7 +79,7 @@ def _exit_code(argv: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`tidegate status | head`): nobody is left to tell.
+        # The reader of our output has gone (`tidegate status | head`): there is no reader left to tell.
         sys.stderr.close()
         return 1
     except Exception as failed:

@@ -44,9 +44,9 @@ def signalfd(numbers: set[signal.Signals]) -> int:
 
 
 def reap_orphans(own: set[int]) -> None:
-    """As a container's first process we inherit what loses its parent, and nobody else takes it from the process table.
+    """As a container's first process we inherit the processes that lose their parent, and have to reap them.
 
-    `own`: children of our making, whose status somebody else waits for.
+    `own`: children that we have started; their status is waited for elsewhere.
     """
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:

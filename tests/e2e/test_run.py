@@ -1,4 +1,4 @@
-"""`run` behaves as the command does, and leaves nothing behind, whoever is killed."""
+"""`run` behaves as the command does, and leaves nothing behind, whichever process is killed."""
 
 import contextlib
 import json
@@ -211,7 +211,7 @@ def test_kill_9(runner: Runner, victim: str) -> None:
 
 
 def test_what_two_kills_at_once_left_is_removed_by_the_next_run(runner: Runner) -> None:
-    """With the guardian killed in the same instant nobody is left to clean up: the next run does."""
+    """With the guardian killed in the same instant, the next run cleans up."""
     before = kernel_state(runner.network.app)
     started = runner.start("sh", "-c", "echo up; sleep 60", stdout=subprocess.PIPE)
     assert started.stdout is not None

@@ -63,7 +63,7 @@ def suit(applied: Plan, *, wait_s: float) -> tuple[str, ...]:
         if os.getpid() == 1:
             # The kernel ends with us everything that we start.
             return (
-                "--when-down open: this container ends with init, so nobody stays to see whether a proxy listens; "
+                "--when-down open: this container ends with init, so no process stays to see whether a proxy listens; "
                 "run tidegate's own proxy as root, or new connections go direct for good",
             )
         signs_here(plan.intent.listeners)  # raises where the kernel can't tell
@@ -226,7 +226,7 @@ def _in_force(plan: Plan) -> bool:
 
 
 def _alone() -> bool:
-    """Whether nobody but helpers like us is left in this network namespace, and no name leads to it any more.
+    """Whether only helpers like us are left in this network namespace, and no name leads to it any more.
 
     We ourselves keep it alive, so nothing else would ever end us.
     """

@@ -50,7 +50,7 @@ def discover(
 
 @contextmanager
 def _asked_to_end() -> Iterator[socket.socket]:
-    """Readable once somebody asks us to end: then what was seen so far is still to be told."""
+    """Readable once a signal asks us to end: what was seen so far is still to be told then."""
     reader, writer = socket.socketpair()
     with reader, writer:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,6 +68,6 @@ def _show(seen: "Discovered") -> None:
         when = "" if one.in_force else "would be: "
         captured = f"{when}{verdict} ({one.decision.rule})"
         table.add_row(one.name, str(one.pid), str(one.uid), one.protocol, one.destination, str(one.calls), captured)
-    Console(soft_wrap=True).print(table) if seen.found else click.echo("nobody has called anybody")
+    Console(soft_wrap=True).print(table) if seen.found else click.echo("no calls were seen")
     if seen.lost:
         click.echo(f"{seen.lost} more calls found no room to be counted", err=True)

@@ -28,7 +28,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 @wait_option
 @click.option("--report", "report_path", metavar="FILE", help="write what CMD talked to as JSON")
 @click.option("--lane", default="auto", metavar="auto|direct|splice|parsed", help="of every destination  [auto]")
-@click.option("--user", metavar="USER[:GROUP]", help="run CMD as this user; by default as the one who calls")
+@click.option("--user", metavar="USER[:GROUP]", help="run CMD as this user  [the caller]")
 @click.option("--follow", is_flag=True, help="wait for the processes that outlive CMD, instead of ending them")
 @click.option("--drain-timeout", default="20", metavar="S", help="how long CMD's last bytes may take  [20]")
 @click.option("--log-level", default="error", metavar="LEVEL", help="the proxy's: debug, info, warning, error  [error]")

@@ -30,7 +30,7 @@ class Guardian:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         select.select([self.pidfd], [], [], DISMISSAL_S)
         os.close(self.pidfd)
-        # As a container's first process we are the one who inherits orphans, and who has to reap them.
+        # As a container's first process we inherit orphans, and have to reap them.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 
@@ -73,7 +73,7 @@ def post(undo: Callable[[], None]) -> Guardian:
             _leave_family(supervisor, tell, undo)
         os.close(tell)
         tell = -1
-        # The guardian is nobody's child of ours: its parent ends at once, and init reaps it.
+        # The guardian's parent, the middle process, ends at once; init inherits and reaps the guardian.
         os.waitpid(middle, 0)
         told = os.read(answer, 32)
         if not told:

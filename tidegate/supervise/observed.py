@@ -39,9 +39,9 @@ class NotCaptured(NamedTuple):
 
 class Observed(NamedTuple):
     callers: dict[str, tuple[str, ...]]
-    """Who asked for a destination, by `ip:port`."""
+    """Names of the processes that asked for a destination, by `ip:port`."""
     listeners: dict[int, tuple[str, ...]]
-    """Who bound a TCP socket to a port."""
+    """Names of the processes that bound a TCP socket to a port."""
     not_captured: tuple[NotCaptured, ...]
     overflow: int
     """How much more found no room in the kernel's table."""

@@ -45,7 +45,7 @@ def _proven(version: int, plan: Plan, host: HostFacts, proxy: ProxyProcess, fold
         if result.outcome is probing.Outcome.NO_ROUTE:
             continue
         if result.answer.strip() != token.encode():
-            why = result.detail or f"somebody else answered {result.answer[:40]!r}"
+            why = result.detail or f"another program answered {result.answer[:40]!r}"
             raise NotProven(f"a probe to {target} did not come through the capture ({plan.mode}): {why}")
         return True
     return False

@@ -1,4 +1,6 @@
-"""The cgroup folder of one run. It names who made it, so that anybody can tell a living run's from a dead one's."""
+"""The cgroup folder of one run. Its name holds the supervisor's identity, which tells a living run's
+folder from a dead one's.
+"""
 
 import contextlib
 import os

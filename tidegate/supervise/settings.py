@@ -24,4 +24,4 @@ class RunSettings:
     follow: bool = False
     """Wait for the processes that outlive the command, instead of ending them."""
     user: User | None = None
-    """Who the command runs as; None: the caller."""
+    """The user that the command runs as; None: the caller."""

@@ -9,7 +9,7 @@ from typing import Any
 
 WIDTH = 80
 TABLE_ROWS = 20
-"""More destinations than this in the table help nobody; the report file has them all."""
+"""A longer table is not read; the report file has all destinations."""
 LEFT_OUT_ROWS = 10
 _DESTINATION, _PROCESS, _LANE, _COUNT, _SIZE, _TIME = 21, 10, 6, 5, 8, 6
 _ARROWS = {"outbound": "->", "inbound": "<-"}

@@ -33,7 +33,7 @@ def run(lab: Lab, file: Path, report: Path, *argv: str) -> tuple[int, str, str]:
 
 
 def test_a_runs_connections_go_where_the_documents_say(lab: Lab, tmp_path: Path) -> None:
-    """The folder is root's alone: the proxy reads it before it becomes somebody else."""
+    """The folder is root's alone: the proxy reads it before it becomes another user."""
     file, report = tmp_path / "config.yaml", tmp_path / "report.json"
     file.write_text(web(ONE) + CAPTURE)
     file.chmod(0o600)
