@@ -57,20 +57,46 @@ def test_everything_that_was_sent_is_delivered_to_a_slow_reader(runner: Runner, 
     assert (connection["bytes_sent"], connection["close_reason"]) == (SENT, "finished")
 
 
-def test_delivery_is_bounded(runner: Runner, network: Network) -> None:
-    """A reader that never reads can't hold the run for longer than --drain-timeout."""
-    deaf = f"import socket, time; d = socket.create_server(('{PEER4}', 9101)); print(flush=True); time.sleep(60)"
-    with subprocess.Popen(inside(network.peer, sys.executable, "-c", deaf), stdout=subprocess.PIPE) as process:
+@pytest.fixture
+def deaf(network: Network) -> Iterator[None]:
+    """A server on PORT + 1 that never reads."""
+    server = f"import socket, time; d = socket.create_server(('{PEER4}', {PORT + 1})); print(flush=1); time.sleep(99)"
+    with subprocess.Popen(inside(network.peer, sys.executable, "-c", server), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        # More than the reader's kernel takes, less than the way has room for.
-        sender = (
-            f"import socket; s = socket.create_connection(('{PEER4}', 9101)); s.settimeout(1); s.sendall(bytes(1<<26))"
-        )
-        began = time.monotonic()
-        runner.run("/usr/bin/python3", "-c", sender, flags=("--drain-timeout", "1"))
-        assert 2 <= time.monotonic() - began < 5
+        yield
         process.kill()
+
+
+# It gives up after a second: more than all buffers on the way take.
+GIVES_UP = f"""
+import socket
+s = socket.create_connection(('{PEER4}', {PORT + 1})); s.settimeout(1)
+try: s.sendall(bytes(1 << 26))
+except TimeoutError: print("gave up", flush=True)
+"""
+
+
+@pytest.mark.usefixtures("deaf")
+def test_delivery_is_bounded(runner: Runner) -> None:
+    """A reader that never reads can't hold the run for longer than --drain-timeout."""
+    began = time.monotonic()
+    runner.run("/usr/bin/python3", "-c", GIVES_UP, flags=("--drain-timeout", "1"))
+    assert 2 <= time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("deaf")
+def test_a_signal_cuts_the_delivery_short(runner: Runner) -> None:
+    started = runner.start("/usr/bin/python3", "-c", GIVES_UP, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"gave up\n"
+    time.sleep(0.5)
+    assert started.poll() is None
+    started.terminate()
+    began = time.monotonic()
+    assert started.wait(timeout=30) == 0
+    assert time.monotonic() - began < 4
+    started.stdout.close()
 
 
 def test_a_session_that_was_silent_and_closed_properly_is_finished(

@@ -21,6 +21,8 @@ REQUEST_S = 5.0
 END_S = 2.0
 """For the proxy's own part of an end, when its connections have ended."""
 
+ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+
 Message = dict[str, Any]
 
 
@@ -82,14 +84,14 @@ class ProxyProcess:
             raise ProxyFailed(f"the proxy does not answer {operation!r}")
         return self._answers.pop()
 
-    def deliver(self, timeout_s: float, *, interrupted: int) -> None:
+    def deliver(self, timeout_s: float, signals: int) -> None:
         """The command has ended: have what it sent delivered, for at most `timeout_s`, and gather the records.
 
-        When the descriptor `interrupted` is readable meanwhile (a signal came), what is left is given up. Raises
+        signals: a signalfd; when a signal that asks to end comes there meanwhile, what is left is given up. Raises
         ProxyFailed when the proxy goes.
         """
         self.request("drain", timeout_s=timeout_s, workload_ended=True)
-        if not self.wait_for(lambda: self._drained, timeout_s + END_S, interrupted=interrupted):
+        if not self.wait_for(lambda: self._drained, timeout_s + END_S, signals=signals):
             self.request("drain", timeout_s=0)
             self.wait_for(lambda: self._drained, END_S)
 
@@ -119,19 +121,23 @@ class ProxyProcess:
         self.close()
         raise ProxyFailed(f"the proxy was not ready within {READY_S:.0f} s")
 
-    def wait_for(self, told: Callable[[], bool], timeout_s: float, *, interrupted: int | None = None) -> bool:
-        """Take in what comes until `told`. False: not in time, or interrupted. Raises ProxyFailed when the proxy goes.
+    def wait_for(self, told: Callable[[], bool], timeout_s: float, *, signals: int | None = None) -> bool:
+        """Take in what comes until `told`. False: not in time, or a signal asks to end. Raises ProxyFailed when the
+        proxy goes.
 
         One piece of news can bring two answers, so `told` is asked before each wait.
         """
         deadline = time.monotonic() + timeout_s
-        watched = [self.fileno()] if interrupted is None else [self.fileno(), interrupted]
+        watched = [self.fileno()] if signals is None else [self.fileno(), signals]
         while not told():
             left = deadline - time.monotonic()
             readable = select.select(watched, [], [], left)[0] if left > 0 else []
-            if not readable or interrupted in readable:
+            if not readable:
                 return False
-            if not self.receive():
+            # The end of a child, the command's own among them, is no wish to end.
+            if signals in readable and processes.read_signal(signals).number in ENDING:
+                return False
+            if self.fileno() in readable and not self.receive():
                 raise ProxyFailed("the proxy has gone")
         return True
 

@@ -92,12 +92,12 @@ class Serving:
                 self._process.request(request.pop("op"), **request)
             self._deliver_changes()
 
-    def finish(self, *, interrupted: int) -> None:
-        """The command has ended: deliver what it sent, gather every record, and let the proxy end. A signal at the
-        descriptor `interrupted` cuts the delivery short."""
+    def finish(self, signals: int) -> None:
+        """The command has ended: deliver what it sent, gather every record, and let the proxy end. A signal that comes
+        at the signalfd `signals` and asks to end cuts the delivery short."""
         with contextlib.suppress(ProxyFailed, OSError):
             self.tell_counted(now=True)
-            self._process.deliver(self._settings.drain_timeout_s, interrupted=interrupted)
+            self._process.deliver(self._settings.drain_timeout_s, signals)
         self._process.release()
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ def run(settings: RunSettings) -> Outcome:
         exit_code = Attendance(settings, run_scope, serving, guard).until_ended(child, signals, bound)
         duration_ms = (time.monotonic() - started) * 1000
         _end_what_is_left(run_scope)
-        serving.finish(interrupted=signals)
+        serving.finish(signals)
         seen = None if observation is None else observed.finish(observation, bound.plan, read_host())
         return Outcome(exit_code, str(bound.mode), duration_ms, serving.records, bound.plan.not_captured, seen)
 
