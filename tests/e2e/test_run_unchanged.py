@@ -102,7 +102,7 @@ def test_follow_waits_for_it(runner: Runner, tmp_path: Path) -> None:
 
 
 def test_follow_passes_signals_on(runner: Runner) -> None:
-    script = "sh -c 'trap \"exit 0\" TERM; echo up; while :; do sleep 0.05; done' 2>/dev/null & exit 4"
+    script = "sh -c 'trap \"exit 0\" TERM; sleep 0.5; echo up; while :; do sleep 0.05; done' 2>/dev/null & exit 4"
     argv = runner.argv("sh", "-c", script, flags=("--follow",))
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None

@@ -53,6 +53,8 @@ class Attendance:
         self._selector.register(what, selectors.EVENT_READ, serve)
 
     def _ended(self, child: Command) -> None:
+        if self._exit_code is not None:
+            return
         self._selector.unregister(child.pidfd)
         self._exit_code = child.wait()
 
@@ -60,7 +62,10 @@ class Attendance:
         received = processes.read_signal(signals)
         if received.number == signal.SIGCHLD:
             processes.reap_orphans({child.pid, self._serving.process.pid})
-        elif self._exit_code is None:
+            return
+        if self._exit_code is None and child.has_ended():
+            self._ended(child)  # the signal is for what it left running
+        if self._exit_code is None:
             child.send(received)
         elif not received.from_kernel:
             self._scope.signal_command(signal.Signals(received.number))

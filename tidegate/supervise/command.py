@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import select
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ class Command:
             return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.Signals(received.number))
+
+    def has_ended(self) -> bool:
+        return bool(select.select([self.pidfd], [], [], 0)[0])
 
     def wait(self) -> int:
         """The command's own exit code, or 128 + signal when it died of one."""
