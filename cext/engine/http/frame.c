@@ -38,9 +38,20 @@ static int extend(struct frame *frame, struct span *span, const char *at, size_t
     return 0;
 }
 
+/* The parser skips spaces before target and version. One is what the grammar has; servers differ about more. */
+static bool is_one_space_behind(const struct frame *frame, const struct span *before, const char *at)
+{
+    return at == frame->base + before->at + before->length + 1;
+}
+
 static int on_target(llhttp_t *parser, const char *at, size_t length)
 {
-    return extend(frame_of(parser), &frame_of(parser)->head->target, at, length);
+    struct frame *frame = frame_of(parser);
+    struct http_head *head = frame->head;
+
+    if (head->target.length == 0 && !is_one_space_behind(frame, &head->method, at))
+        return refuse(frame, REFUSED_SYNTAX);
+    return extend(frame, &head->target, at, length);
 }
 
 static int on_reason(llhttp_t *parser, const char *at, size_t length)
@@ -50,8 +61,13 @@ static int on_reason(llhttp_t *parser, const char *at, size_t length)
 
 static int on_version(llhttp_t *parser, const char *at, size_t length)
 {
-    (void)at, (void)length;
-    frame_of(parser)->has_version = true;
+    struct frame *frame = frame_of(parser);
+
+    (void)length;
+    if (parser->type == HTTP_REQUEST && !frame->has_version &&
+        !is_one_space_behind(frame, &frame->head->target, at - strlen("HTTP/")))
+        return refuse(frame, REFUSED_SYNTAX);
+    frame->has_version = true;
     return 0;
 }
 
