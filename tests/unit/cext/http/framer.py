@@ -17,17 +17,22 @@ FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
 
 @cache
 def library() -> tuple[Any, Any]:
+    return compiled("_framer", _declarations("head.h") + _declarations("frame.h"), "frame.h", SOURCES)
+
+
+def compiled(module_name: str, declared: str, header: str, sources: list[Path]) -> tuple[Any, Any]:
+    """A module of some of the sources, made in a folder that is gone afterwards."""
     builder = FFI()
-    builder.cdef(_declarations("head.h") + _declarations("frame.h"))
+    builder.cdef(declared)
     builder.set_source(
-        "_framer",
-        '#include "http/frame.h"',
-        sources=[str(path) for path in SOURCES],
+        module_name,
+        f'#include "http/{header}"',
+        sources=[str(path) for path in sources],
         include_dirs=[str(ENGINE)],
         extra_compile_args=FLAGS,
     )
     with tempfile.TemporaryDirectory() as folder:
-        spec = importlib.util.spec_from_file_location("_framer", builder.compile(tmpdir=folder))
+        spec = importlib.util.spec_from_file_location(module_name, builder.compile(tmpdir=folder))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
