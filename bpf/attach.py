@@ -44,6 +44,12 @@ PEER = (
     Hook("getpeername6", "peername", "getpeername6", _ADDR, AttachType.GETPEERNAME6, Where.WORKLOAD, "5.8",
          "shows the workload the peer that it asked for"),
 )  # fmt: skip
+NAME = (
+    Hook("getsockname4", "sockname", "getsockname4", _ADDR, AttachType.GETSOCKNAME4, Where.WORKLOAD, "5.8",
+         "shows the workload the local address that routing would have given"),
+    Hook("getsockname6", "sockname", "getsockname6", _ADDR, AttachType.GETSOCKNAME6, Where.WORKLOAD, "5.8",
+         "shows the workload the local address that routing would have given"),
+)  # fmt: skip
 STEER = (
     Hook("connect4", "connect", "connect4", _ADDR, AttachType.CONNECT4, Where.WORKLOAD, "5.8",
          "steers connect(), or balances it (direct lane)"),
@@ -69,7 +75,7 @@ INBOUND = Hook(
     "gives arriving connections to the inbound listener",
 )  # fmt: skip
 
-ALL = (CARRY, ANSWER, *PEER, LISTENERS, INBOUND, *DNS, *STEER)
+ALL = (CARRY, ANSWER, *PEER, *NAME, LISTENERS, INBOUND, *DNS, *STEER)
 
 
 def wanted(*, dns: bool, scoped: bool) -> tuple[Hook, ...]:

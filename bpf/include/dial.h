@@ -14,13 +14,14 @@
 
 #define ECONNREFUSED 111
 
-static __always_inline bool listening(struct bpf_sock_addr *ctx, bool v4, __u16 port, bool tcp)
+/* address: the loopback address to ask for, of that family. */
+static __always_inline bool listening(struct bpf_sock_addr *ctx, const __u32 address[4], bool v4, __u16 port, bool tcp)
 {
     struct bpf_sock_tuple tuple = {};
     __u32 size;
     if (v4) {
         tuple.ipv4.saddr = bpf_htonl(0x7f000001);
-        tuple.ipv4.daddr = bpf_htonl(0x7f000001);
+        tuple.ipv4.daddr = address[3];
         tuple.ipv4.dport = bpf_htons(port);
         size = sizeof(tuple.ipv4);
     } else {
@@ -71,6 +72,26 @@ static __always_inline bool steered_just_now(struct bpf_sock *sk, const struct d
            address_equal(balanced->member.endpoint.address, d->address);
 }
 
+/* A loopback address of the destination's own: a source port may be used again for each address and port that it leads
+ * to, so that one address for all would make all destinations share the ports of one. */
+static __always_inline __u32 loopback_of(const struct dial *d)
+{
+    __u32 hash = (bpf_ntohl(d->address[3]) ^ (__u32)d->port << 16 ^ d->port) * 0x9e3779b1;
+    hash = (hash ^ hash >> 15) * 0x85ebca6b;
+    return bpf_htonl(0x7f000000 | ((hash >> 8) % 0xfffffd + 1));
+}
+
+/* IPv4 has such addresses, and a listener on the wildcard address hears them. False: this one does not. */
+static __always_inline bool spread(struct bpf_sock_addr *ctx, const struct dial *d, struct tg_host_port *to)
+{
+    __u32 own[4];
+    address_v4(own, loopback_of(d));
+    if (!d->tcp || !address_is_v4(d->address) || !listening(ctx, own, true, to->port, true))
+        return false;
+    to->address[3] = own[3];
+    return true;
+}
+
 /* To the listener on the loopback address of the family that was asked for. */
 static __always_inline void toward_listener(const struct dial *d, __u16 listener, struct tg_host_port *to)
 {
@@ -116,8 +137,9 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
             v = outbound(TG_DIRECT, TG_RULE_OUT_INTERFACE, 0);
         if (balanced == TG_NO_SERVICE)
             toward_listener(&d, listener_of(v), to);
-        if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && flagged(&s, TG_WHEN_DOWN_OPEN) &&
-            !listening(ctx, address_is_v4(address), listener_of(v), d.tcp))
+        if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && !spread(ctx, &d, to) &&
+            flagged(&s, TG_WHEN_DOWN_OPEN) &&
+            !listening(ctx, to->address, address_is_v4(d.address), listener_of(v), d.tcp))
             v = outbound(TG_DIRECT, TG_RULE_OUT_DOWN, 0);
         /* A listener that can't be told the destination would have to refuse: better at once. */
         if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && !remember(sk, &d, to))

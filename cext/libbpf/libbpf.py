@@ -68,6 +68,8 @@ class AttachType:
     GETSOCKOPT = 21
     GETPEERNAME4 = 29
     GETPEERNAME6 = 30
+    GETSOCKNAME4 = 31
+    GETSOCKNAME6 = 32
     SK_LOOKUP = 36
 
 

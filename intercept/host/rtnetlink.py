@@ -1,4 +1,4 @@
-"""Addresses of an interface, asked of the kernel in its own words.
+"""Addresses of an interface and rules of routing, asked of the kernel in its own words.
 
 pyroute2 can do this too, but costs `init` as long to import as everything else that it does.
 """
@@ -13,6 +13,7 @@ from ipaddress import IPv6Address
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _REQUEST, _ACK, _EXCL, _DUMP, _CREATE = 0x1, 0x4, 0x200, 0x300, 0x400
+RTM_GETRULE, _RULE_SIZE, _FRA_PRIORITY = 34, 12, 6
 _IFA_ADDRESS, _IFA_CACHEINFO, _IFA_RT_PRIORITY = 1, 6, 9
 _MESSAGE = struct.Struct("=IHHII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -42,6 +43,16 @@ def metric_of(address: IPv6Address, index: int) -> int | None:
         if on == index and attributes.get(_IFA_ADDRESS) == address.packed:
             return int.from_bytes(attributes.get(_IFA_RT_PRIORITY, b""), sys.byteorder)
     return None
+
+
+def rule_priorities(family: int) -> list[int]:
+    """Of the routing rules of one address family; none where the kernel has no rules."""
+    try:
+        answers = _talk(RTM_GETRULE, _DUMP, struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0))
+    except OSError:
+        return []
+    found = (dict(_attributes(answer[_RULE_SIZE:])).get(_FRA_PRIORITY, bytes(4)) for answer in answers)
+    return [int.from_bytes(priority, sys.byteorder) for priority in found]
 
 
 def _host(address: IPv6Address, index: int) -> bytes:

@@ -109,16 +109,15 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
             told = "its policy is not in force: it was begun and never finished, or was damaged"
             return InForce(None, (told,), active=False)
         plan = expected(record.document)
-        drift = [f"map {one} is gone" for one in instance.MAPS if one not in capture.maps]
-        if plan is not None:
-            drift += change.drift(capture, plan)
+        gone = [f"map {one} is gone" for one in instance.MAPS if one not in capture.maps]
+        drift = [*gone, *(change.drift(capture, plan) if plan is not None else ())]
         counters = _counters(capture)
-        if plan is None or drift:
+        if plan is None or gone:
             return InForce(record.document, tuple(drift), counters)
         unregistered = listeners.unregistered(capture.maps, plan.intent.listeners.inbound) if plan.inbound else ()
         return InForce(
             record.document,
-            (),
+            tuple(drift),
             counters,
             out_of_reach=tuple(Sign("inbound", family) for family in unregistered),
             not_captured=tuple(_not_captured(plan, unregistered, counters)),
@@ -126,11 +125,18 @@ def inspect(name: str, expected: Callable[[str], Plan | None]) -> InForce | None
 
 
 def _not_captured(plan: Plan, unregistered: tuple[int, ...], counters: Mapping[str, int]) -> Iterator[str]:
+    from intercept.backends.ebpf import sources
+
     port = plan.intent.listeners.inbound
     if unregistered:
         yield (
             f"inbound: a listener on port {port} to which nothing can be steered: an MPTCP "
             "socket (start that proxy without MPTCP), or one that the kernel was not shown (tidegate adopt)"
+        )
+    if sources.decided_elsewhere():
+        yield (
+            "getsockname() of captured connections: routing rules or VRFs have a say in local addresses here; it shows "
+            "what a plain socket would have"
         )
     if lost := counters.get("lost-listener"):
         yield f"inbound: {lost} listeners of the cgroup for which no place was left in the maps"
@@ -186,8 +192,12 @@ def adopt(pid: int, *, name: str = "tidegate") -> list[str]:
 
 
 def refresh_addresses(*, name: str = "tidegate") -> bool:
-    """Tell the programs which addresses this namespace has now, and which listeners have gone. False: they knew the
-    addresses."""
+    """Tell the programs what this namespace's addresses and routes are now, and which listeners have gone.
+
+    False: they knew the addresses.
+    """
+    from intercept.backends.ebpf import sources
+
     folder = pins.existing_folder()
     if folder is None or not (folder / name).is_dir():
         return False
@@ -197,6 +207,7 @@ def refresh_addresses(*, name: str = "tidegate") -> bool:
         if image is None:
             return False
         workload.forget_gone(capture.maps)
+        sources.mirror(capture.maps)
         own = {layout.net_key(layout.Kind.OWN, one): layout.ONE for one in read_host().own}
         return loader.replace_kind(capture.maps, bank, layout.Kind.OWN, own)
 

@@ -96,7 +96,10 @@ def act(capture: Instance, goal: Goal) -> None:
 
 
 def _register(capture: Instance, plan: Plan) -> None:
-    """Before the policy acts: proxies and, where scoped, workloads that listen already."""
+    """Before the policy acts: proxies and, where scoped, workloads that listen already, and what routing says."""
+    from intercept.backends.ebpf import sources
+
+    sources.mirror(capture.maps)
     listeners.register_existing(capture.maps, plan.intent.listeners.inbound)
     if plan.intent.cgroup is not None:
         workload.register_workload(capture.maps, folder_of(plan.intent.cgroup))

@@ -29,6 +29,7 @@ MAPS = (
     "tg_accepted_for",
     "tg_inbound_of",
     "tg_pending",
+    "tg_sources",
     "tg_inbound",
     "tg_workload",
     "tg_workload_ports",
