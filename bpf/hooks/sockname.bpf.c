@@ -4,6 +4,8 @@
 #include "asked.h"
 #include "sources.h"
 
+#define TCP_ESTABLISHED 1 /* also what a connected datagram socket is */
+
 /* False: what the socket has is what it shows. */
 static __always_inline bool shown_instead_of(struct bpf_sock_addr *ctx, const __u32 address[4], __u32 shown[4])
 {
@@ -11,6 +13,9 @@ static __always_inline bool shown_instead_of(struct bpf_sock_addr *ctx, const __
         return false;
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, ctx->sk, 0, 0);
     if (!asked || address_is_loopback(asked->wanted.address))
+        return false;
+    /* A datagram socket that is not connected has the address that it was bound to. */
+    if (ctx->protocol != IPPROTO_TCP && ctx->sk->state != TCP_ESTABLISHED)
         return false;
     /* Of TCP the port is known since its SYN: another one means that this is another connection. */
     if (ctx->protocol == IPPROTO_TCP && asked->flow.client_port != bpf_ntohs((__u16)ctx->user_port))

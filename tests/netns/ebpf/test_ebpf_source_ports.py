@@ -75,4 +75,4 @@ def test_a_dual_stack_listener(lab: Lab) -> None:
         with accepted:
             assert original(accepted, socket.AF_INET) == DESTINATIONS[0]
             assert accepted.getsockname()[0] != "::ffff:127.0.0.1"
-            assert peer[0] == "::ffff:127.0.0.1"
+            assert peer[0] == "::ffff:10.0.0.2"
