@@ -143,6 +143,24 @@ def test_who_is_denied_and_what_is_too_fast_is_refused_by_the_kernel(lab: Lab, f
         until(lambda: proxy.metric("tidegate_direct_refused_total", reason="rate-limited") >= 1, "those too fast")
 
 
+def unready(*ports: int) -> str:
+    return web(*ports).replace("']}]", "'], conditions: {ready: false}}]")
+
+
+def test_a_service_whose_endpoints_all_turn_unready_refuses_and_the_next_change_is_taken(lab: Lab, file: Path) -> None:
+    with direct(lab, file, web(ONE, TWO)) as proxy:
+        write(file, unready(ONE, TWO))
+        until(lambda: refused(lab), "the refusal")
+        write(file, web(TWO))
+        until(lambda: not refused(lab) and ask(lab) == b"2", "the endpoint that is ready")
+        assert proxy.request("/healthz/ready")[0] == 200
+        assert "internal error" not in proxy.stderr()
+    with direct(lab, file, unready(ONE)) as proxy:
+        assert refused(lab)
+        write(file, web(ONE))
+        until(lambda: not refused(lab) and ask(lab) == b"1", "its endpoint")
+
+
 def refused(lab: Lab) -> bool:
     try:
         dial(lab.app, VIP, 80).close()
