@@ -18,7 +18,7 @@ from tests.lab.outcome import Outcome
 WORKERS = os.environ.get("TIDEGATE_WORKERS", "4")
 """On two cores; most of these tests wait."""
 
-UNIT = ("tests/unit",)
+UNIT = ("-n", "3", "tests/unit")
 SIDE_BY_SIDE = ("-n", WORKERS, "-m", "not alone", "tests/netns", "tests/e2e")
 ALONE = ("-m", "alone", "tests/netns", "tests/e2e")
 
