@@ -15,6 +15,8 @@ from intercept.plan.limits import left_uncaptured, warnings_about
 
 HOST = HostFacts(resolvers=("10.0.0.53",))
 PROXY = ("traffic of the users 1337 (the proxy)", "traffic of the groups 1337 (the proxy)")
+LINK_LOCAL = "outbound to IPv6 link-local addresses (fe80::/10), DNS servers among them"
+BOUND = "sockets that are bound to a network interface (SO_BINDTODEVICE): they go direct"
 NO_DNS, DNS = "UDP, QUIC (HTTP/3) and DNS among it", "UDP other than DNS, QUIC (HTTP/3) among it"
 
 
@@ -23,7 +25,8 @@ def left(mode: Mode = Mode.NFTABLES, host: HostFacts = HOST, **flags: Any) -> se
 
 
 def test_the_defaults_leave_udp_and_the_proxy() -> None:
-    assert left() == {NO_DNS, *PROXY}
+    assert left() == {NO_DNS, LINK_LOCAL, *PROXY}
+    assert left(Mode.EBPF) == {NO_DNS, LINK_LOCAL, BOUND, *PROXY}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def test_the_defaults_leave_udp_and_the_proxy() -> None:
     [
         ({"dns": "all"}, {DNS}, {NO_DNS}),
         ({"dns": "resolvers"}, {DNS}, {NO_DNS}),
-        ({"ipv6": "off"}, {"IPv6: --ipv6 is off"}, set()),
+        ({"ipv6": "off"}, {"IPv6: --ipv6 is off"}, {LINK_LOCAL}),
         ({"proxy_uid": ""}, set(), {PROXY[0]}),
         ({"proxy_gid": ""}, set(), {PROXY[1]}),
         ({"proxy_mark": "0x99"}, {"traffic with socket mark 0x99 (the proxy)"}, set()),
@@ -42,7 +45,7 @@ def test_the_defaults_leave_udp_and_the_proxy() -> None:
     ],
 )
 def test_each_limit_is_said_when_it_is_one(flags: dict[str, str], more: set[str], less: set[str]) -> None:
-    assert left(**flags) == ({NO_DNS, *PROXY} | more) - less
+    assert left(**flags) == ({NO_DNS, LINK_LOCAL, *PROXY} | more) - less
 
 
 def test_ipv6_that_is_missing_is_said_and_required_refuses() -> None:
@@ -85,8 +88,8 @@ def test_a_plan_is_made_for_a_mode() -> None:
         build(intent_from_flags({}), HOST, Mode.AUTO)
 
 
-def warned(host: HostFacts = HOST, **flags: Any) -> list[str]:
-    return [text.split(":")[0] for text in warnings_about(intent_from_flags(flags, cgroup_mount="/c"), host)]
+def warned(host: HostFacts = HOST, mode: Mode = Mode.NFTABLES, **flags: Any) -> list[str]:
+    return [text.split(":")[0] for text in warnings_about(intent_from_flags(flags, cgroup_mount="/c"), host, mode)]
 
 
 def test_warnings_come_when_they_are_due() -> None:
