@@ -108,7 +108,10 @@ def test_follow_passes_signals_on(runner: Runner) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         process.terminate()
-        assert process.wait(timeout=20) == 4
+        try:
+            assert process.wait(timeout=20) == 4
+        finally:
+            process.kill()
 
 
 def test_quiet(runner: Runner) -> None:
