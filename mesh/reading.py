@@ -28,7 +28,7 @@ class Reader:
         for path in files.expand(paths, problems):
             stamp = files.stamp(path)
             known = before.get(path)
-            if known is not None and stamp is not None and known[0] == stamp and known[1] <= room:
+            if known is not None and stamp == known[0] and known[1] <= room and files.may_read(path):
                 size, one = known[1:]
             else:
                 unreadable = Problems()

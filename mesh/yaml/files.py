@@ -1,4 +1,4 @@
-"""Files and folders -> texts, and whether any of it has changed since."""
+"""Files and folders -> texts, and whether any of them has changed since."""
 
 import os
 import stat
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mesh.yaml import links
 from mesh.yaml.problems import Place, Problems
 
 MAX_FILE = 16 << 20
@@ -52,10 +53,15 @@ def read(path: Path, room: int, problems: Problems) -> str | None:
     place = Place(str(path), 0)
     allowed = min(MAX_FILE, room)
     try:
-        # Not blocking: a pipe that nobody writes to must not hang whoever asked for a check.
+        # Not blocking: a pipe that has no writer must not hang a check.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode):
                 problems.error(place, "this is neither a file nor a folder")
+                return None
+            refusal = links.refusal(path, about)
+            if refusal:
+                problems.error(place, refusal)
                 return None
             data = opened.read(allowed + 1)
     except OSError as failed:
@@ -71,6 +77,12 @@ def read(path: Path, room: int, problems: Problems) -> str | None:
         line = data.count(b"\n", 0, wrong.start) + 1
         problems.error(Place(str(path), line), f"byte 0x{data[wrong.start]:02x} is not valid: the text has to be UTF-8")
         return None
+
+
+def may_read(path: Path) -> bool:
+    """Whether this process has the right to read the file: also one whose content it knows, as the right may have gone
+    since."""
+    return os.access(path, os.R_OK, effective_ids=True)
 
 
 def try_to_open(path: Path, problems: Problems) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.lab import Lab
+from tests.netns.proxy.config_rig import ONE, TWO, VIP, VIP6, ask, file, proxy_with, says, web, write
 from tests.netns.proxy.proxy_rig import APP_V4, PEER_V4, PEER_V6, ProxyProcess, Server, dial, until
-from tests.netns.proxy.test_config_proxy import ONE, TWO, VIP, VIP6, ask, file, proxy_with, says, web, write
 from tests.unit.mesh.support import traffic_policy
 
 pytestmark = pytest.mark.kernel

@@ -13,8 +13,8 @@ import pytest
 
 from tests.lab import Lab
 from tests.lab.patience import patient
+from tests.netns.proxy.config_rig import ONE, TWO, VIP, file, web, write
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, dial, read_all, rules, until
-from tests.netns.proxy.test_config_proxy import ONE, TWO, VIP, file, web, write
 
 __all__ = ["file"]
 pytestmark = [pytest.mark.kernel, pytest.mark.soak]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.lab import Lab
+from tests.netns.proxy.config_rig import ONE, TCP, TWO, VIP, says, web
 from tests.netns.proxy.proxy_rig import PEER_V4, Server
-from tests.netns.proxy.test_config_proxy import ONE, TCP, TWO, VIP, says, web
 from tests.unit.mesh.support import service
 
 pytestmark = pytest.mark.kernel
@@ -78,3 +79,37 @@ def test_init_takes_the_intent_from_a_capture_and_flags_win(lab: Lab, tmp_path: 
     assert done.returncode == 2
     assert f"{file}:6: spec.excludeOutboundPorts: '0' is not valid" in done.stderr
     assert lab.app.run(["nft", "list", "ruleset"]).stdout == before
+
+
+@pytest.mark.parametrize("hidden", ["file", "folder"])
+def test_a_workloads_link_to_what_it_can_not_read_is_refused_unread(lab: Lab, tmp_path: Path, hidden: str) -> None:
+    """Root checks a folder of the workload's: a message that quoted the file would tell the workload its content."""
+    secret, folder = tmp_path / "private" / "secret", tmp_path / "mine"
+    secret.parent.mkdir(mode=0o700 if hidden == "folder" else 0o755)
+    secret.write_text("hunter2")
+    secret.chmod(0o600 if hidden == "file" else 0o644)
+    folder.mkdir()
+    link = folder / "mesh.yaml"
+    link.symlink_to("../private/secret")
+    os.chown(link, 1000, 1000, follow_symlinks=False)
+    done = lab.app.run([*TIDEGATE, "config", "check", str(folder)], check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{link}: is reached by a symbolic link of uid 1000" in done.stderr
+    assert "hunter2" not in done.stderr
+    os.chown(link, 0, 0, follow_symlinks=False)
+    done = lab.app.run([*TIDEGATE, "config", "check", str(folder)], check=False, timeout=30)
+    assert "hunter2" in done.stderr  # root's own link may lead anywhere
+
+
+def test_a_workloads_link_to_its_own_file_is_read(lab: Lab, tmp_path: Path) -> None:
+    file, link = tmp_path / "own", tmp_path / "mesh.yaml"
+    file.write_text(web(ONE))
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and str(folder) not in ("/", "/tmp"):
+            folder.chmod(0o755)
+    file.chmod(0o600)
+    os.chown(file, 1000, 1000)
+    link.symlink_to(file)
+    os.chown(link, 1000, 1000, follow_symlinks=False)
+    done = lab.app.run([*TIDEGATE, "config", "check", str(link)], check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")

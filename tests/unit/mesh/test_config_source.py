@@ -62,6 +62,17 @@ def test_a_file_that_has_just_changed_is_parsed_again(
     assert parsed == ["a.yaml", "a.yaml"]
 
 
+def test_a_known_file_that_may_not_be_read_any_more_is_opened_again(
+    tmp_path: Path, parsed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged(tmp_path / "a.yaml", SERVICE)
+    source = ConfigSource([str(tmp_path)])
+    source.load()
+    monkeypatch.setattr(files, "may_read", lambda _: False)
+    source.load()
+    assert parsed == ["a.yaml", "a.yaml"]
+
+
 def test_what_is_refused_leaves_no_trace(tmp_path: Path) -> None:
     web = tmp_path / "web.yaml"
     web.write_text(SERVICE + "---" + SLICE)
