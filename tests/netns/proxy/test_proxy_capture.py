@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -34,12 +35,25 @@ def companion_of(proxy: ProxyProcess) -> int:
     return named[0]
 
 
+@contextlib.contextmanager
+def keepers_stopped(lab: Lab) -> Iterator[None]:
+    """The sign of life is then the companion's alone, whoever would have been first otherwise."""
+    keepers = [pid for pid in lab.app.processes() if "keeper" in Path(f"/proc/{pid}/comm").read_text()]
+    for pid in keepers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in keepers:
+            os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.usefixtures("cleaned")
 @pytest.mark.parametrize("mode", [*NETFILTER, "ebpf"])
 def test_a_start_and_a_drain_are_no_broken_capture(lab: Lab, mode: str) -> None:
     """With `--when-down open` new connections go direct until the proxy lives, and while it drains nobody listens."""
     lab.tidegate("init", "--mode", mode, "--when-down", "open").ok()
-    with ProxyProcess(lab) as proxy:
+    with keepers_stopped(lab), ProxyProcess(lab) as proxy:
         time.sleep(patient(2.5))
         assert proxy.request("/healthz/ready") == (200, "serving\n")
         with Server(lab.peer, PEER_V4, 12349, lambda sock: sock.recv(1)), dial(lab.app, PEER_V4, 12349):
