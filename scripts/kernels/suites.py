@@ -52,6 +52,17 @@ def steps(boot: Boot) -> tuple[Step, ...]:
         Step("doctor", limit_s=200),
         Step("direct", ("tests/netns/direct/test_hosts_direct.py",), 400),
         Step("engine", (*_ENGINE, "-k", _TIMED), 150),
-        Step("splice", ("tests/netns/proxy/test_proxy_relay.py", "-k", _TIMED, "-m", "not soak"), 450),
+        Step(
+            "splice",
+            (
+                "tests/netns/proxy/test_proxy_relay.py",
+                "tests/netns/proxy/test_proxy_loops.py",
+                "-k",
+                _TIMED,
+                "-m",
+                "not soak",
+            ),
+            450,
+        ),
         Step("bpf", ("tests/unit/bpf",), 120),
     )

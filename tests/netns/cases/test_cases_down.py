@@ -16,8 +16,8 @@ import pytest
 from tests.lab import Lab, namespaces
 from tests.lab.actor import Actor
 from tests.lab.lab import ROOT_USER
+from tests.lab.own_proxy import OwnProxy
 from tests.lab.patience import patient
-from tests.lab.sidecar import Sidecar
 from tests.lab.third_party_proxy import ProxyOptions
 
 pytestmark = [pytest.mark.kernel, pytest.mark.takes(3)]
@@ -66,7 +66,7 @@ def test_open_lets_them_go_direct_and_comes_back(lab: Lab, backend: str) -> None
     for actor, host, port in everybody(lab):
         assert actor.tcp(host, port).who in ("peer", "app"), "no proxy has ever listened"
     for _ in range(2):
-        with Sidecar(lab.app) as sidecar:
+        with OwnProxy(lab.app) as sidecar:
             sidecar.wait_ready()
             ready = time.monotonic()
             within(ready, lambda: all(captured(sidecar, *one) for one in everybody(lab)), "captured again")
@@ -76,7 +76,7 @@ def test_open_lets_them_go_direct_and_comes_back(lab: Lab, backend: str) -> None
         assert direct(actor, host, port)
 
 
-def captured(sidecar: Sidecar, actor: Actor, host: str, port: int) -> bool:
+def captured(sidecar: OwnProxy, actor: Actor, host: str, port: int) -> bool:
     """It answered (the sidecar relays), and the sidecar counted one more connection."""
     before = sidecar.connections_opened()
     reply = actor.tcp(host, port)

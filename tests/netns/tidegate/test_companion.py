@@ -14,17 +14,17 @@ import pytest
 
 from tests.lab import Lab
 from tests.lab.lab import ROOT_USER
+from tests.lab.own_proxy import OwnProxy
 from tests.lab.patience import patient
-from tests.lab.sidecar import Sidecar
 from tidegate.beside.privileges import COMPANION, NUMBERS
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture
-def sidecar(lab: Lab) -> Iterator[Sidecar]:
+def sidecar(lab: Lab) -> Iterator[OwnProxy]:
     lab.serve_app()
-    with Sidecar(lab.app) as running:
+    with OwnProxy(lab.app) as running:
         running.wait_ready()
         yield running
     lab.tidegate("cleanup").ok()
@@ -44,7 +44,7 @@ def eventually(holds: Callable[[], bool], what: str, within_s: float = 6) -> Non
         time.sleep(0.1)
 
 
-def test_it_keeps_what_is_documented_and_can_get_nothing_back(sidecar: Sidecar) -> None:
+def test_it_keeps_what_is_documented_and_can_get_nothing_back(sidecar: OwnProxy) -> None:
     wanted = sum(1 << NUMBERS[name] for name in COMPANION)
     lines = Path(f"/proc/{companion_of(sidecar.pid)}/status").read_text().splitlines()
     status = {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
@@ -120,7 +120,7 @@ def has_name(pid: str, name: str) -> bool:
 
 @pytest.mark.takes(11)
 def test_with_that_it_proves_capture_and_notices_when_it_stops_working(
-    lab: Lab, backend: str, sidecar: Sidecar
+    lab: Lab, backend: str, sidecar: OwnProxy
 ) -> None:
     """The probes need most of what it keeps: a namespace of their own, another user, a cgroup folder to be in."""
     folder = lab.cgroup.child(f"companion-{backend}")
@@ -141,6 +141,6 @@ def test_with_that_it_proves_capture_and_notices_when_it_stops_working(
     assert not any(one in sidecar.last_words for one in ("could not be suited", "ended")), sidecar.last_words
 
 
-def settle(sidecar: Sidecar) -> None:
+def settle(sidecar: OwnProxy) -> None:
     """Two looks of the companion's, which come every two seconds."""
     time.sleep(patient(4.5))

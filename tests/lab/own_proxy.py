@@ -17,7 +17,7 @@ from tests.lab.patience import patient
 TELEMETRY = "http://127.0.0.1:15020"
 
 
-class Sidecar:
+class OwnProxy:
     """Owns one `tidegate proxy` process, started as root: it becomes the proxy's user by itself."""
 
     def __init__(self, namespace: Namespace, *flags: str) -> None:
