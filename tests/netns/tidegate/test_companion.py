@@ -92,7 +92,7 @@ def test_it_ends_at_once_with_a_proxy_that_was_killed(lab: Lab, backend: str) ->
     lab.tidegate("init", "--mode", backend).ok()
     try:
         for moment in (0.5, 1.7, 2.1):
-            with Sidecar(lab.app) as proxy:
+            with OwnProxy(lab.app) as proxy:
                 proxy.wait_ready()
                 companion = str(companion_of(proxy.pid))
                 time.sleep(moment)
@@ -102,7 +102,7 @@ def test_it_ends_at_once_with_a_proxy_that_was_killed(lab: Lab, backend: str) ->
         lab.tidegate("cleanup").ok()
 
 
-def test_its_death_is_noticed(sidecar: Sidecar) -> None:
+def test_its_death_is_noticed(sidecar: OwnProxy) -> None:
     os.kill(companion_of(sidecar.pid), signal.SIGKILL)
     eventually(lambda: sidecar.fetch("/healthz/ready") is None, "still ready without its companion", within_s=1)
     sidecar.close()
