@@ -68,8 +68,8 @@ class Acceptor:
         return check(lib.tg_engine_listen(self._engine.handle, fd, options), f"listening on descriptor {fd}")
 
     def unlisten(self, number: int, drain_ms: int = 0) -> None:
-        """Close the socket as soon as nobody waits in its backlog, after `drain_ms` at the latest; blocks as long.
-        Who waits there then is reset. Connections accepted before go on."""
+        """Close the socket as soon as its backlog is empty, after `drain_ms` at the latest; blocks as long.
+        Connections that still wait there are reset. Connections accepted before go on."""
         check(lib.tg_engine_unlisten(self._engine.handle, number, drain_ms), f"closing listener {number}")
 
     def accepted(self, number: int) -> int:

@@ -1,4 +1,4 @@
-/* Room: how many connections the engine holds at most, and who waits for a place. */
+/* Room: how many connections the engine holds at most, and which workers wait for a place. */
 #ifndef TG_CAPACITY_H
 #define TG_CAPACITY_H
 

@@ -70,7 +70,7 @@ class SocketAddress(NamedTuple):
 
 
 ANYTHING: SocketAddress | None = None
-"""As a verdict's destination: whatever has no verdict of its own."""
+"""As a verdict's destination: any destination that has no verdict of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Verdict:
 
 
 class Punt(NamedTuple):
-    """An accepted connection that is the caller's now: `fd` is non-blocking, and nobody else closes it."""
+    """An accepted connection that is the caller's now: `fd` is non-blocking, and only the caller closes it."""
 
     fd: int
     scope: int

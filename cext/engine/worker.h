@@ -44,7 +44,7 @@ struct tg_worker {
     bool short_of;          /* since the pause began nothing has been accepted */
     unsigned starving;      /* connections that were accepted and wait for a descriptor to connect with */
     struct tg_relay *spare; /* allocated before an accept, so that a connection is never taken without memory for it */
-    _Atomic bool wants_space; /* paused for capacity: whoever makes room wakes us */
+    _Atomic bool wants_space; /* paused for capacity: the thread that makes room wakes us */
     _Atomic uint64_t turn;    /* base/epoch.h */
     uint64_t random;
     _Atomic uint64_t pauses; /* for lack of descriptors or memory */

@@ -1,4 +1,4 @@
-"""libbpf for Python: objects, maps, links, pins. File descriptors are plain ints that belong to whoever got them.
+"""libbpf for Python: objects, maps, links, pins. File descriptors are plain ints that belong to the caller.
 
 Everything raises BpfError (an OSError) whose text names what was tried; a refused program's verifier log is in `log`.
 """
@@ -305,7 +305,7 @@ def link_update(link: int, program: int) -> None:
 
 
 def link_detach(link: int) -> None:
-    """At once, whoever else holds the link: the kernel only frees it some time after its last user."""
+    """At once, also when another process holds the link: the kernel only frees it some time after its last user."""
     _checked(lib.tg_link_detach(link), "detach a BPF link")
 
 

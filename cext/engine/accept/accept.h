@@ -4,7 +4,7 @@
 
 #include "worker.h"
 
-/* Somebody waits at the listener of this number. */
+/* A connection waits at the listener of this number. */
 void accept_event(struct tg_worker *worker, int number);
 
 #endif

@@ -56,7 +56,7 @@ void accept_resume(struct tg_worker *worker)
 {
     if (!worker->paused)
         return;
-    /* A newcomer would take the descriptor that somebody waits for, and then wait for the next one himself. */
+    /* A new connection would take the descriptor that an older one waits for, and then wait for the next. */
     if (worker->starving > 0) {
         wheel_arm(&worker->wheel, &worker->resume, worker->now_us / 1000 + PAUSE_MS);
         return;

@@ -153,7 +153,7 @@ void listeners_close(struct tg_engine *engine)
         close(engine->listeners[number].fd);
     }
     pthread_mutex_unlock(&engine->control);
-    /* Nobody will take care of these connections any more. */
+    /* No thread will take care of these connections any more. */
     pthread_mutex_lock(&engine->collecting);
     for (struct tg_relay *relay; (relay = engine_next(engine, TG_PUNTED)) != NULL;) {
         socket_reset(relay->side[DOWNSTREAM].fd);

@@ -4,7 +4,8 @@
 
 #include "state.h"
 
-/* At the stop, when the workers have been joined: closes all, and resets who was punted and not collected. */
+/* At the stop, when the workers have been joined: closes all, and resets the connections that were punted and not
+ * collected. */
 void listeners_close(struct tg_engine *engine);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define TG_ASLEEP UINT64_MAX
 
-/* First member of whatever can be retired. */
+/* First member of every struct that can be retired. */
 struct tg_retired {
     struct tg_retired *next;
     uint64_t epoch;

@@ -14,7 +14,7 @@ void socket_keep_urgent(int fd);
 /* Closes by RST, which drops what is unsent. The descriptor is gone afterwards. */
 void socket_reset(int fd);
 
-/* Whether a socket call failed for lack of memory, which is nobody's fault and may pass. */
+/* Whether a socket call failed for lack of memory, which may pass. */
 bool socket_is_shortage(int error);
 
 #endif

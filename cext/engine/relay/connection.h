@@ -34,7 +34,7 @@ struct tg_connection {
     bool answered; /* an event came for the attempt under way ... */
     bool troubled; /* ... that speaks of an error */
     bool punted;
-    bool short_of; /* a descriptor for its attempt: the worker accepts nobody else until it has one */
+    bool short_of; /* a descriptor for its attempt: the worker accepts no other until it has one */
 };
 
 #endif

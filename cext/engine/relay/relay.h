@@ -1,8 +1,8 @@
 /* A relay: the two sides of a connection and the bytes between them.
  *
- * Ownership: a relay is allocated by whoever submits it, belongs to one worker from the mailbox until it has ended,
- * then to a queue of ended ones, and is freed by whoever collects it. A worker alone touches its relays; other threads
- * see relays through the registry only, under its mutex. */
+ * Ownership: a relay is allocated by the thread that submits it, belongs to one worker from the mailbox until it has
+ * ended, then to a queue of ended ones, and is freed by the thread that collects it. A worker alone touches its relays;
+ * other threads see relays through the registry only, under its mutex. */
 #ifndef TG_RELAY_H
 #define TG_RELAY_H
 
@@ -87,7 +87,7 @@ static inline bool direction_is_pending(const struct tg_direction *direction)
 /* A relay in the making: owns copies of its early bytes, not yet its descriptors. 0 or -ENOMEM. */
 int relay_new(uint64_t id, const tg_relay_request *request, struct tg_relay **out);
 
-/* Of a relay that has ended or never began; its descriptors are somebody else's. */
+/* Of a relay that has ended or never began; closes no descriptor. */
 void relay_free(struct tg_relay *relay);
 
 /* Drops what is under way and gives back what was borrowed for it. */

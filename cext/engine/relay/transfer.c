@@ -59,7 +59,7 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
     struct tg_buffer *buffer = direction->buffer;
     ssize_t sent;
 
-    /* The first segment waits for nobody's acknowledgement, with or without TCP_NODELAY. */
+    /* The first segment waits for no acknowledgement, with or without TCP_NODELAY. */
     if (destination->plain && counter_read(&direction->bytes) > 0)
         side_tune_late(destination, relay->keepalive_s);
     /* Behind these bytes there are more of them, or the FIN that ends them: it is passed on in this very turn or the
