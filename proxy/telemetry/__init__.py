@@ -1,0 +1,1 @@
+"""What the proxy tells: metrics (rendered in a share of the time), the access log, and the log of its own doings."""
