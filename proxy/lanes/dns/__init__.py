@@ -1,1 +1,1 @@
-"""Captured DNS over UDP: who is served (askers), passing questions on (relay), and those that would go round (queues)."""
+"""Captured DNS over UDP: who is served (askers), passing questions on (relay), and what would go round (queues)."""
