@@ -108,10 +108,18 @@ def age(document: Document) -> tuple[str, str, str]:
 
 
 def _not_obeyed(spec: TrafficPolicySpec) -> Iterator[tuple[int, str]]:
-    if spec.outlier_detection is not None:
-        yield spec.outlier_detection.line, "outlierDetection"
-    if spec.connection_pool.http is not None:
-        yield spec.connection_pool.http.line, "connectionPool.http"
+    for name, given in (
+        ("outlierDetection", spec.outlier_detection),
+        ("connectionPool.http", spec.connection_pool.http),
+        ("timeouts", spec.timeouts),
+        ("deadline", spec.deadline),
+        ("retries", spec.retries),
+        ("hedging", spec.hedging),
+        ("rateLimit", spec.rate_limit),
+        ("shedding", spec.shedding),
+    ):
+        if given is not None:
+            yield given.line, name
 
 
 def _seconds(text: str | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from mesh.kinds.meta import Metadata, Own, OwnTargetRef
+from mesh.kinds.requests import Deadline, Hedging, RequestRate, RequestTimeouts, Retries, Shedding
 from mesh.yaml.texts import Cidr, Duration, seconds
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -73,8 +74,21 @@ class TrafficPolicySpec(Own, frozen=True, kw_only=True):
     outlier_detection: OutlierDetection | None = None
     denied_sources: Annotated[tuple[Cidr, ...], Meta(max_length=10_000)] = ()
     connection_rate_limit: RateLimit | None = None
+    timeouts: RequestTimeouts | None = None
+    deadline: Deadline | None = None
+    retries: Retries | None = None
+    hedging: Hedging | None = None
+    rate_limit: RequestRate | None = None
+    shedding: Shedding | None = None
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
+        if self.retries is not None and self.timeouts is not None:
+            each, whole = self.retries.per_try_timeout, self.timeouts.request
+            if each is not None and whole is not None and seconds(each) > seconds(whole):
+                yield (
+                    self.retries.line,
+                    f"retries.perTryTimeout: {each!r} is not valid: at most timeouts.request, {whole}",
+                )
         pool = self.connection_pool.tcp
         if pool.max_connection_duration is None or pool.connect_timeout is None:
             return
