@@ -93,7 +93,8 @@ def test_cgroup_namespace() -> None:
         script = (
             f"echo $$ > {inside}/cgroup.procs\n"
             f"exec unshare --cgroup --mount sh -euc 'umount -lR /sys/fs/cgroup; {mount}; "
-            f"{BINARY} init --mode ebpf >&2; {BINARY} doctor --json; {BINARY} check --json; {BINARY} cleanup >&2'"
+            f"{BINARY} init --mode ebpf >&2; {BINARY} doctor --json; {BINARY} check --stand-in --json; "
+            f"{BINARY} cleanup >&2'"
         )
         doctor, check = map(json.loads, ok(lab, script).splitlines())
         assert doctor["cgroup"]["own"] == "/"
@@ -127,7 +128,7 @@ def test_without_the_nftables_library(lab: Lab) -> None:
         assert "nftables" in refused.stderr
         assert "Traceback" not in refused.stderr
     assert not captured(lab)
-    out = ok(lab, f"{hide}; $TG doctor --json; $TG init --json; $TG check >&2; $TG cleanup >&2")
+    out = ok(lab, f"{hide}; $TG doctor --json; $TG init --json; $TG check --stand-in >&2; $TG cleanup >&2")
     doctor, applied = map(json.loads, out.splitlines())
     assert applied["mode"] == doctor["auto"]["mode"]
     assert applied["mode"] in ("ebpf", "iptables")
@@ -150,7 +151,9 @@ def test_without_the_iptables_library(lab: Lab) -> None:
 @pytest.mark.usefixtures("clean")
 def test_bpffs_not_mounted(lab: Lab) -> None:
     """It is found, or mounted, where process 1 is. Nowhere else would it last (test_ebpf_containers.py)."""
-    done = run(lab, "umount -l /sys/fs/bpf || true; $TG init --mode ebpf >&2; $TG check --json; $TG cleanup >&2")
+    done = run(
+        lab, "umount -l /sys/fs/bpf || true; $TG init --mode ebpf >&2; $TG check --stand-in --json; $TG cleanup >&2"
+    )
     if os.access("/proc/1/root", os.X_OK):
         assert done.returncode == 0, done
         assert json.loads(done.stdout)["ok"]
@@ -273,7 +276,7 @@ def test_a_loopback_that_is_down(lab: Lab, backend: str) -> None:
         assert json.loads(nothing.stdout)["active"] is False
         return
     assert first.returncode == 0, first
-    script = f"$TG init --mode {backend} >&2; ip link set lo up; $TG check --json; $TG cleanup >&2"
+    script = f"$TG init --mode {backend} >&2; ip link set lo up; $TG check --stand-in --json; $TG cleanup >&2"
     probes = json.loads(run(lab, script, namespaces=namespaces).stdout.splitlines()[0])["probes"]
     # NAT can't pass the collision probe.
     assert [one for one in probes if not one["ok"] and "collision" not in one["name"]] == []

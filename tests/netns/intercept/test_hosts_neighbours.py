@@ -79,7 +79,8 @@ def in_fresh_namespace(lab: Lab, script: str) -> str:
 def test_their_rules_stay_and_ours_work_beside_them(lab: Lab, backend: str, theirs: str) -> None:
     before, probes, during, after = in_fresh_namespace(
         lab,
-        f"{RULESETS[theirs]}\n{LOOK_FIRST}\nsave; echo =====; $TG init --mode {backend} >&2; $TG check --json || true; "
+        f"{RULESETS[theirs]}\n{LOOK_FIRST}\nsave; echo =====; "
+        f"$TG init --mode {backend} >&2; $TG check --stand-in --json || true; "
         "echo =====; save; echo =====; $TG cleanup >&2; save",
     ).split("=====\n")
     assert after == before
@@ -150,7 +151,7 @@ def in_pod(lab: Lab, pod: Path, script: str) -> subprocess.CompletedProcess[str]
 def test_a_program_that_leaves_room_stays_beside_ours(lab: Lab, pod: Path) -> None:
     theirs = Foreign(pod, _ALLOW_MULTI)
     try:
-        done = in_pod(lab, pod, "$TG init --mode ebpf >&2; $TG doctor --json; $TG check --json")
+        done = in_pod(lab, pod, "$TG init --mode ebpf >&2; $TG doctor --json; $TG check --stand-in --json")
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         doctor, check = map(json.loads, done.stdout.splitlines())
         assert check["ok"], check
