@@ -38,9 +38,15 @@ def changing_capture(wait_s: float) -> Iterator[None]:
     deadline = time.monotonic() + wait_s
     while True:
         # Looked at first without a ticket, so that those who wait do not keep each other from going on.
-        ticket = None if _shown(None) else _show()
-        if ticket is not None and not _shown(ticket):
-            break
+        ticket = None
+        try:
+            ticket = None if _shown(None) else _show()
+            if ticket is not None and not _shown(ticket):
+                break
+        except OSError as error:
+            if ticket is not None:
+                ticket.close()
+            raise CaptureError(f"cannot see whether another command is changing capture: {error.strerror}") from None
         if ticket is not None:
             ticket.close()
         if time.monotonic() >= deadline:
