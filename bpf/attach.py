@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cext.libbpf.libbpf import AttachType, ProgramType
+from cext.libbpf.kinds import AttachType, ProgramType
 
 
 class Where:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bpf.attach import Hook
 from bpf.layout import KIND_V4, NET_KEY_SIZE, NET_VALUE_SIZE, POLICY_SIZE, ZERO, Feature, Image
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import AttachType, Helper, MapType, ProgramType
+from cext.libbpf.kinds import AttachType, Helper, MapType, ProgramType
 
 OBJECTS = Path(__file__).resolve().parent / "objects"
 _INGRESS_IFINDEX = 64  # offset in struct bpf_sk_lookup

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bpf.loader import OBJECTS
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import AttachType
+from cext.libbpf.kinds import AttachType
 
 TCP, UDP, BOUND = 6, 17, 256
 KEY = struct.Struct("=16sIIHH16s")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import bpf.build
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import AttachType
+from cext.libbpf.kinds import AttachType
 from intercept.host.cgroups import find_mount_point
 
 SOURCE = Path(__file__).with_name("accelerator.bpf.c")

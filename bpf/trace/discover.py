@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import AttachType, ProgramType
+from cext.libbpf.kinds import AttachType, ProgramType
 
 HERE = Path(__file__).resolve().parent
 MOST_CALLS = 16384

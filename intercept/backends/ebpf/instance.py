@@ -17,7 +17,8 @@ from bpf import attach, layout, loader
 from bpf.attach import Hook, Where
 from bpf.layout import Image
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import BpfError, MapType
+from cext.libbpf.kinds import MapType
+from cext.libbpf.libbpf import BpfError
 from intercept.backends.ebpf.anchors import Anchors
 
 MAPS = (

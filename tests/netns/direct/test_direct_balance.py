@@ -18,7 +18,7 @@ import pytest
 
 from bpf.loader import OBJECTS, features
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import AttachType
+from cext.libbpf.kinds import AttachType
 from intercept.backends.ebpf.anchors import open_anchors
 from intercept.backends.ebpf.direct import inbound
 from intercept.backends.kernel_lane import KernelEndpoint

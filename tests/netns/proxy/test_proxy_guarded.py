@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.telemetry_flood import LOADS, under
+from bench.scale.telemetry_flood import LOADS, under
 from tests.lab import Lab
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, Server, dial, echo, rules, until
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bpf import direct_layout
 from cext.libbpf import libbpf
-from cext.libbpf.libbpf import MapType
+from cext.libbpf.kinds import MapType
 
 Services = dict[bytes, bytes]
 """By the address and port that clients ask for (struct tg_host_port); compacted."""

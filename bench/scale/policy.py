@@ -1,4 +1,4 @@
-"""`python -m bench.policy`: how soon a change of policy is in force in engine and kernel, and what it costs the loop.
+"""`python -m bench.scale.policy`: how soon a change of policy is in force in engine and kernel, and at what cost.
 
 A policy of many Services goes through the proxy's publisher: a real engine, and a courier in a process and a network
 namespace of its own with real ebpf capture. Endpoints go and come; a probe measures how long the event loop was held.
@@ -203,7 +203,8 @@ def courier(netns: str) -> Iterator[socket.socket]:
     enter = ["nsenter", f"--net=/run/netns/{netns}", sys.executable, "-P", "-m"]
     subprocess.run([*enter, "tidegate", "init", "--mode", "ebpf"], check=True, stdout=subprocess.DEVNULL)
     ours, theirs = socket.socketpair()
-    child = subprocess.Popen([*enter, "bench.policy", "--courier", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    argv = [*enter, "bench.scale.policy", "--courier", str(theirs.fileno())]
+    child = subprocess.Popen(argv, pass_fds=[theirs.fileno()])
     theirs.close()
     try:
         yield ours
@@ -243,7 +244,7 @@ def carry(fd: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.policy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.scale.policy", description=__doc__)
     parser.add_argument("--services", type=int, default=10_000)
     parser.add_argument("--endpoints", type=int, default=10)
     parser.add_argument("--changes", type=int, default=100)
@@ -255,7 +256,7 @@ def main() -> int:
         carry(asked.courier)
         return 0
     if os.geteuid() != 0:
-        say("bench.policy: needs root: it makes a network namespace and puts capture in force there")
+        say("bench.scale.policy: needs root: it makes a network namespace and puts capture in force there")
         return 4
     with Network() as network, courier(network.app) as sock:
         engine = Engine(threads=1, capacity=1024)

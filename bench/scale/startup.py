@@ -1,4 +1,4 @@
-"""`python -m bench.startup`: how long configuration of a large cluster takes, and what it weighs.
+"""`python -m bench.scale.startup`: how long configuration of a large cluster takes, and what it weighs.
 
 Measured are `config check` and a proxy's start until it is ready, for 5,000 Services of 3 endpoints, as many documents
 and as one List; then, for 10,000 Services of 10 endpoints, compiling the documents once they are parsed, and a change
@@ -58,7 +58,7 @@ def proxy_ready(file: Path, netns: str) -> Figures:
     began = time.monotonic()
     process = subprocess.Popen(inside(netns, *argv), stdout=subprocess.DEVNULL)
     try:
-        subprocess.run(inside(netns, sys.executable, "-m", "bench.startup", "--wait"), check=True)
+        subprocess.run(inside(netns, sys.executable, "-m", "bench.scale.startup", "--wait"), check=True)
         waited = time.monotonic() - began
         fields = stat_fields(process.pid)
         found = {
@@ -86,7 +86,7 @@ def wait_until_ready() -> None:
 
 def compiling(folder: Path) -> Figures:
     """In a process of its own: it prints its figures."""
-    argv = [sys.executable, "-m", "bench.startup", "--compile", str(folder)]
+    argv = [sys.executable, "-m", "bench.scale.startup", "--compile", str(folder)]
     found: Figures = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     return found
 
@@ -148,7 +148,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> dict[str, Figures]:
             found["ready"] = rounds(asked.rounds, lambda: proxy_ready(documents, network.app))
             found["ready_list"] = rounds(asked.rounds, lambda: proxy_ready(listed, network.app))
     else:
-        say("bench.startup: only root may make the namespace in which a proxy starts: left out")
+        say("bench.scale.startup: only root may make the namespace in which a proxy starts: left out")
     found["large"] = rounds(asked.rounds, lambda: compiling(large))
     return found
 
@@ -161,7 +161,7 @@ def show(found: dict[str, Figures]) -> None:
 
 
 def _arguments() -> Any:
-    parser = argparse.ArgumentParser(prog="python -m bench.startup", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.scale.startup", description=__doc__)
     parser.add_argument("--services", type=int, default=5_000, help="the larger policy has twice as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="the figures on standard output, too")

@@ -1,6 +1,6 @@
-"""What peers on the network can do to the telemetry port: `unshare -n python -m bench.telemetry_flood`, as root. While
-each load goes on, a probe asks for liveness every 50 ms; the table has the slowest and the failed ones, and the proxy's
-memory. Promised: every probe within 100 ms, memory under 45 MiB.
+"""What peers on the network can do to the telemetry port: `unshare -n python -m bench.scale.telemetry_flood`, as
+root. While each load goes on, a probe asks for liveness every 50 ms; the table has the slowest and the failed ones,
+and the proxy's memory. Promised: every probe within 100 ms, memory under 45 MiB.
 """
 
 from __future__ import annotations
