@@ -14,8 +14,8 @@ import pytest
 
 from tests.lab import Lab
 from tests.lab.patience import patient
+from tests.netns.proxy.config_rig import ONE, VIP, file, web, write
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, Server, dial, until
-from tests.netns.proxy.test_config_proxy import ONE, VIP, file, web, write
 
 pytestmark = pytest.mark.kernel
 __all__ = ["file"]
