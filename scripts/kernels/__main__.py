@@ -24,7 +24,7 @@ README = guest.ROOT / "README.md"
 TABLE = ("<!-- kernels: `make kernels` writes what stands here -->\n", "<!-- end of kernels -->\n")
 HOSTS = guest.HERE / "hosts.md"
 _FETCHING = threading.Lock()
-_BUILT = ("cext/*.so", "bpf/objects/*", "*.egg-info/*")
+_BUILT = ("cext/**/*.so", "bpf/objects/*", "*.egg-info/*")
 _GUEST_LIMIT_S = 1500
 _GUESTS_AT_ONCE = 2
 """Each has one CPU of its own to be emulated on; with fewer CPUs, one after the other."""
@@ -162,7 +162,7 @@ def _tools() -> Path:
 
 def _compile() -> None:
     """Byte code for the guests, in a folder of its own, of everything they may import."""
-    ours = ("tidegate", "intercept", "bpf", "proxy", "cext", "tests", "scripts")
+    ours = ("tidegate", "onboard", "mesh", "intercept", "bpf", "proxy", "cext", "tests", "scripts")
     folders = [sysconfig.get_path("stdlib"), "/usr/lib/python3/dist-packages", sysconfig.get_path("purelib")]
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(CACHE / "pycache")}
     argv = [sys.executable, "-m", "compileall", "-qq", *folders, *(str(guest.ROOT / each) for each in ours)]
