@@ -70,7 +70,17 @@ def _commit() -> str | None:
 
     commit = git("rev-parse", "--short=10", "HEAD")
     changed = git(
-        "status", "--porcelain", "--untracked-files=no", "--", "tidegate", "intercept", "bpf", "proxy", "cext"
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        "tidegate",
+        "onboard",
+        "mesh",
+        "intercept",
+        "bpf",
+        "proxy",
+        "cext",
     )
     return f"{commit}{' with uncommitted changes' if changed else ''}" if commit else None
 
