@@ -5,13 +5,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
 
 from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.networks import NetworkSet
+from proxy.core.policy.cluster import CLUSTER_DOMAIN, Balancing, Cluster, ServiceName, Timeouts
+from proxy.core.policy.http import HttpRule
+from proxy.core.policy.settings import DEFAULT_SETTINGS, HttpSettings
 
-CLUSTER_DOMAIN = "svc.cluster.local"
+__all__ = [
+    "CLUSTER_DOMAIN",
+    "NO_POLICY",
+    "Balancing",
+    "Claims",
+    "Cluster",
+    "Destination",
+    "Key",
+    "Policy",
+    "Protocol",
+    "RateLimit",
+    "Rule",
+    "ServiceName",
+    "Target",
+    "Timeouts",
+    "frozen",
+    "shares",
+]
 
 
 class Protocol(StrEnum):
@@ -25,59 +44,12 @@ class Protocol(StrEnum):
     DETECT = "detect"
 
 
-class Balancing(StrEnum):
-    """How an endpoint is chosen; the names are Istio's."""
-
-    RANDOM = "RANDOM"
-    ROUND_ROBIN = "ROUND_ROBIN"
-    LEAST_REQUEST = "LEAST_REQUEST"
-    PASSTHROUGH = "PASSTHROUGH"
-    """Not chosen at all: the original destination."""
-
-
-class ServiceName(NamedTuple):
-    namespace: str
-    name: str
-
-    @property
-    def host(self) -> str:
-        return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds; None: the proxy's own setting, for `lifetime_s` no limit."""
-
-    connect_s: float | None = None
-    idle_s: float | None = None
-    lifetime_s: float | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """New connections: `per_s` a second in the long run, `burst` at once. Counted by each proxy for itself."""
 
     per_s: float
     burst: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """The endpoints of one port of a Service that are reachable over one address family, all of equal weight."""
-
-    name: str
-    """Envoy's form: outbound|PORT||HOST."""
-    service: ServiceName
-    port: int
-    endpoints: tuple[UpstreamAddress, ...]
-    balancing: Balancing = Balancing.RANDOM
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    max_connections: int | None = None
-    affinity_s: float | None = None
-    """A client goes to the same endpoint again for as long; None: no affinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +62,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """What a connection or a request must be like for a rule to take it. L4 rules match every connection."""
-
-
-EVERYTHING = Match()
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """Where what matches goes. The targets' weights may all be 0: then all of it is reset."""
+    """Where connections go. The targets' weights may all be 0: then all of them are reset."""
 
     targets: tuple[Target, ...]
     route: str = ""
     """The route that the rule comes from; empty: the Service's own endpoints."""
-    match: Match = EVERYTHING
+    hostnames: tuple[str, ...] = ()
+    """The rule takes TLS connections with one of these server names; `*.` stands for any labels. Empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +83,7 @@ class Destination:
     protocol_reason: str
     """Where the protocol comes from, for people."""
     rules: tuple[Rule, ...]
-    """In order: the first that matches decides. The last one matches everything."""
+    """For connections, in order: the first that matches decides. The last one matches everything."""
     lane: LaneChoice = LaneChoice.AUTO
     lane_policy: str = ""
     """The TrafficPolicy that asks for the lane."""
@@ -127,6 +92,10 @@ class Destination:
     affinity_s: float | None = None
     denied: NetworkSet = field(default_factory=NetworkSet)
     rate_limit: RateLimit | None = None
+    http_rules: tuple[HttpRule, ...] = ()
+    """For requests, in the order in which they are asked. Empty: no route is attached, and all requests go to the
+    targets. Otherwise a request that no rule takes is answered 404."""
+    http: HttpSettings = DEFAULT_SETTINGS
 
     @property
     def targets(self) -> tuple[Target, ...]:
