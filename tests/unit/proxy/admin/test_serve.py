@@ -127,13 +127,26 @@ def test_a_newcomer_is_served_although_all_places_are_taken(endpoint: Served, mo
 
 def test_pipelined_requests_are_answered_one_in_a_turn(endpoint: Served) -> None:
     """Between two of one client's requests everybody else has a turn, and nothing is read ahead of the answers."""
-    with endpoint.connect() as greedy:
-        greedy.sendall(b"GET /greedy HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3000)
-        greedy.settimeout(5)
-        until(lambda: asked, "the first request")
-        assert endpoint.ask("/probe")[0] == 200
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold_the_loop() -> None:
+        held.set()
+        go_on.wait(5)
+
+    with endpoint.connect() as greedy, endpoint.connect() as probe:
+        until(lambda: len(endpoint.endpoint) == 2, "both accepted")
+        # The loop stands still until both have sent. Otherwise a fast loop is done with the greedy client before.
+        endpoint.loop.call_soon_threadsafe(hold_the_loop)
+        assert held.wait(5)
+        try:
+            greedy.sendall(b"GET /greedy HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1500)
+            probe.sendall(b"GET /probe HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        finally:
+            go_on.set()
+        assert probe.recv(100).startswith(b"HTTP/1.1 200")
+        until(lambda: len(asked) == 1501, "all to be asked")
         before = [one.path for one in asked].index("/probe")
-        assert before < 1500, f"the probe was answered after {before} of the greedy client's requests"
+        assert before < 100, f"the probe was answered after {before} of the greedy client's requests"
 
 
 def test_a_client_that_does_not_read_costs_no_more_than_its_answer(
