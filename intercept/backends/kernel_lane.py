@@ -84,8 +84,9 @@ class KernelConnection(NamedTuple):
 class KernelLane(NamedTuple):
     """push: makes exactly these services the kernel's. exchange: these come or replace what has their address and port,
     those at the other addresses go. push_inbound: exactly these ports go straight to the workload. telemetry,
-    telemetry_inbound: totals that have changed since the last call; they never go back while the capture lives. ended:
-    at most so many connections that have ended, each told once. live: those that are open. All raise CaptureError."""
+    telemetry_inbound: totals that have changed since they were last told, all of them or as many as a call has time
+    for; they never go back while the capture lives. ended: at most so many connections that have ended, each told once.
+    live: those that are open. All raise CaptureError."""
 
     push: "Callable[[Sequence[KernelService]], None]"
     exchange: "Callable[[Sequence[KernelService], Collection[tuple[str, int]]], None]"

@@ -6,6 +6,10 @@ from typing import Any
 
 from intercept.backends.kernel_lane import KernelLane
 
+LOOK_S = 0.005
+"""Of each map's counters at a time: the companion takes changes of policy in the same thread, and those are in force
+within 50 ms also where there are a hundred thousand endpoints."""
+
 
 def pinned() -> KernelLane:
     """Of the capture that `init` has put in force in this network namespace; it is looked for at each call."""
@@ -14,10 +18,10 @@ def pinned() -> KernelLane:
     return KernelLane(
         services.push,
         services.exchange,
-        partial(services.telemetry, counters.SeenBoth.new()),
+        partial(services.telemetry, counters.SeenBoth.new(budget_s=LOOK_S)),
         services.ended,
         inbound.push_inbound,
-        partial(inbound.telemetry_inbound, counters.members(inbound=True)),
+        partial(inbound.telemetry_inbound, counters.members(inbound=True, budget_s=LOOK_S)),
         live.connections,
     )
 
