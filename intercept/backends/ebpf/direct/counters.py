@@ -81,9 +81,7 @@ class SeenBoth(NamedTuple):
 
 
 def members(*, inbound: bool, zeros: bool = False, budget_s: float | None = None) -> Seen:
-    return Seen(
-        direct_layout.MEMBER_SIZE, direct_layout.COUNTS_SIZE, zeros=zeros, inbound=inbound, budget_s=budget_s
-    )
+    return Seen(direct_layout.MEMBER_SIZE, direct_layout.COUNTS_SIZE, zeros=zeros, inbound=inbound, budget_s=budget_s)
 
 
 def has_no_connection(value: bytes) -> bool:
