@@ -55,6 +55,7 @@ def apply(intent: Intent, *, wait_s: float = 5.0, name: str = runs.PLAIN) -> App
     """
     _check_cgroup(intent)
     with changing_capture(wait_s), passthrough_address.in_place(intent) as added:
+        _remove_dead_runs(wait_s)
         host = _facts_for(intent)
         plan, why = choose_mode(intent, host)
         # Looked for beforehand, so that failing to look fails while nothing has been changed yet.
@@ -94,6 +95,7 @@ def bind(intent: Intent, *, name: str, wait_s: float = 5.0) -> Bound:
     """Like apply under a name of its own, for no longer than the calling process lives where the kernel can do it."""
     _check_cgroup(intent)
     with changing_capture(wait_s):
+        _remove_dead_runs(wait_s)
         plan, why = choose_mode(intent, _facts_for(intent), lasting=False)
         held = backend(plan.mode).bind(plan, document_of(plan), name=name, wait_s=wait_s)
     return Bound(plan, why, held)
@@ -143,6 +145,14 @@ def _check_cgroup(intent: Intent) -> None:
 
     if not cgroups.exists(intent.cgroup):
         raise BadInput("--cgroup", intent.cgroup, f"a folder that exists below {cgroups.mount_point()}")
+
+
+def _remove_dead_runs(wait_s: float) -> None:
+    """Rules of runs that were killed together with their guardians. What other modes have the kernel removes itself."""
+    there = installed(Mode.IPTABLES)
+    for name in there.names() if there else ():
+        if runs.is_run(name) and not runs.lives(name):
+            _remove_from(Mode.IPTABLES, name, wait_s)
 
 
 def _remove_from(mode: Mode, name: str, wait_s: float) -> list[str]:

@@ -210,7 +210,6 @@ def test_kill_9(runner: Runner, victim: str) -> None:
     assert eventually(lambda: kernel_state(runner.network.app) == before)
 
 
-@pytest.mark.alone  # a run of another worker would take the dead run's folder away, but not its rules in this namespace
 def test_what_two_kills_at_once_left_is_removed_by_the_next_run(runner: Runner) -> None:
     """With the guardian killed in the same instant, the next run cleans up."""
     before = kernel_state(runner.network.app)

@@ -3,9 +3,11 @@ folder from a dead one's.
 """
 
 import contextlib
+import glob
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from intercept.host import cgroups
 # How long processes that the command left behind get to end by themselves.
 GRACE_S = 1.0
 ENDING_S = 0.02
+_NETNS = "user.tidegate.netns"
+"""Attribute of a run's folder: the network namespace that its rules are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ def create() -> Scope:
         what = f"make a cgroup below {scope.root.parent}; capture needs CAP_NET_ADMIN and more: start `run` as root"
         raise PrivilegeMissing("CAP_DAC_OVERRIDE", what) from None
     try:
+        with contextlib.suppress(OSError):  # without it, whoever finds the folder takes it for one of its own namespace
+            os.setxattr(scope.root, _NETNS, str(_own_netns()).encode())
         scope.command.mkdir()
         scope.proxy.mkdir()
     except OSError:
@@ -91,6 +97,34 @@ def abandoned(below: Path) -> list[Path]:
                 found.append(Path(folder, child))
                 children.remove(child)
     return found
+
+
+def has_rules_elsewhere(root: Path) -> bool:
+    """Whether the run's network namespace is another one than ours, and still there. Its iptables rules name the
+    folder, and without it that namespace's tables could not be changed any more (intercept/backends/iptables/gone.py).
+    """
+    try:
+        netns = int(os.getxattr(root, _NETNS))
+    except (OSError, ValueError):
+        return False
+    return netns != _own_netns() and any(_netns_of(path) == netns for path in _netns_files())
+
+
+def _own_netns() -> int | None:
+    return _netns_of("/proc/thread-self/ns/net")
+
+
+def _netns_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
+
+
+def _netns_files() -> Iterator[str]:
+    """Where a network namespace that is in use can be seen: its processes, and the names that `ip netns` gives."""
+    yield from glob.iglob("/run/netns/*")
+    yield from glob.iglob("/proc/[0-9]*/ns/net")
 
 
 def remove(root: Path) -> None:

@@ -94,6 +94,9 @@ def _end_what_is_left(run_scope: scope.Scope) -> None:
 def _sweep(wait_s: float) -> None:
     """Remove what runs left behind whose supervisor and guardian were both killed."""
     for folder in scope.abandoned(cgroups.mount_point()):
+        if scope.has_rules_elsewhere(folder):
+            scope.kill(folder)
+            continue
         say(f"removing what a killed run left: {folder.name}")
         _undo(scope.Scope(folder), wait_s)
 

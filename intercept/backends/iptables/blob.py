@@ -5,6 +5,7 @@ it is the same for a rule that was just encoded and for one that the kernel give
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from intercept.backends.iptables import peek
@@ -13,16 +14,20 @@ from intercept.backends.iptables.rule import ENTRY_SIZE
 _TARGET_OFFSET = {4: 88, 6: 140}
 _HEAD = {4: 84, 6: 136}
 _COUNTERS = {4: 96, 6: 152}
+_CGROUP_PATH = 4
+"""Where the path begins in the data of a cgroup match of revision 1 or 2; flags go before it."""
 _STANDARD = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
 
 
 class Entry(NamedTuple):
-    """canonical: what it does. comment: of its comment match, '' without one. target: chain, verdict or module name."""
+    """canonical: what it does. comment, cgroup: the text of its comment match, the path of its cgroup match, '' without
+    one. target: chain, verdict or module name."""
 
     canonical: bytes
     comment: str
     target: str
     packets: int
+    cgroup: str = ""
 
 
 Chains = dict[str, list[Entry]]
@@ -76,8 +81,10 @@ def _read(family: int, entry: bytes, starts: dict[int, str]) -> Entry:
         (verdict,) = struct.unpack_from("=i", entry, target_offset + 32)
         target = _STANDARD.get(verdict, "") if verdict < 0 else starts.get(verdict, "")
     (packets,) = struct.unpack_from("=Q", entry, _COUNTERS[family])
-    comment = _comment(entry[ENTRY_SIZE[family] : target_offset])
-    return Entry(_canonical(family, entry, target_offset, target), comment, target, packets)
+    matches = dict(_matches(entry[ENTRY_SIZE[family] : target_offset]))
+    comment = _text(matches.get(("comment", 0), b""))
+    cgroup = _text((matches.get(("cgroup", 2)) or matches.get(("cgroup", 1), b""))[_CGROUP_PATH:])
+    return Entry(_canonical(family, entry, target_offset, target), comment, target, packets, cgroup)
 
 
 def _canonical(family: int, entry: bytes, target_offset: int, target: str) -> bytes:
@@ -97,11 +104,14 @@ def _name(entry: bytes, offset: int) -> str:
     return entry[offset + 2 : offset + 31].split(b"\0")[0].decode(errors="replace")
 
 
-def _comment(matches: bytes) -> str:
+def _matches(matches: bytes) -> Iterator[tuple[tuple[str, int], bytes]]:
+    """(module, revision), its data."""
     offset = 0
     while offset + 32 <= len(matches):
         (size,) = struct.unpack_from("=H", matches, offset)
-        if matches[offset + 2 : offset + 10] == b"comment\0":
-            return matches[offset + 32 : offset + size].split(b"\0")[0].decode(errors="replace")
+        yield (_text(matches[offset + 2 : offset + 31]), matches[offset + 31]), matches[offset + 32 : offset + size]
         offset += size or len(matches)
-    return ""
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0")[0].decode(errors="replace")
