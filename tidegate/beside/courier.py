@@ -133,6 +133,13 @@ class Courier:
             self._say(text)
         self._said = text
 
+    def open_connections(self) -> int:
+        """How many connections of the direct lane the kernel has not ended. Their counts and ends are still to come."""
+        try:
+            return len(self._lane.live())
+        except CaptureError:
+            return 0  # the capture has gone, and tells nothing any more
+
     def requests(self) -> Iterator[Request]:
         """What is to be told to the proxy now. Call it about once a second."""
         if self._overdue is not None:

@@ -134,8 +134,7 @@ class ProxyProcess:
             readable = select.select(watched, [], [], left)[0] if left > 0 else []
             if not readable:
                 return False
-            # The end of a child, the command's own among them, is no wish to end.
-            if signals in readable and processes.read_signal(signals).number in ENDING:
+            if signals is not None and signals in readable and asked_to_end(signals, 0):
                 return False
             if self.fileno() in readable and not self.receive():
                 raise ProxyFailed("the proxy has gone")
@@ -155,6 +154,13 @@ class ProxyProcess:
                 pass  # a newer proxy may tell more
             case answer:
                 self._answers.append(answer)
+
+
+def asked_to_end(signals: int, wait_s: float) -> bool:
+    """Whether a signal that asks to end comes at the signalfd `signals` within that time. The end of a child, the
+    command's own among them, is no such wish."""
+    readable = select.select([signals], [], [], wait_s)[0]
+    return bool(readable) and processes.read_signal(signals).number in ENDING
 
 
 def _in_child(folder: Path) -> None:

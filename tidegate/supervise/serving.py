@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intercept.backends.kernel_lane import KernelLane
 from tidegate.supervise.proxy_flags import Ports, proxy_flags
-from tidegate.supervise.proxy_process import ProxyFailed, ProxyProcess
+from tidegate.supervise.proxy_process import ProxyFailed, ProxyProcess, asked_to_end
 from tidegate.supervise.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -96,12 +96,24 @@ class Serving:
         """The command has ended: deliver what it sent, gather every record, and let the proxy end. A signal that comes
         at the signalfd `signals` and asks to end cuts the delivery short."""
         with contextlib.suppress(ProxyFailed, OSError):
+            self._wait_for_direct(signals)
             self.tell_counted(now=True)
             self._process.deliver(self._settings.drain_timeout_s, signals)
         self._process.release()
 
     def close(self) -> None:
         self._process.close()
+
+    def _wait_for_direct(self, signals: int) -> None:
+        """The kernel goes on to deliver what the command has sent by the direct lane, and tells of a connection when it
+        is over."""
+        deadline = time.monotonic() + self._settings.drain_timeout_s
+        pause_s = 0.001
+        while left := self._courier.open_connections() if self._courier else 0:
+            if time.monotonic() >= deadline or asked_to_end(signals, pause_s):
+                self._say(f"{left} connections of the direct lane are still open: the report lacks them")
+                return
+            pause_s = min(2 * pause_s, 0.05)
 
     def _start(self) -> None:
         self._process = ProxyProcess(self._folder, proxy_flags(self._settings, self._ports))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.netns.proxy.proxy_rig import APP_V4, PEER_V4, PEER_V6, ProxyProcess, 
 from tests.unit.mesh.support import traffic_policy
 
 pytestmark = pytest.mark.kernel
+SLOW, MUCH = 8004, 500_000
 __all__ = ["file"]
 
 
@@ -248,3 +250,21 @@ def test_run_reports_the_lane(lab: Lab, file: Path, tmp_path: Path) -> None:
     (line,) = json.loads(report.read_text())["connections"]
     assert (line["lane"], line["original_destination"], line["upstream"]) == ("direct", f"{VIP}:80", f"{PEER_V4}:{ONE}")
     assert (line["bytes_sent"], line["protocol"]) == (3, "tcp")
+
+
+def reads_late(sock: socket.socket) -> None:
+    while sock.recv(1 << 14):
+        time.sleep(0.01)
+
+
+def test_run_waits_for_what_the_kernel_still_delivers(lab: Lab, file: Path, tmp_path: Path) -> None:
+    """The command has sent and ended; its peer reads half a second later."""
+    lab.tidegate("cleanup").ok()
+    write(file, web(SLOW))
+    report = tmp_path / "report.json"
+    client = f"import socket; s=socket.create_connection(('{VIP}', 80)); s.settimeout(60); s.sendall(bytes({MUCH}))"
+    how = ("--mode", "ebpf", "--config", str(file), "--report", str(report))
+    with Server(lab.peer, PEER_V4, SLOW, reads_late):
+        lab.tidegate("run", *how, "--", "/usr/bin/python3", "-c", client).ok()
+    (line,) = json.loads(report.read_text())["connections"]
+    assert (line["lane"], line["bytes_sent"]) == ("direct", MUCH)
