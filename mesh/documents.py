@@ -6,7 +6,7 @@ from functools import cached_property
 from sys import intern
 from typing import Any, TypeVar
 
-from mesh.kinds import capture, core, http, meta, routes, tls, traffic_policy
+from mesh.kinds import capture, core, grpc, http, meta, routes, tls, traffic_policy
 from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence, Stream
 from mesh.yaml.problems import Place, Problems, shown
 from mesh.yaml.shapes import Shape, shaped
@@ -15,7 +15,7 @@ from mesh.yaml.trees import documents
 
 _GATEWAY_ROUTES: dict[str, dict[str, type[Shape]]] = {
     "HTTPRoute": dict.fromkeys(("v1", "v1beta1", "v1alpha2"), http.HttpRoute),
-    "GRPCRoute": dict.fromkeys(("v1", "v1alpha2"), http.GrpcRoute),
+    "GRPCRoute": dict.fromkeys(("v1", "v1alpha2"), grpc.GrpcRoute),
     "TCPRoute": dict.fromkeys(("v1", "v1alpha2"), routes.TcpRoute),
     "TLSRoute": {"v1": routes.TlsRouteV1, "v1alpha3": routes.TlsRoute, "v1alpha2": routes.TlsRoute},
     "BackendTLSPolicy": {
@@ -27,6 +27,7 @@ _GATEWAY_ROUTES: dict[str, dict[str, type[Shape]]] = {
 }
 KINDS: dict[tuple[str, str], dict[str, type[Shape]]] = {
     (meta.CORE, "Service"): {"v1": core.Service},
+    (meta.CORE, "Pod"): {"v1": core.Pod},
     ("discovery.k8s.io", "EndpointSlice"): dict.fromkeys(("v1", "v1beta1"), core.EndpointSlice),
     **{(meta.GATEWAY, kind): versions for kind, versions in _GATEWAY_ROUTES.items()},
     (meta.OWN, "Capture"): {"v1alpha1": capture.Capture},

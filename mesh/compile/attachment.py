@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh.compile.catalogue import Catalogue
+from mesh.compile.traffic import Attached
 from mesh.documents import Document, Documents
-from mesh.kinds.http import GrpcRoute, HttpRoute
-from mesh.kinds.meta import CORE, BackendRef, ParentRef
+from mesh.kinds.meta import CORE, GATEWAY, BackendObjectRef, BackendRef, ParentRef
 from mesh.kinds.routes import ReferenceGrant
 from mesh.yaml.problems import Problems
 from proxy.core.policy.policy import ServiceName
@@ -21,13 +21,23 @@ class Share:
     weight: int
     port: PortKey | None
     unresolved: str = ""
+    subset: str = ""
 
 
 class Attachment:
     """What the references in routes mean."""
 
-    def __init__(self, documents: Documents, services: Catalogue, namespace: str | None, problems: Problems) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        services: Catalogue,
+        traffic: Attached,
+        namespace: str | None,
+        problems: Problems,
+    ) -> None:
+        """namespace: the workload's own; None: not known."""
         self._services = services
+        self._traffic = traffic
         self._namespace = namespace
         self._problems = problems
         self._grants = [(document.namespace, grant.spec) for document, grant in documents.of(ReferenceGrant)]
@@ -79,19 +89,37 @@ class Attachment:
             self._problems.warning(place, f"{document}: parentRefs: Service {service} has no {wanted}: no effect")
         yield from ports
 
-    def share(self, document: Document, ref: BackendRef) -> Share:
-        """Where a backendRef leads. One that leads nowhere keeps its share, as Gateway API asks: it is reset."""
-        service = ServiceName(ref.namespace or document.namespace, ref.name)
-        why = self._why_not(document, ref, service)
-        if why:
-            place = document.at(ref.line)
-            self._problems.warning(place, f"{document}: backendRefs: {why}: its share of the connections is reset")
-            return Share(ref.weight, None, why)
-        return Share(ref.weight, (service, ref.port or 0))
+    def consumes(self, document: Document, key: PortKey) -> bool:
+        """Whether the route is its own namespace's view of another namespace's Service: such routes are asked first."""
+        return document.namespace != key[0].namespace
 
-    def _why_not(self, document: Document, ref: BackendRef, service: ServiceName) -> str:
-        if (ref.group, ref.kind) != (CORE, "Service"):
+    def share(self, document: Document, ref: BackendObjectRef, *, fate: str, field: str = "backendRefs") -> Share:
+        """Where a reference leads. One that leads nowhere keeps its share, as Gateway API asks; fate: of that share."""
+        weight = ref.weight if isinstance(ref, BackendRef) else 1
+        why = self._why_not(document, ref)
+        if why:
+            self._problems.warning(document.at(ref.line), f"{document}: {field}: {why}: {fate}")
+            return Share(weight, None, why)
+        service = ServiceName(ref.namespace or document.namespace, ref.service_name or "")
+        port = ref.port or 0
+        if ref.subset and ref.subset not in self._subsets(service, port):
+            known = ", ".join(sorted(self._subsets(service, port))) or "none"
+            self._problems.error(
+                document.at(ref.line),
+                f"{document}: {field}: {ref.name!r} is not valid: no TrafficPolicy gives Service {service} port {port} "
+                f"a subset {ref.subset!r} (there are: {known})",
+            )
+            return Share(weight, None, f"Service {service} has no subset {ref.subset}")
+        return Share(weight, (service, port), subset=ref.subset)
+
+    def _subsets(self, service: ServiceName, port: int) -> set[str]:
+        name = next(one.name for one in self._services.ports(service) if one.port == port)
+        return {one.name for one in self._traffic.to(service, name).subsets}
+
+    def _why_not(self, document: Document, ref: BackendObjectRef) -> str:
+        if ref.service_name is None:
             return f"{ref.kind} of group {ref.group!r} is no Service"
+        service = ServiceName(ref.namespace or document.namespace, ref.service_name)
         if service.namespace != document.namespace and not self._granted(document, service):
             return (
                 f"no ReferenceGrant in {service.namespace} lets {document.kind} of {document.namespace} use {service}"
@@ -105,15 +133,10 @@ class Attachment:
         return ""
 
     def _granted(self, document: Document, service: ServiceName) -> bool:
-        asks = ("gateway.networking.k8s.io", document.kind, document.namespace)
+        asks = (GATEWAY, document.kind, document.namespace)
         return any(
             namespace == service.namespace
             and any((one.group, one.kind, one.namespace) == asks for one in spec.from_)
             and any((one.group, one.kind) == (CORE, "Service") and one.name in (None, service.name) for one in spec.to)
             for namespace, spec in self._grants
         )
-
-
-def backends(route: HttpRoute | GrpcRoute) -> Iterator[BackendRef]:
-    for rule in route.spec.rules:
-        yield from rule.backend_refs

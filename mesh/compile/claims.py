@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from types import MappingProxyType
 
-from mesh.compile.contribution import NOTHING, Claim, Contribution, denying
+from mesh.compile.contribution import NOTHING, Claim, Contribution, joined
 from mesh.compile.digest import Digest
 from mesh.yaml.problems import Problem, Severity
 from proxy.core.addresses import Address
@@ -17,15 +17,15 @@ Owner = ServiceName | None
 class ClaimTable:
     """Addresses of one direction -> the destination that holds. Changes one Service at a time."""
 
-    def __init__(self, of: Of, contributions: dict[Owner, Contribution], *, deny_all: bool) -> None:
+    def __init__(self, of: Of, contributions: dict[Owner, Contribution], *, join: bool) -> None:
         """of: the claims of a contribution that this table is for. contributions: shared with the compiler, which puts
-        a new one there before it calls `change`. deny_all: the deny rules of every claimant hold."""
+        a new one there before it calls `change`. join: what every claimant says holds."""
         self.digest = Digest()
         self.warnings: dict[Key, list[Problem]] = {}
         """Of addresses that several Services claim."""
         self._of = of
         self._contributions = contributions
-        self._deny_all = deny_all
+        self._join = join
         self._found: dict[Key, Destination] = {}
         self._frozen: Claims | None = None
         """Of all that has been found, until it changes."""
@@ -65,8 +65,8 @@ class ClaimTable:
             return
         first, *others = ranked
         holding = self._of(first)[key].destination
-        for other in others if self._deny_all else ():
-            holding = denying(holding, self._of(other)[key].destination)
+        for other in others if self._join else ():
+            holding = joined(holding, self._of(other)[key].destination)
         self._put(key, holding)
         told = [_told(key, holding, other) for other in others if self._of(other)[key].virtual]
         if told:

@@ -8,7 +8,9 @@ from mesh.compile.claims import ClaimTable, Owner
 from mesh.compile.clusters import ClusterList
 from mesh.compile.contribution import NOTHING, Claim, Contribution, Ports, contribution
 from mesh.compile.digest import of_all
-from mesh.compile.services import Port, ports_of, without_service
+from mesh.compile.home import Home
+from mesh.compile.ports import Port
+from mesh.compile.services import ports_of, without_service
 from mesh.compile.stock import Change, Stock
 from mesh.compile.tables import Tables, differing, tables
 from mesh.documents import Documents
@@ -16,6 +18,9 @@ from mesh.yaml.problems import Problem, Problems
 from proxy.core.policy.policy import Key, Policy, ServiceName
 
 K = TypeVar("K")
+
+
+_ANYWHERE = Home()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +31,23 @@ class Compiled:
 
 
 def compiled(documents: Documents, problems: Problems, namespace: str | None = None) -> Policy:
-    """Deterministic: equal documents, in whatever order, give equal policies. Notes warnings in problems, never errors.
-    namespace: the workload's own, if known."""
-    return Compiler(namespace).compile(documents, problems).policy
+    """Deterministic: equal documents, in whatever order, give equal policies. Notes what has no effect as warnings, and
+    as errors references that can't be meant. namespace: the workload's own, if known."""
+    return Compiler(Home(namespace)).compile(documents, problems).policy
 
 
 class Compiler:
     """Keeps what it compiled. After an exception it is of no use any more: take a new one."""
 
-    def __init__(self, namespace: str | None = None) -> None:
-        self._namespace = namespace
+    def __init__(self, home: Home = _ANYWHERE) -> None:
+        self._home = home
         self._stock = Stock()
         self._tables = Tables()
         self._ports = Ports()
         self._own: dict[ServiceName, _Own] = {}
         self._contributions: dict[Owner, Contribution] = {}
-        self._outbound = ClaimTable(lambda one: one.outbound, self._contributions, deny_all=False)
-        self._inbound = ClaimTable(lambda one: one.inbound, self._contributions, deny_all=True)
+        self._outbound = ClaimTable(lambda one: one.outbound, self._contributions, join=False)
+        self._inbound = ClaimTable(lambda one: one.inbound, self._contributions, join=True)
         self._clusters = ClusterList()
         self._warned: set[Owner] = set()
 
@@ -62,14 +67,18 @@ class Compiler:
             inbound=self._inbound.frozen(),
             clusters=self._clusters.all(),
             digest=of_all(self._outbound.digest, self._inbound.digest, self._clusters.digest),
+            home=self._home.locality,
         )
         return Compiled(policy, frozenset(name for name in touched if name is not None))
 
     def _touched(self, change: Change) -> set[Owner]:
         touched: set[Owner] = {*change.services, *change.sliced}
         if change.services or change.others:
-            before, self._tables = self._tables, tables(self._stock.others(), self._stock.catalogue, self._namespace)
+            documents = self._stock.others()
+            before, self._tables = self._tables, tables(documents, self._stock.catalogue, self._home.namespace)
             touched |= differing(before, self._tables)
+        if change.pods:
+            touched |= self._tables.with_subsets(change.pods)
         return touched
 
     def _prepare(self, name: Owner) -> None:
@@ -82,7 +91,14 @@ class Compiler:
         ports: list[Port] = []
         if document is not None:
             traffic = self._tables.traffic
-            ports = ports_of(document, self._stock.slices(name), lambda port: traffic.to(name, port), problems)
+            ports = ports_of(
+                document,
+                self._stock.slices(name),
+                lambda port: traffic.to(name, port),
+                problems,
+                home=self._home,
+                pods=self._stock.pods,
+            )
             self._own[name] = _Own(ports, tuple(problems))
         self._ports.exchange(before.ports, ports)
 
@@ -114,7 +130,7 @@ class Compiler:
     def _warnings(self, documents: Documents) -> list[Problem]:
         """In the order of files and lines, however the compiler came to them."""
         found = [
-            *self._tables.warnings,
+            *self._tables.problems,
             *chain.from_iterable(self._contributions[name].warnings for name in self._warned),
             *chain.from_iterable(self._outbound.warnings.values()),
         ]

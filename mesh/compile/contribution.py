@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from mesh.compile.attachment import PortKey, Share
-from mesh.compile.l4_routes import Routing
+from mesh.compile.http_routes import http_rules
+from mesh.compile.ports import Port, family_of
 from mesh.compile.protocols import protocol_of
-from mesh.compile.services import Port, family_of
+from mesh.compile.tables import Routing
 from mesh.compile.traffic import age
 from mesh.documents import Document
 from mesh.kinds.core import Service
 from mesh.yaml.problems import Place, Problem, Problems
 from proxy.core.lanes import LaneChoice
-from proxy.core.policy.policy import Balancing, Cluster, Destination, Key, Rule, Target
+from proxy.core.policy.http import HttpRule
+from proxy.core.policy.policy import Balancing, Cluster, Destination, Key, Protocol, Rule, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Ports:
             self._found[port.service, port.spec.port] = port
 
     def cluster(self, share: Share, family: int) -> Cluster | None:
-        return None if share.port is None else self._found[share.port].cluster(family)
+        return None if share.port is None else self._found[share.port].cluster(family, share.subset)
 
 
 def contribution(
@@ -74,9 +76,9 @@ def contribution(
     inbound: dict[Key, Claim] = {}
     addresses = service.addresses()
     for port in own:
-        _claim_inbound(inbound, port, routes)
+        _claim_inbound(inbound, port)
         if service.spec.headless:
-            _claim_endpoints(outbound, port, routes)
+            _claim_endpoints(outbound, port)
             continue
         seen: dict[int, Claim] = {}
         for ip in addresses:
@@ -91,52 +93,66 @@ def contribution(
             document.place,
             f"{document}: no EndpointSlice of it is here: its connections go on to the address that was dialled",
         )
-    clusters = tuple(cluster for port in own for cluster in dict.fromkeys(port.cluster(family) for family in (4, 6)))
+    clusters = tuple(cluster for port in own for cluster in port.clusters())
     return Contribution(age(document), document, outbound, inbound, clusters, tuple(problems))
 
 
 def _destination(port: Port, family: int, all_ports: Ports, routes: Routing) -> Destination:
     """As seen from one of the Service's virtual addresses of that family."""
-    split = routes.splits.get((port.service, port.spec.port))
-    if split is not None:
-        targets = tuple(
-            Target(share.weight, all_ports.cluster(share, family), share.unresolved) for share in split.shares
+    key = (port.service, port.spec.port)
+    own = (Target(1, port.cluster(family) if port.sliced else _passing(port, port.name)),)
+
+    def cluster(share: Share) -> Cluster | None:
+        return all_ports.cluster(share, family)
+
+    rules = [
+        Rule(
+            tuple(Target(share.weight, cluster(share), share.unresolved) for share in split.shares),
+            split.route,
+            (split.hostname,) if split.hostname else (),
         )
-    elif port.sliced:
-        targets = (Target(1, port.cluster(family)),)
-    else:
-        targets = (Target(1, _passing(port, port.name)),)
-    return _described(port, routes, targets, route="" if split is None else split.route)
+        for split in routes.splits.get(key, ())
+    ]
+    if not rules or rules[-1].hostnames:
+        rules.append(Rule(own))
+    asked = http_rules(routes.rules.get(key, ()), cluster, port.traffic.http.retries)
+    return _described(port, rules, l7_routes=routes.l7.get(key, ()), asked=asked)
 
 
-def _claim_endpoints(claims: dict[Key, Claim], port: Port, routes: Routing) -> None:
+def _claim_endpoints(claims: dict[Key, Claim], port: Port) -> None:
     """A headless Service: its clients have chosen an endpoint by name, and go there."""
     for endpoint in dict.fromkeys(port.known):
         if (endpoint.ip, endpoint.port) not in claims:
             cluster = port.clustered((endpoint,))
-            made = _described(port, routes, (Target(1, cluster),), route="")
+            made = _described(port, [Rule((Target(1, cluster),))])
             claims[endpoint.ip, endpoint.port] = Claim(made)
 
 
-def _claim_inbound(claims: dict[Key, Claim], port: Port, routes: Routing) -> None:
-    """An endpoint's own proxy can't tell by which port of a Service a client came: the first port names the connection,
-    and the deny rules of every port hold. Endpoints with the same port share one destination."""
+def _claim_inbound(claims: dict[Key, Claim], port: Port) -> None:
+    """An endpoint's own proxy can't tell by which port of a Service a client came: the first port names the connection
+    and gives its settings; `joined` says what the others add. Endpoints with the same port share one destination."""
     shared: dict[int, Claim] = {}
     for endpoint in dict.fromkeys(port.known):
         key = (endpoint.ip, endpoint.port)
         claim = shared.get(endpoint.port)
         if claim is None:
             name = f"inbound|{endpoint.port}||{port.service.host}"
-            made = _described(port, routes, (Target(1, _passing(port, name)),), route="", name=name)
+            made = _described(port, [Rule((Target(1, _passing(port, name)),))], inbound=name)
             claim = shared[endpoint.port] = Claim(made)
         first = claims.setdefault(key, claim)
         if first is not claim:
-            claims[key] = Claim(denying(first.destination, claim.destination))
+            claims[key] = Claim(joined(first.destination, claim.destination))
 
 
-def denying(one: Destination, other: Destination) -> Destination:
-    """The one destination with the deny rules of both."""
-    return replace(one, denied=one.denied | other.denied) if other.denied else one
+def joined(one: Destination, other: Destination) -> Destination:
+    """The one destination, where the other is of the same endpoint too: the deny rules of both hold, and where they
+    differ in what is spoken there, nothing is taken for granted."""
+    if other.denied:
+        one = replace(one, denied=one.denied | other.denied)
+    if one.protocol is not other.protocol and one.protocol is not Protocol.DETECT:
+        reason = f"{one.protocol_reason}, but {other.protocol_reason} of Service {other.service}"
+        one = replace(one, protocol=Protocol.DETECT, protocol_reason=reason)
+    return one
 
 
 def _passing(port: Port, name: str) -> Cluster:
@@ -153,21 +169,29 @@ def _passing(port: Port, name: str) -> Cluster:
 
 
 def _described(
-    port: Port, routes: Routing, targets: tuple[Target, ...], *, route: str, name: str | None = None
+    port: Port,
+    rules: list[Rule],
+    *,
+    l7_routes: tuple[str, ...] = (),
+    asked: tuple[HttpRule, ...] = (),
+    inbound: str = "",
 ) -> Destination:
+    """inbound: the name of a destination of that direction; empty: it is one outbound."""
     protocol, reason = protocol_of(port.spec)
     traffic = port.traffic
     return Destination(
-        name=name or port.name,
+        name=inbound or port.name,
         service=port.service,
         port=port.spec.port,
         protocol=protocol,
         protocol_reason=reason,
-        rules=(Rule(targets, route),),
+        rules=tuple(rules),
         lane=traffic.lane,
         lane_policy=traffic.lane_policy if traffic.lane is not LaneChoice.AUTO else "",
-        l7_routes=routes.l7.get((port.service, port.spec.port), ()),
+        l7_routes=l7_routes,
         affinity_s=port.affinity_s,
         denied=traffic.denied,
         rate_limit=traffic.rate_limit,
+        http_rules=asked,
+        http=traffic.http_inbound if inbound else traffic.http,
     )

@@ -1,12 +1,12 @@
 """The documents that were compiled last, sorted by what they are, and which of them differ from the ones that come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mesh.compile.catalogue import Catalogue, name_of
 from mesh.documents import Document, DocumentKey, Documents, FileDocuments
 from mesh.kinds.capture import Capture
-from mesh.kinds.core import EndpointSlice, Service
+from mesh.kinds.core import EndpointSlice, Pod, Service
 from mesh.yaml.problems import Problems
 from proxy.core.policy.policy import ServiceName
 
@@ -19,6 +19,8 @@ class Change:
     """Service documents that have come, gone or changed."""
     sliced: set[Owner] = field(default_factory=set)
     """The Services of which an EndpointSlice has; None: of a slice that names none."""
+    pods: set[str] = field(default_factory=set)
+    """Namespaces of which a Pod has."""
     others: bool = False
     """Whether any policy, route or grant has."""
 
@@ -29,6 +31,8 @@ class Stock:
         self._files: dict[int, FileDocuments] = {}
         self._slices: dict[Owner, dict[DocumentKey, Document]] = {}
         self._others: dict[DocumentKey, Document] = {}
+        self.pods: dict[tuple[str, str], Mapping[str, str]] = {}
+        """Labels, by namespace and name."""
 
     def slices(self, service: Owner) -> Sequence[Document]:
         return list(self._slices.get(service, {}).values())
@@ -60,6 +64,9 @@ class Stock:
             case EndpointSlice():
                 self._slices.setdefault(_owner(document), {})[key] = document
                 change.sliced.add(_owner(document))
+            case Pod():
+                self.pods[document.namespace, document.name] = document.object.metadata.labels
+                change.pods.add(document.namespace)
             case Capture():
                 pass
             case _:
@@ -77,6 +84,9 @@ class Stock:
                 if not self._slices[owner]:
                     del self._slices[owner]
                 change.sliced.add(owner)
+            case Pod():
+                del self.pods[document.namespace, document.name]
+                change.pods.add(document.namespace)
             case Capture():
                 pass
             case _:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mesh.compile.attachment import Attachment
 from mesh.compile.catalogue import Catalogue
-from mesh.compile.l4_routes import Routing, routing
+from mesh.compile.http_routes import Names, Rules, drafts
+from mesh.compile.l4_routes import Splits, backend_tls, splits
 from mesh.compile.traffic import Attached
 from mesh.documents import Documents
 from mesh.yaml.problems import Problem, Problems
@@ -15,12 +17,30 @@ K = TypeVar("K", bound=tuple[ServiceName, Any])
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    splits: Splits = field(default_factory=dict)
+    """Of connections."""
+    rules: Rules = field(default_factory=dict)
+    """Of requests."""
+    l7: Names = field(default_factory=dict)
+    """The routes that the rules come from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     traffic: Attached = field(default_factory=Attached)
     routes: Routing = field(default_factory=Routing)
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     dependents: dict[ServiceName, set[ServiceName]] = field(default_factory=dict)
-    """Of a Service: the other Services whose connections routes send to it."""
+    """Of a Service: the other Services whose connections or requests routes send to it."""
+
+    def with_subsets(self, namespaces: set[str]) -> set[ServiceName]:
+        """Services whose endpoints are told apart by their Pods' labels."""
+        return {
+            service
+            for (service, _), traffic in self.traffic.by_port.items()
+            if traffic.subsets and service.namespace in namespaces
+        }
 
 
 def tables(documents: Documents, catalogue: Catalogue, namespace: str | None) -> Tables:
@@ -28,13 +48,26 @@ def tables(documents: Documents, catalogue: Catalogue, namespace: str | None) ->
     problems = Problems()
     traffic = Attached()
     traffic.attach(documents, catalogue, problems)
-    routes = routing(documents, catalogue, namespace, problems)
-    dependents: dict[ServiceName, set[ServiceName]] = {}
-    for (service, _), split in routes.splits.items():
-        for share in split.shares:
-            if share.port is not None:
-                dependents.setdefault(share.port[0], set()).add(service)
-    return Tables(traffic, routes, tuple(problems), dependents)
+    attach = Attachment(documents, catalogue, traffic, namespace, problems)
+    rules, names = drafts(documents, attach, problems)
+    routes = Routing(splits(documents, attach, problems), rules, names)
+    backend_tls(documents, catalogue, problems)
+    return Tables(traffic, routes, tuple(problems), _dependents(routes))
+
+
+def _dependents(routes: Routing) -> dict[ServiceName, set[ServiceName]]:
+    found: dict[ServiceName, set[ServiceName]] = {}
+    for (service, _), some in routes.splits.items():
+        for split in some:
+            for share in split.shares:
+                if share.port is not None:
+                    found.setdefault(share.port[0], set()).add(service)
+    for (service, _), asked in routes.rules.items():
+        for draft in {id(one.draft): one.draft for one in asked}.values():
+            for share in draft.shares():
+                if share.port is not None:
+                    found.setdefault(share.port[0], set()).add(service)
+    return found
 
 
 def differing(before: Tables, after: Tables) -> set[ServiceName]:
@@ -42,6 +75,7 @@ def differing(before: Tables, after: Tables) -> set[ServiceName]:
     keys = [
         *_differing(before.traffic.by_port, after.traffic.by_port),
         *_differing(before.routes.splits, after.routes.splits),
+        *_differing(before.routes.rules, after.routes.rules),
         *_differing(before.routes.l7, after.routes.l7),
     ]
     return {service for service, _ in keys}

@@ -2,17 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mesh.compile.catalogue import Catalogue
+from mesh.compile.in_force import not_in_force
+from mesh.compile.settings import http_settings
+from mesh.compile.upstream import upstream_settings
 from mesh.documents import Document, Documents
 from mesh.kinds.traffic_policy import TrafficPolicy, TrafficPolicySpec
 from mesh.yaml.problems import Problems
 from mesh.yaml.texts import network, seconds
-from proxy.core.lanes import LaneChoice
+from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.networks import NetworkSet
 from proxy.core.policy.policy import Balancing, RateLimit, ServiceName, Timeouts
+from proxy.core.policy.settings import DEFAULT_SETTINGS, HttpSettings
+from proxy.core.policy.upstream import DEFAULT_UPSTREAM, UpstreamSettings
 
 _BALANCING = {
+    # Connections have no time to first byte that could be compared:
+    "EWMA": Balancing.RANDOM,
     "UNSPECIFIED": Balancing.RANDOM,
     "RANDOM": Balancing.RANDOM,
     "ROUND_ROBIN": Balancing.ROUND_ROBIN,
@@ -20,6 +28,13 @@ _BALANCING = {
     "LEAST_CONN": Balancing.LEAST_REQUEST,
     "PASSTHROUGH": Balancing.PASSTHROUGH,
 }
+
+
+class Subset(NamedTuple):
+    """The endpoints that have all of these labels."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,12 @@ class Traffic:
     max_connections: int | None = None
     denied: NetworkSet = field(default_factory=NetworkSet)
     rate_limit: RateLimit | None = None
+    http: HttpSettings = DEFAULT_SETTINGS
+    """Of requests where they leave."""
+    http_inbound: HttpSettings = DEFAULT_SETTINGS
+    """Of requests where they arrive."""
+    upstream: UpstreamSettings = DEFAULT_UPSTREAM
+    subsets: tuple[Subset, ...] = ()
 
 
 DEFAULT = Traffic()
@@ -44,7 +65,7 @@ def traffic_of(document: Document, spec: TrafficPolicySpec) -> Traffic:
     return Traffic(
         lane=LaneChoice(spec.lane),
         lane_policy=f"{document.namespace}/{document.name}",
-        balancing=_BALANCING[spec.load_balancer.simple],
+        balancing=_BALANCING[spec.load_balancer.simple or "UNSPECIFIED"],
         timeouts=Timeouts(
             connect_s=_seconds(pool.connect_timeout),
             idle_s=_seconds(pool.idle_timeout),
@@ -55,6 +76,10 @@ def traffic_of(document: Document, spec: TrafficPolicySpec) -> Traffic:
         rate_limit=None
         if rate is None
         else RateLimit(rate.connections / seconds(rate.interval), rate.burst or rate.connections),
+        http=http_settings(spec, Direction.OUTBOUND),
+        http_inbound=http_settings(spec, Direction.INBOUND),
+        upstream=upstream_settings(spec),
+        subsets=tuple(Subset(one.name, tuple(sorted(one.labels.items()))) for one in spec.subsets),
     )
 
 
@@ -71,8 +96,10 @@ class Attached:
         policies = sorted(documents.of(TrafficPolicy), key=lambda pair: age(pair[0]))
         for document, policy in policies:
             made = traffic_of(document, policy.spec)
-            for line, what in _not_obeyed(policy.spec):
+            for line, what in not_in_force(policy.spec):
                 problems.warning(document.at(line), f"{document}: {what} is not obeyed in this version")
+            for line, what in _without_effect(policy.spec):
+                problems.warning(document.at(line), f"{document}: {what}")
             for target in policy.spec.target_refs:
                 service = ServiceName(document.namespace, target.name)
                 place = document.at(target.line)
@@ -107,19 +134,11 @@ def age(document: Document) -> tuple[str, str, str]:
     return str(document.object.metadata.creation_timestamp), document.namespace, document.name
 
 
-def _not_obeyed(spec: TrafficPolicySpec) -> Iterator[tuple[int, str]]:
-    for name, given in (
-        ("outlierDetection", spec.outlier_detection),
-        ("connectionPool.http", spec.connection_pool.http),
-        ("timeouts", spec.timeouts),
-        ("deadline", spec.deadline),
-        ("retries", spec.retries),
-        ("hedging", spec.hedging),
-        ("rateLimit", spec.rate_limit),
-        ("shedding", spec.shedding),
-    ):
-        if given is not None:
-            yield given.line, name
+def _without_effect(spec: TrafficPolicySpec) -> Iterator[tuple[int, str]]:
+    for name in ("delay", "abort"):
+        fault = getattr(spec.fault, name, None)
+        if fault is not None and not fault.percentage.value:
+            yield fault.line, f"fault.{name}: its percentage is 0, which it also is when left out: no effect"
 
 
 def _seconds(text: str | None) -> float | None:

@@ -5,16 +5,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mesh.kinds.meta import Metadata
+from mesh.kinds.meta import Metadata, Published
+from mesh.yaml.names import PortName
 from mesh.yaml.shapes import Shape
 from mesh.yaml.sink import Invalid
-from mesh.yaml.texts import ClusterIp, Ip, Port, PortName, canonical_ip
+from mesh.yaml.texts import ClusterIp, Ip, Port, canonical_ip
 
 Protocol = Literal["TCP", "UDP", "SCTP"]
+Few = Annotated[str, Meta(extra={"few": True})]
+"""A text of which there are few different ones, each in many places."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
 class ServicePort(Shape, frozen=True, kw_only=True):
+    unheeded = frozenset({"nodePort"})
     name: PortName = ""
     protocol: Protocol = "TCP"
     app_protocol: str | None = None
@@ -31,6 +35,25 @@ class SessionAffinityConfig(Shape, frozen=True, kw_only=True):
 
 
 class ServiceSpec(Shape, frozen=True, kw_only=True):
+    """What is unheeded says how addresses and endpoints come to be, or what happens outside the cluster: a sidecar
+    sees the outcome."""
+
+    unheeded = frozenset(
+        {
+            "allocateLoadBalancerNodePorts",
+            "externalName",
+            "externalTrafficPolicy",
+            "healthCheckNodePort",
+            "ipFamilies",
+            "ipFamily",
+            "ipFamilyPolicy",
+            "loadBalancerClass",
+            "loadBalancerIP",
+            "loadBalancerSourceRanges",
+            "selector",
+        }
+    )
+    unobeyed = frozenset({"topologyKeys"})
     type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
     cluster_ip: ClusterIp = field(name="clusterIP", default="")
     cluster_ips: tuple[ClusterIp, ...] = field(name="clusterIPs", default=())
@@ -40,6 +63,7 @@ class ServiceSpec(Shape, frozen=True, kw_only=True):
     session_affinity_config: SessionAffinityConfig = field(default_factory=SessionAffinityConfig)
     publish_not_ready_addresses: bool = False
     internal_traffic_policy: Literal["Cluster", "Local"] = "Cluster"
+    traffic_distribution: str | None = None
 
     @property
     def headless(self) -> bool:
@@ -71,20 +95,29 @@ class ServiceSpec(Shape, frozen=True, kw_only=True):
 
 
 class Ingress(Shape, frozen=True, kw_only=True):
+    open = True
     ip: Ip | None = None
     ip_mode: Literal["VIP", "Proxy"] = "VIP"
 
 
 class LoadBalancerStatus(Shape, frozen=True, kw_only=True):
+    open = True
     ingress: tuple[Ingress, ...] = ()
 
 
 class ServiceStatus(Shape, frozen=True, kw_only=True):
+    open = True
     load_balancer: LoadBalancerStatus = field(default_factory=LoadBalancerStatus)
 
 
-class Service(Shape, frozen=True, kw_only=True):
+class Pod(Shape, frozen=True, kw_only=True):
+    """Only its labels matter: they say to which subsets of a Service the endpoint belongs."""
+
+    open = True
     metadata: Metadata
+
+
+class Service(Published, frozen=True, kw_only=True):
     spec: ServiceSpec
     status: ServiceStatus = field(default_factory=ServiceStatus)
 
@@ -108,9 +141,46 @@ class Conditions(Shape, frozen=True, kw_only=True):
     terminating: bool | None = None
 
 
+class ForZone(Shape, frozen=True, kw_only=True):
+    shared = True
+    name: str
+
+
+class Hints(Shape, frozen=True, kw_only=True):
+    """Whose callers the endpoint is for."""
+
+    shared = True
+    for_zones: tuple[ForZone, ...] = ()
+    for_nodes: tuple[ForZone, ...] = ()
+
+
+NO_HINTS = Hints()
+
+
+class EndpointRef(Shape, frozen=True, kw_only=True):
+    """What stands behind an endpoint: a Pod, usually."""
+
+    open = True
+    kind: Few = ""
+    namespace: Few = ""
+    name: str = ""
+
+
 class Endpoint(Shape, frozen=True, kw_only=True):
+    unheeded = frozenset({"hostname"})
     addresses: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)]
     conditions: Conditions = field(default_factory=Conditions)
+    target_ref: EndpointRef | None = None
+    node_name: Few = ""
+    zone: Few = ""
+    topology: dict[str, str] | None = None
+    """Of v1beta1. Labels of the node."""
+    deprecated_topology: dict[str, str] | None = None
+    hints: Hints = NO_HINTS
+
+    def labels(self) -> dict[str, str]:
+        """Of the node that the endpoint is on, as far as the slice knows them."""
+        return self.topology or self.deprecated_topology or {}
 
     @property
     def ready(self) -> bool:
@@ -128,8 +198,7 @@ class EndpointPort(Shape, frozen=True, kw_only=True):
     app_protocol: str | None = None
 
 
-class EndpointSlice(Shape, frozen=True, kw_only=True):
-    metadata: Metadata
+class EndpointSlice(Published, frozen=True, kw_only=True):
     address_type: Literal["IPv4", "IPv6", "FQDN"]
     endpoints: Annotated[tuple[Endpoint, ...], Meta(max_length=1000)] = ()
     ports: Annotated[tuple[EndpointPort, ...], Meta(max_length=100)] = ()

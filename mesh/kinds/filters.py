@@ -1,24 +1,16 @@
 """Filters of HTTPRoute and GRPCRoute."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mesh.kinds.meta import BackendRef
+from mesh.kinds.meta import BackendObjectRef
+from mesh.yaml.names import Group, HeaderName, HeaderValue, KindName, Name, PreciseHostname
 from mesh.yaml.shapes import Shape
-from mesh.yaml.texts import Group, KindName, Name, Port, PreciseHostname
+from mesh.yaml.texts import Port
 
-HeaderName = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=256,
-        pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+\Z",
-        extra={"allowed": "an HTTP header name"},
-    ),
-]
-HeaderValue = Annotated[str, Meta(min_length=1, max_length=4096)]
 FilterPath = Annotated[str, Meta(max_length=1024)]
 
 
@@ -43,7 +35,7 @@ class Fraction(Shape, frozen=True, kw_only=True):
 
 
 class RequestMirror(Shape, frozen=True, kw_only=True):
-    backend_ref: BackendRef
+    backend_ref: BackendObjectRef
     percent: Annotated[int, Meta(ge=0, le=100)] | None = None
     fraction: Fraction | None = None
 
@@ -82,13 +74,56 @@ class UrlRewrite(Shape, frozen=True, kw_only=True):
     path: PathModifier | None = None
 
 
+Origin = Annotated[str, Meta(min_length=1, max_length=253)]
+_ORIGIN = re.compile(r"\*|[A-Za-z][A-Za-z0-9+.-]*://(\*|(\*\.)?[A-Za-z0-9.\[\]:_-]+)(:([0-9]{1,5}|\*))?")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*")
+
+
 class Cors(Shape, frozen=True, kw_only=True):
-    allow_origins: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    allow_origins: Annotated[tuple[Origin, ...], Meta(max_length=64)] = ()
     allow_credentials: bool = False
     allow_methods: Annotated[tuple[str, ...], Meta(max_length=9)] = ()
-    allow_headers: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
-    expose_headers: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    allow_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
+    expose_headers: Annotated[tuple[HeaderName, ...], Meta(max_length=64)] = ()
     max_age: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 5
+
+    def mistakes(self) -> Iterator[tuple[int, str]]:
+        for origin in self.allow_origins:
+            if not _ORIGIN.fullmatch(origin):
+                yield (
+                    self.line,
+                    f"allowOrigins: {origin!r} is not valid: '*', or an origin such as https://*.example.com",
+                )
+        for method in self.allow_methods:
+            if method not in _METHODS:
+                yield self.line, f"allowMethods: {method!r} is not valid: one of {', '.join(_METHODS)}"
+        lists = (("allowOrigins", self.allow_origins), ("allowMethods", self.allow_methods))
+        for name, values in (*lists, ("allowHeaders", self.allow_headers)):
+            if "*" in values and len(values) > 1:
+                yield self.line, f"{name}: '*' is not valid beside other values"
+
+
+class ForwardBody(Shape, frozen=True, kw_only=True):
+    max_size: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class GrpcAuth(Shape, frozen=True, kw_only=True):
+    allowed_headers: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+
+
+class HttpAuth(GrpcAuth, frozen=True, kw_only=True):
+    path: FilterPath = ""
+    allowed_response_headers: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+
+
+class ExternalAuth(Shape, frozen=True, kw_only=True):
+    """Of the experimental channel."""
+
+    protocol: Literal["HTTP", "GRPC"]
+    backend_ref: BackendObjectRef
+    grpc: GrpcAuth | None = None
+    http: HttpAuth | None = None
+    forward_body: ForwardBody | None = None
 
 
 class ExtensionRef(Shape, frozen=True, kw_only=True):
@@ -104,6 +139,7 @@ _MODIFIERS = {
     "RequestRedirect": "request_redirect",
     "URLRewrite": "url_rewrite",
     "CORS": "cors",
+    "ExternalAuth": "external_auth",
     "ExtensionRef": "extension_ref",
 }
 
@@ -120,8 +156,6 @@ class GrpcFilter(Shape, frozen=True, kw_only=True):
 
 
 class HttpFilter(Shape, frozen=True, kw_only=True):
-    """`ExternalAuth` is in the experimental channel only; its settings are not looked at."""
-
     type: Literal[
         "RequestHeaderModifier",
         "ResponseHeaderModifier",
@@ -138,7 +172,15 @@ class HttpFilter(Shape, frozen=True, kw_only=True):
     request_redirect: RequestRedirect | None = None
     url_rewrite: UrlRewrite | None = field(name="urlRewrite", default=None)
     cors: Cors | None = None
+    external_auth: ExternalAuth | None = None
     extension_ref: ExtensionRef | None = None
+
+    @property
+    def replaces_prefix(self) -> bool:
+        return any(
+            one is not None and one.path is not None and one.path.type == "ReplacePrefixMatch"
+            for one in (self.request_redirect, self.url_rewrite)
+        )
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
         yield from _one_of_its_type(self, self.type)
@@ -150,3 +192,12 @@ def _one_of_its_type(one: GrpcFilter | HttpFilter, kind: str) -> Iterator[tuple[
         if given != (name == kind):
             field_name = {"URLRewrite": "urlRewrite", "CORS": "cors"}.get(name, name[0].lower() + name[1:])
             yield one.line, f"{field_name}: {'is not allowed' if given else 'is missing'} with type {kind}"
+
+
+def repeated(filters: tuple[HttpFilter, ...]) -> Iterator[tuple[int, str]]:
+    """A filter that Gateway API allows once, and that is there twice."""
+    seen: set[str] = set()
+    for one in filters:
+        if one.type in seen and one.type not in ("RequestMirror", "ExtensionRef"):
+            yield one.line, f"filters: a second {one.type} is not valid: only one may be given"
+        seen.add(one.type)

@@ -1,32 +1,34 @@
 """What every document has: metadata, and references to other documents."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, field
+from msgspec import field
 
+from mesh.yaml.names import Group, KindName, Name, Namespace, PortName, Timestamp
 from mesh.yaml.shapes import Shape
-from mesh.yaml.texts import Group, KindName, Name, Namespace, Port, PortName, Weight
+from mesh.yaml.texts import Port, Weight
 
 CORE = ""
 GATEWAY = "gateway.networking.k8s.io"
 OWN = "tidegate.dev"
-
-Timestamp = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z\Z",
-        extra={"allowed": "a UTC time such as 2026-01-31T12:00:00Z"},
-    ),
-]
+SUBSET = "Subset"
 
 
 class Metadata(Shape, frozen=True, kw_only=True):
+    open = True
     name: Name
     namespace: Namespace = "default"
     labels: dict[str, str] = field(default_factory=dict)
     creation_timestamp: Timestamp = "9999-12-31T23:59:59Z"
     """Documents that no API server has stamped are younger than all that one has."""
+
+
+class Published(Shape, frozen=True, kw_only=True):
+    """A document of a published kind. Its status is not looked at, unless the kind describes it."""
+
+    unheeded = frozenset({"apiVersion", "kind", "status"})
+    metadata: Metadata
 
 
 class ParentRef(Shape, frozen=True, kw_only=True):
@@ -38,17 +40,36 @@ class ParentRef(Shape, frozen=True, kw_only=True):
     port: Port | None = None
 
 
-class BackendRef(Shape, frozen=True, kw_only=True):
+class BackendObjectRef(Shape, frozen=True, kw_only=True):
+    """A Service, or one of its subsets: kind Subset of our own group, whose name is SUBSET.SERVICE."""
+
     group: Group = CORE
     kind: KindName = "Service"
     name: Name
     namespace: Namespace | None = None
     port: Port | None = None
-    weight: Weight = 1
+
+    @property
+    def service_name(self) -> str | None:
+        """None: it is none of a kind that can be sent to."""
+        if (self.group, self.kind) == (CORE, "Service"):
+            return self.name
+        return self.name.partition(".")[2] if (self.group, self.kind) == (OWN, SUBSET) else None
+
+    @property
+    def subset(self) -> str:
+        """Empty: the whole Service."""
+        return self.name.partition(".")[0] if (self.group, self.kind) == (OWN, SUBSET) else ""
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
-        if self.group == CORE and self.kind == "Service" and self.port is None:
-            yield self.line, "port: is missing: a reference to a Service names one of its ports"
+        if self.service_name is not None and self.port is None:
+            yield self.line, f"port: is missing: a reference to a {self.kind} names one of the Service's ports"
+        if self.service_name == "":
+            yield self.line, f"name: {self.name!r} is not valid: SUBSET.SERVICE, such as v1.shop"
+
+
+class BackendRef(BackendObjectRef, frozen=True, kw_only=True):
+    weight: Weight = 1
 
 
 class TargetRef(Shape, frozen=True, kw_only=True):
@@ -60,8 +81,8 @@ class TargetRef(Shape, frozen=True, kw_only=True):
     section_name: PortName | None = None
 
 
-class Own(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of our own group: an unknown field is an error."""
+class Own(Shape, frozen=True, kw_only=True):
+    """A mapping of our own group."""
 
 
 class OwnTargetRef(Own, frozen=True, kw_only=True):

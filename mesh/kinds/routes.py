@@ -5,11 +5,16 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from mesh.kinds.meta import BackendRef, Metadata, ParentRef
+from mesh.kinds.meta import BackendRef, ParentRef, Published
+from mesh.yaml.names import Group, Hostname, KindName, Name, Namespace
 from mesh.yaml.shapes import Shape
-from mesh.yaml.texts import Group, Hostname, KindName, Name, Namespace
 
-ParentRefs = Annotated[tuple[ParentRef, ...], Meta(max_length=32)]
+
+class RouteSpec(Shape, frozen=True, kw_only=True):
+    """What routes of every kind have."""
+
+    unobeyed = frozenset({"useDefaultGateways"})
+    parent_refs: Annotated[tuple[ParentRef, ...], Meta(max_length=32)] = ()
 
 
 class L4Rule(Shape, frozen=True, kw_only=True):
@@ -17,18 +22,15 @@ class L4Rule(Shape, frozen=True, kw_only=True):
     backend_refs: Annotated[tuple[BackendRef, ...], Meta(min_length=1, max_length=16)]
 
 
-class TcpSpec(Shape, frozen=True, kw_only=True):
-    parent_refs: ParentRefs = ()
+class TcpSpec(RouteSpec, frozen=True, kw_only=True):
     rules: Annotated[tuple[L4Rule, ...], Meta(min_length=1, max_length=16)]
 
 
-class TcpRoute(Shape, frozen=True, kw_only=True):
-    metadata: Metadata
+class TcpRoute(Published, frozen=True, kw_only=True):
     spec: TcpSpec
 
 
-class TlsSpec(Shape, frozen=True, kw_only=True):
-    parent_refs: ParentRefs = ()
+class TlsSpec(RouteSpec, frozen=True, kw_only=True):
     hostnames: Annotated[tuple[Hostname, ...], Meta(max_length=1024)] = ()
     rules: Annotated[tuple[L4Rule, ...], Meta(min_length=1, max_length=16)]
 
@@ -38,10 +40,9 @@ class TlsSpec(Shape, frozen=True, kw_only=True):
                 yield self.line, f"hostnames: {name!r} is not valid: a name in a TLS ClientHello is no address"
 
 
-class TlsRoute(Shape, frozen=True, kw_only=True):
+class TlsRoute(Published, frozen=True, kw_only=True):
     """v1alpha2 and v1alpha3: hostnames may be left out."""
 
-    metadata: Metadata
     spec: TlsSpec
 
 
@@ -52,8 +53,7 @@ class TlsSpecV1(TlsSpec, frozen=True, kw_only=True):
             yield self.line, "hostnames: is missing: v1 asks for at least one"
 
 
-class TlsRouteV1(Shape, frozen=True, kw_only=True):
-    metadata: Metadata
+class TlsRouteV1(Published, frozen=True, kw_only=True):
     spec: TlsSpecV1
 
 
@@ -74,6 +74,5 @@ class GrantSpec(Shape, frozen=True, kw_only=True):
     to: Annotated[tuple[GrantTo, ...], Meta(min_length=1, max_length=16)]
 
 
-class ReferenceGrant(Shape, frozen=True, kw_only=True):
-    metadata: Metadata
+class ReferenceGrant(Published, frozen=True, kw_only=True):
     spec: GrantSpec

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from mesh.kinds.meta import Metadata, TargetRef
+from mesh.kinds.meta import Published, TargetRef
+from mesh.yaml.names import Group, Hostname, KindName, Name, PreciseHostname
 from mesh.yaml.shapes import Shape
-from mesh.yaml.texts import Group, Hostname, KindName, Name, PreciseHostname
 
 
 class LocalRef(Shape, frozen=True, kw_only=True):
@@ -39,14 +39,14 @@ class Validation(Shape, frozen=True, kw_only=True):
 
 
 class BackendTlsSpec(Shape, frozen=True, kw_only=True):
+    unheeded = frozenset({"options"})
     target_refs: Annotated[tuple[TargetRef, ...], Meta(min_length=1, max_length=16)]
     validation: Validation
 
 
-class BackendTlsPolicy(Shape, frozen=True, kw_only=True):
+class BackendTlsPolicy(Published, frozen=True, kw_only=True):
     """v1alpha3 and v1."""
 
-    metadata: Metadata
     spec: BackendTlsSpec
 
 
@@ -65,8 +65,7 @@ class OldBackendTlsSpec(Shape, frozen=True, kw_only=True):
     tls: OldTls
 
 
-class OldBackendTlsPolicy(Shape, frozen=True, kw_only=True):
+class OldBackendTlsPolicy(Published, frozen=True, kw_only=True):
     """v1alpha2."""
 
-    metadata: Metadata
     spec: OldBackendTlsSpec

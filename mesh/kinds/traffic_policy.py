@@ -1,61 +1,18 @@
-"""TrafficPolicy (tidegate.dev/v1alpha1): how connections to a Service are balanced, limited and admitted."""
+"""TrafficPolicy (tidegate.dev/v1alpha1): how connections and requests to a Service are balanced, limited, admitted."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from mesh.kinds.balancing import LoadBalancer, Subset
 from mesh.kinds.meta import Metadata, Own, OwnTargetRef
-from mesh.kinds.requests import Deadline, Hedging, RequestRate, RequestTimeouts, Retries, Shedding
+from mesh.kinds.pools import ConnectionPool, Count, HealthCheck, OutlierDetection
+from mesh.kinds.requests import Deadline, Fault, Hedging, RequestRate, RequestTimeouts, Retries, Shedding
 from mesh.yaml.texts import Cidr, Duration, seconds
 
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Percent = Annotated[int, Meta(ge=0, le=100)]
 LaneName = Literal["auto", "direct", "splice", "parsed"]
-Balancer = Literal["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "PASSTHROUGH", "LEAST_CONN", "UNSPECIFIED"]
-
-
-class LoadBalancer(Own, frozen=True, kw_only=True):
-    simple: Balancer = "UNSPECIFIED"
-
-
-class TcpPool(Own, frozen=True, kw_only=True):
-    max_connections: Count | None = None
-    connect_timeout: Duration | None = None
-    idle_timeout: Duration | None = None
-    max_connection_duration: Duration | None = None
-
-
-class HttpPool(Own, frozen=True, kw_only=True):
-    http1_max_pending_requests: Count | None = field(name="http1MaxPendingRequests", default=None)
-    http2_max_requests: Count | None = field(name="http2MaxRequests", default=None)
-    max_requests_per_connection: Count | None = None
-    max_retries: Count | None = None
-    idle_timeout: Duration | None = None
-    max_concurrent_streams: Count | None = None
-    h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] | None = field(
-        name="h2UpgradePolicy", default=None
-    )
-    use_client_protocol: bool | None = None
-
-
-class ConnectionPool(Own, frozen=True, kw_only=True):
-    tcp: TcpPool = TcpPool()
-    http: HttpPool | None = None
-
-
-class OutlierDetection(Own, frozen=True, kw_only=True):
-    consecutive_errors: Count | None = None
-    consecutive_gateway_errors: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    consecutive5xx_errors: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = field(
-        name="consecutive5xxErrors", default=None
-    )
-    consecutive_local_origin_failures: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    split_external_local_origin_errors: bool = False
-    interval: Duration | None = None
-    base_ejection_time: Duration | None = None
-    max_ejection_percent: Percent | None = None
-    min_health_percent: Percent | None = None
+Factor = Annotated[float, Meta(ge=0, le=1)]
 
 
 class RateLimit(Own, frozen=True, kw_only=True):
@@ -71,7 +28,10 @@ class TrafficPolicySpec(Own, frozen=True, kw_only=True):
     lane: LaneName = "auto"
     load_balancer: LoadBalancer = LoadBalancer()
     connection_pool: ConnectionPool = ConnectionPool()
+    subsets: Annotated[tuple[Subset, ...], Meta(max_length=256)] = ()
     outlier_detection: OutlierDetection | None = None
+    status_weights: dict[str, Factor] = field(default_factory=dict)
+    health_checks: Annotated[tuple[HealthCheck, ...], Meta(max_length=8)] = ()
     denied_sources: Annotated[tuple[Cidr, ...], Meta(max_length=10_000)] = ()
     connection_rate_limit: RateLimit | None = None
     timeouts: RequestTimeouts | None = None
@@ -80,15 +40,31 @@ class TrafficPolicySpec(Own, frozen=True, kw_only=True):
     hedging: Hedging | None = None
     rate_limit: RequestRate | None = None
     shedding: Shedding | None = None
+    fault: Fault | None = None
+    side: Literal["outbound", "inbound"] = "outbound"
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
-        if self.retries is not None and self.timeouts is not None:
-            each, whole = self.retries.per_try_timeout, self.timeouts.request
-            if each is not None and whole is not None and seconds(each) > seconds(whole):
-                yield (
-                    self.retries.line,
-                    f"retries.perTryTimeout: {each!r} is not valid: at most timeouts.request, {whole}",
-                )
+        yield from self._times()
+        yield from self._names()
+        if self.side == "inbound" and not (self.rate_limit or self.shedding or self.fault):
+            yield self.line, "side: inbound is not valid without rateLimit, shedding or fault, for which alone it is"
+        of_endpoints = self.subsets or self.health_checks or self.outlier_detection
+        if self.load_balancer.simple == "PASSTHROUGH" and of_endpoints:
+            yield (
+                self.load_balancer.line,
+                "loadBalancer.simple: PASSTHROUGH knows no endpoints, so subsets, healthChecks and outlierDetection "
+                "exclude it",
+            )
+
+    def _times(self) -> Iterator[tuple[int, str]]:
+        whole = None if self.timeouts is None else self.timeouts.request
+        each = None if self.retries is None else self.retries.per_try_timeout
+        if self.retries is not None and whole is not None and each is not None and seconds(each) > seconds(whole):
+            what = f"retries.perTryTimeout: {each!r} is not valid: at most timeouts.request, {whole}"
+            yield self.retries.line, what
+        if self.hedging is not None and whole is not None and seconds(self.hedging.min_delay) >= seconds(whole):
+            what = f"hedging.minDelay: {self.hedging.min_delay!r} is not valid: less than timeouts.request, {whole}"
+            yield self.hedging.line, what
         pool = self.connection_pool.tcp
         if pool.max_connection_duration is None or pool.connect_timeout is None:
             return
@@ -97,6 +73,15 @@ class TrafficPolicySpec(Own, frozen=True, kw_only=True):
                 pool.line,
                 "connectionPool.tcp.connectTimeout: at most maxConnectionDuration, which would end it first",
             )
+
+    def _names(self) -> Iterator[tuple[int, str]]:
+        names = [one.name for one in self.subsets]
+        for number, one in enumerate(self.subsets):
+            if one.name in names[:number]:
+                yield one.line, f"subsets[].name: {one.name!r} is not valid: another subset has that name"
+        for status in self.status_weights:
+            if not (status.isascii() and status.isdigit() and 100 <= int(status[:4]) <= 599 and len(status) == 3):
+                yield self.line, f"statusWeights: {status!r} is not valid: a status such as 503"
 
 
 class TrafficPolicy(Own, frozen=True, kw_only=True):

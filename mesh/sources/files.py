@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mesh.capture import capture_problems
 from mesh.compile.compiler import Compiler
+from mesh.compile.home import Home
 from mesh.documents import Documents
 from mesh.reading import Reader
 from mesh.yaml import files
@@ -42,16 +43,17 @@ class _Loader:
     """Reads and compiles again and again: only what has changed since."""
 
     def __init__(self, namespace: str | None = None) -> None:
-        self._namespace = namespace or os.environ.get("POD_NAMESPACE") or None
+        home = Home.of(os.environ)
+        self._home = replace(home, namespace=namespace or home.namespace)
         self._reader = Reader()
-        self._compiler = Compiler(self._namespace)
+        self._compiler = Compiler(self._home)
 
     def load(self, paths: Sequence[str]) -> Loaded:
         problems = Problems()
         documents = self._reader.read(paths, problems)
         capture_problems(documents, problems)
         # What is refused leaves no trace in the compiler, and yet its warnings are told.
-        compiler = Compiler(self._namespace) if problems.errors else self._compiler
+        compiler = Compiler(self._home) if problems.errors else self._compiler
         policy = compiler.compile(documents, problems).policy
         problems.refuse_if_any()
         return Loaded(policy, documents, problems.sorted())

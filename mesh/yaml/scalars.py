@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from msgspec import inspect
@@ -49,6 +50,16 @@ def word_reader(read: Read) -> Read:
         return node.text if isinstance(node, Scalar) and isinstance(node.value, bool) else read(node, path, sink)
 
     return read_word
+
+
+def few_reader(read: Read) -> Read:
+    """For a field whose few values stand in thousands of places: equal ones are one object."""
+
+    def read_few(node: Node, path: str, sink: Sink) -> Any:
+        found = read(node, path, sink)
+        return intern(found) if isinstance(found, str) else found
+
+    return read_few
 
 
 def integer_reader(described: inspect.IntType) -> Read:

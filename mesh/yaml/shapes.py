@@ -13,19 +13,33 @@ from msgspec import inspect
 
 from mesh.yaml.nodes import Mapping, Node, Scalar, Sequence
 from mesh.yaml.problems import shown
-from mesh.yaml.scalars import choice_reader, float_reader, integer_reader, read_boolean, text_reader, word_reader
+from mesh.yaml.scalars import (
+    choice_reader,
+    few_reader,
+    float_reader,
+    integer_reader,
+    read_boolean,
+    text_reader,
+    word_reader,
+)
 from mesh.yaml.sink import BAD, Read, Sink
 
 S = TypeVar("S", bound="Shape")
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=False, gc=False):
-    """A mapping of a document. Unknown fields are left alone, as the API server prunes them; our own kinds set
-    `forbid_unknown_fields`. `line` is where the mapping begins and no field of the document; a shape that has `lines`
-    gets there the line of each field. Equal objects of a `shared` shape are one object, without a line: there may be
-    hundreds of thousands."""
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A mapping of a document. A field that is neither described nor named in `unheeded` or `unobeyed` is an error.
+    `line` is where the mapping begins and no field of the document; a shape that has `lines` gets there the line of
+    each field."""
 
+    open: ClassVar[bool] = False
+    """Whether fields that are not described are left alone."""
+    unheeded: ClassVar[frozenset[str]] = frozenset()
+    """Published fields that mean nothing to a sidecar: what they hold is not looked at."""
+    unobeyed: ClassVar[frozenset[str]] = frozenset()
+    """Published fields that would mean something and are not obeyed: they are named by a warning."""
     shared: ClassVar[bool] = False
+    """Equal objects are one object, without a line: there may be hundreds of thousands."""
     line: int = 0
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
@@ -93,11 +107,12 @@ def _lazily(shape: type[Shape]) -> Read:
 
 
 def _struct(described: inspect.StructType) -> Read:
-    shape, strict = _own(described.cls), described.forbid_unknown_fields
+    shape = _own(described.cls)
     fields = [field for field in described.fields if field.name not in _NO_FIELDS]
     wants_lines = len(fields) < len(described.fields) - 1
     readers = {field.encode_name: (field.name, _reader(field.type)) for field in fields}
     required = [field.encode_name for field in fields if field.required]
+    allowed = ", ".join(sorted({*readers, *shape.unheeded, *shape.unobeyed}))
     once: dict[Shape, Shape] = {}
 
     def read(node: Node, path: str, sink: Sink) -> Any:
@@ -111,9 +126,12 @@ def _struct(described: inspect.StructType) -> Read:
         for key, (line, value) in node.fields.items():
             known = readers.get(key)
             if known is None:
-                if strict:
-                    allowed = ", ".join(sorted(readers))
-                    good = sink.error(line, f"{prefix}{key}: there is no such field; there are: {allowed}") is not BAD
+                if key in shape.unobeyed:
+                    sink.warning(line, f"{prefix}{key} is not obeyed in this version")
+                elif key not in shape.unheeded and not shape.open:
+                    good = (
+                        sink.error(line, f"{prefix}{key[:80]}: there is no such field; there are: {allowed}") is not BAD
+                    )
                 continue
             if isinstance(value, Scalar) and value.value is None:
                 continue  # null means left out, as it does for the API server
@@ -147,6 +165,8 @@ def _annotated(described: inspect.Metadata) -> Read:
     extra = described.extra or {}
     if isinstance(described.type, inspect.StrType):
         read = text_reader(described.type, str(extra.get("allowed", "")), extra.get("check"))
+        if extra.get("few"):
+            return few_reader(read)
         return word_reader(read) if extra.get("words") else read
     return _reader(described.type)
 

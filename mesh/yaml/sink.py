@@ -28,6 +28,9 @@ class Sink:
         self.problems.error(Place(self.file, line), message)
         return BAD
 
+    def warning(self, line: int, message: str) -> None:
+        self.problems.warning(Place(self.file, line), message)
+
 
 BAD: Any = object()
 """In place of a value that is wrong, once that has been noted."""

@@ -1,4 +1,4 @@
-"""Texts with a grammar of their own: addresses, networks, durations, host names. Each check raises Invalid."""
+"""Texts with a grammar that a pattern can't describe: addresses, networks, durations. Each check raises Invalid."""
 
 import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -10,8 +10,7 @@ from mesh.yaml.sink import Invalid
 
 _GO_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1, "µs": 1, "ns": 0.001}
 _GO_PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(h|ms|m|us|µs|ns|s)")
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_GATEWAY_DURATION = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 LONGEST_DURATION_S = 365 * 86400.0
 Network = IPv4Network | IPv6Network
 
@@ -29,6 +28,18 @@ def seconds(text: str) -> float:
     if not 0.001 <= total / 1e6 <= LONGEST_DURATION_S:
         raise Invalid("a duration of 1ms to 8760h")
     return total / 1e6
+
+
+def seconds_or_none(text: str) -> float:
+    """A Go duration, or 0. Raises Invalid."""
+    return 0.0 if text in ("0", "0s") else seconds(text)
+
+
+def gateway_seconds(text: str) -> float:
+    """A GEP-2257 duration, where 0 means that there is no limit. Raises Invalid."""
+    if not _GATEWAY_DURATION.fullmatch(text):
+        raise Invalid("a duration of up to four parts such as 10s, 500ms, 1h30m (GEP-2257)")
+    return 0.0 if not text.strip("0hms") else seconds(text)
 
 
 def canonical_ip(text: str) -> str:
@@ -68,76 +79,11 @@ def _cluster_ip(text: str) -> None:
         canonical_ip(text)
 
 
-def _gateway_duration(text: str) -> None:
-    if not re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", text):
-        raise Invalid("a duration of up to four parts such as 10s, 500ms, 1h30m (GEP-2257)")
-
-
 Ip = Annotated[str, Meta(extra={"check": canonical_ip})]
 ClusterIp = Annotated[str, Meta(extra={"check": _cluster_ip})]
 Cidr = Annotated[str, Meta(extra={"check": network})]
 Duration = Annotated[str, Meta(extra={"check": seconds})]
-GatewayDuration = Annotated[str, Meta(extra={"check": _gateway_duration})]
+DurationOrNone = Annotated[str, Meta(extra={"check": seconds_or_none})]
+GatewayDuration = Annotated[str, Meta(extra={"check": gateway_seconds})]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Name = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=253,
-        pattern=rf"^{_SUBDOMAIN}\Z",
-        extra={"allowed": "a name of lower-case letters, digits, '-' and '.', at most 253 characters"},
-    ),
-]
-Namespace = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=63,
-        pattern=rf"^{_LABEL}\Z",
-        extra={"allowed": "a namespace of lower-case letters, digits and '-', at most 63 characters"},
-    ),
-]
-Hostname = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=253,
-        pattern=rf"^(\*\.)?{_SUBDOMAIN}\Z",
-        extra={"allowed": "a host name in lower case, possibly beginning with '*.'"},
-    ),
-]
-PreciseHostname = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=253,
-        pattern=rf"^{_SUBDOMAIN}\Z",
-        extra={"allowed": "a host name in lower case, without a wildcard"},
-    ),
-]
-Group = Annotated[
-    str,
-    Meta(
-        max_length=253,
-        pattern=rf"^(\Z|{_SUBDOMAIN}\Z)",
-        extra={"allowed": "an API group such as gateway.networking.k8s.io, or '' for the core group"},
-    ),
-]
-KindName = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=63,
-        pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?\Z",
-        extra={"allowed": "a kind such as Service"},
-    ),
-]
-PortName = Annotated[
-    str,
-    Meta(
-        max_length=63,
-        pattern=rf"^(\Z|{_LABEL}\Z)",
-        extra={"allowed": "a port name of lower-case letters, digits and '-', at most 63 characters"},
-    ),
-]
 Weight = Annotated[int, Meta(ge=0, le=1_000_000)]

@@ -40,6 +40,10 @@ class Locality(NamedTuple):
     subzone: str = ""
 
 
+SOMEWHERE = Locality()
+"""A place of which nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Of connections, in seconds. None means the proxy's own setting; for `lifetime_s` it means no limit."""
@@ -64,6 +68,6 @@ class Cluster:
     affinity_s: float | None = None
     """A client goes to the same endpoint again for as long; None: no affinity."""
     localities: tuple[Locality, ...] = ()
-    """Of the endpoints, one for each in the same order; empty if none of them is known."""
+    """Of the endpoints, one for each in the same order; empty unless `settings.locality` is there."""
     settings: UpstreamSettings = DEFAULT_UPSTREAM
     """What the TrafficPolicy for the Service asks of its endpoints, on the parsed lane and in health keeping."""

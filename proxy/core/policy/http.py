@@ -74,6 +74,8 @@ class Persistence:
     header: bool = False
     permanent: bool = False
     """The cookie outlives the client's own session, by `absolute_s`."""
+    path: str = ""
+    """Of the cookie; empty: that of the rule."""
     absolute_s: float | None = None
     idle_s: float | None = None
 

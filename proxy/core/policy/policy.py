@@ -9,7 +9,7 @@ from types import MappingProxyType
 from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.networks import NetworkSet
-from proxy.core.policy.cluster import CLUSTER_DOMAIN, Balancing, Cluster, ServiceName, Timeouts
+from proxy.core.policy.cluster import CLUSTER_DOMAIN, SOMEWHERE, Balancing, Cluster, Locality, ServiceName, Timeouts
 from proxy.core.policy.http import HttpRule
 from proxy.core.policy.settings import DEFAULT_SETTINGS, HttpSettings
 
@@ -134,6 +134,8 @@ class Policy:
     """Every cluster, one for each address family in use, by name: also those that no destination sends to."""
     digest: str = ""
     """Equal policies have equal digests."""
+    home: Locality = SOMEWHERE
+    """Where the proxy runs, as far as it is known."""
 
     def claimed(self, direction: Direction, address: Address) -> Destination | None:
         """None: no Service claims it, and it is passed through."""

@@ -52,6 +52,35 @@ def tcp_route(parent: str, *backends: tuple[str, int], name: str = "split", name
     )
 
 
+def http_route(
+    rules: str, *, parent: str = "web", name: str = "route", namespace: str = "shop", kind: str = "HTTPRoute"
+) -> str:
+    """rules: the list's items. parent: further fields of the parentRef may follow the name."""
+    return (
+        f"\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+        f'spec: {{parentRefs: [{{group: "", kind: Service, name: {parent}}}], rules: [{rules}]}}\n'
+    )
+
+
+def grant(kind: str, *, of: str = "other", to: str = "shop", name: str = "") -> str:
+    """Lets routes of that kind in namespace `to` use the Services, or one of them, of namespace `of`."""
+    only = f", name: {name}" if name else ""
+    return (
+        f"\n---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n"
+        f"metadata: {{name: g, namespace: {of}}}\n"
+        f"spec: {{from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: {to}}}],"
+        f' to: [{{group: "", kind: Service{only}}}]}}\n'
+    )
+
+
+def pod(name: str, labels: str, *, namespace: str = "shop") -> str:
+    return (
+        f"\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}\n"
+        f"spec: {{containers: [{{name: c, image: i}}]}}\n"
+    )
+
+
 def traffic_policy(target: str, spec: str, *, name: str = "tp", section: str = "") -> str:
     at = f", sectionName: {section}" if section else ""
     return (

@@ -10,7 +10,7 @@ from mesh.compile.compiler import Compiler
 from mesh.documents import Documents, FileDocuments, read_text, together
 from mesh.yaml.problems import Problems
 from proxy.core.policy.policy import Policy, ServiceName
-from tests.unit.mesh.support import endpoints, service, tcp_route, traffic_policy
+from tests.unit.mesh.support import endpoints, http_route, pod, service, tcp_route, traffic_policy
 
 NAMES = ("web", "db", "api")
 
@@ -45,7 +45,7 @@ of_services = st.builds(
 of_slices = st.builds(
     lambda name, found, number, port_name, conditions: endpoints(
         name, *found, port_name=port_name, port=number
-    ).replace("']}", f"'], conditions: {{{conditions}}}}}"),
+    ).replace("']}", f"'], conditions: {{{conditions}}}, targetRef: {{kind: Pod, name: p{number % 2 + 1}}}}}"),
     st.sampled_from([*NAMES, "nobody"]),
     addresses,
     st.sampled_from([8080, 8081]),
@@ -59,12 +59,45 @@ of_routes = st.builds(
     st.sampled_from(["r1", "r2"]),
     seconds,
 )
+of_http_routes = st.builds(
+    lambda kind, parent, backend, weight, name, second: stamped(
+        http_route(
+            f"{{matches: [{{}}], backendRefs: [{{{backend}, port: 80, weight: {weight}}}]}}",
+            kind=kind,
+            parent=parent,
+            name=name,
+        ),
+        second,
+    ),
+    st.sampled_from(["HTTPRoute", "GRPCRoute"]),
+    st.sampled_from([*NAMES, "nobody", "web, port: 80", "web, sectionName: a"]),
+    st.sampled_from(
+        [
+            *(f"name: {name}" for name in (*NAMES, "nobody")),
+            "group: tidegate.dev, kind: Subset, name: v1.web",
+            "group: tidegate.dev, kind: Subset, name: v2.db",
+        ]
+    ),
+    st.integers(0, 3),
+    st.sampled_from(["h1", "h2"]),
+    seconds,
+)
+of_pods = st.builds(pod, st.sampled_from(["p1", "p2"]), st.sampled_from(["version: v1", "version: v2", ""]))
 of_policies = st.builds(
     lambda target, spec, name, section, second: stamped(
         traffic_policy(target, spec, name=name, section=section), second
     ),
     names,
-    st.sampled_from(["lane: splice", "deniedSources: [10.9.0.0/16]", "deniedSources: [10.8.0.0/16]", "lane: auto"]),
+    st.sampled_from(
+        [
+            "lane: splice",
+            "deniedSources: [10.9.0.0/16]",
+            "deniedSources: [10.8.0.0/16]",
+            "lane: auto",
+            "subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}], retries: {}",
+            "side: inbound, rateLimit: {}, outlierDetection: {}",
+        ]
+    ),
     st.sampled_from(["p1", "p2"]),
     st.sampled_from(["", "a", "b"]),
     seconds,
@@ -77,7 +110,16 @@ metadata: {name: t1, namespace: shop}
 spec: {parentRefs: [{group: "", kind: Service, name: web}], rules: [{backendRefs: [{name: db, port: 80}]}]}
 """
 NO_LABEL = "\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x}\naddressType: IPv4\n"
-documents = st.one_of(of_services, of_slices, of_slices, of_routes, of_policies, st.sampled_from([TLS_ROUTE, NO_LABEL]))
+documents = st.one_of(
+    of_services,
+    of_slices,
+    of_slices,
+    of_routes,
+    of_http_routes,
+    of_pods,
+    of_policies,
+    st.sampled_from([TLS_ROUTE, TLS_ROUTE.replace("rules:", "hostnames: [a.b, '*.b'], rules:"), NO_LABEL]),
+)
 FILES = ("a.yaml", "b.yaml", "c.yaml")
 changes = st.lists(
     st.tuples(st.sampled_from(FILES), st.lists(documents, max_size=5).map("".join)), min_size=1, max_size=6

@@ -38,7 +38,7 @@ def test_what_kubectl_prints_is_read_as_it_is() -> None:
         "warning: kind: 'ConfigMap' of 'v1' kube-root-ca.crt is not a kind we know and is skipped"
     ]
     assert {document.kind for document in found.all} == {kind for _, kind in KINDS} - {
-        "Capture", "TrafficPolicy", "ReferenceGrant"
+        "Capture", "TrafficPolicy", "ReferenceGrant", "Pod"
     }  # fmt: skip
     versions = [line for line in (GOLDEN / "routes.yaml").read_text().splitlines() if line.startswith("apiVersion")]
     assert len(found.all) == 5 + len(versions)
@@ -91,9 +91,12 @@ def test_all_mistakes_of_a_run_are_told() -> None:
     assert [problem.split(": ")[0] for problem in problems] == [f"f.yaml:{n}" for n in (6, 8, 9, 15, 15)]
 
 
-def test_of_published_kinds_unknown_fields_are_left_alone() -> None:
-    found, problems = told(SERVICE.replace("ports:", "someNewField: {a: [1]}, ports:"))
-    assert (len(found.all), problems) == (1, [])
+def test_a_field_that_no_published_version_has_is_told_with_its_place() -> None:
+    found, problems = told(SERVICE.replace("ports:", "clusterIp: 10.0.0.2, ports:"))
+    assert found.all == []
+    assert len(problems) == 1
+    assert problems[0].startswith("f.yaml:4: spec.clusterIp: there is no such field; there are: ")
+    assert "clusterIP, clusterIPs" in problems[0]
 
 
 def test_null_is_left_out() -> None:
