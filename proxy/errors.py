@@ -33,3 +33,14 @@ class PrivilegeMissing(ProxyError):
     def __init__(self, capability: str, needed_for: str) -> None:
         super().__init__(f"{capability} is missing: it is needed to {needed_for}")
         self.capability = capability
+
+
+class MissingLibrary(ProxyError):
+    """Something is asked for that needs a library which is not installed (exit 3)."""
+
+    exit_code = 3
+
+    def __init__(self, library: str, needed_for: str, package: str) -> None:
+        super().__init__(
+            f"{library} is not installed: it is needed to {needed_for}; install it with: pip install '{package}'"
+        )

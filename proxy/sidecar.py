@@ -26,14 +26,17 @@ from proxy.lanes.publish import Publisher
 from proxy.lanes.punted.connections import Connections
 from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
-from proxy.lanes.telling import punted_events, splice_events
+from proxy.lanes.telling import punted_events, request_parts, splice_events
 from proxy.lanes.upkeep import Upkeep
 from proxy.settings import LogFormat, ProxySettings
 from proxy.start.startup import Started
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import Metrics, MetricSources
+from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
+from proxy.telemetry.own import own_identity
 from proxy.telemetry.scrapes import Scrapes
+from proxy.telemetry.sources import MetricSources
+from proxy.telemetry.spans import spans_as_configured
 
 
 class Sidecar:
@@ -51,6 +54,18 @@ class Sidecar:
         # Of parts that tell each other things one is made later: it is reached through `self`.
         log = self._access_log = AccessLog(json_lines=settings.log_format is LogFormat.JSON)
         self._supervisor = Supervisor(lambda: self._drain)
+        self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
+        own = own_identity()
+        self._spans = spans_as_configured(own)
+        told = request_parts(
+            self._engine,
+            log,
+            lambda: self._splice,
+            own,
+            tell=None if settings.supervisor_fd is None else self._supervisor.request,
+            spans=self._spans,
+        )
+        self._requests = told.requests
         metrics = Metrics(
             MetricSources(
                 live=lambda: self._punted.live(),  # noqa: PLW0108
@@ -59,9 +74,11 @@ class Sidecar:
                 connection_limit=started.connection_limit,
                 kept=lambda: counting.kept(self._splice, direct),
                 pauses=lambda: self._splice.pauses(),  # noqa: PLW0108
-            )
+            ),
+            own,
+            told.metrics,
         )
-        observer = Observer(metrics, log, self._supervisor.closed)
+        observer = Observer(metrics, log, (self._supervisor.closed, told.tap.connection))
         direct = DirectLane(
             lambda: self._publisher.publish(),  # noqa: PLW0108
             observer.direct_ended,
@@ -71,7 +88,6 @@ class Sidecar:
         metrics.add(counting.endpoint_metrics(lambda: self._splice, direct))
         verdicts = Verdicts(Lanes(forced=settings.lane))
         probes = ProbeRegistry()
-        self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
         self._punted = Connections(
             loop,
             self._engine,
@@ -99,7 +115,16 @@ class Sidecar:
         drain = self._drain = Drain(
             loop, self._splice, self._punted, self._supervisor.drained, lambda: loop.call_soon(loop.stop)
         )
-        self._upkeep = Upkeep(loop, self._engine, self._splice, self._punted, held=held, drain=drain, observer=observer)
+        self._upkeep = Upkeep(
+            loop,
+            self._engine,
+            self._splice,
+            self._punted,
+            held=held,
+            drain=drain,
+            observer=observer,
+            requests=told.requests,
+        )
         self._dns = DnsRelay(loop, list(started.dns_sockets), metrics.dns_question, started.question_limit)
         readiness = Readiness(drain, self._publisher)
         running = Running(
@@ -113,6 +138,8 @@ class Sidecar:
             direct=direct,
             access_log=log,
             metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic).page,
+            requests=told.requests,
+            tap=told.tap,
         )
         common = common_operations(held.expect, running.live, drain)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces)
@@ -141,6 +168,9 @@ class Sidecar:
         self._engine.close()
         self._punted.close()
         self._splice.take_last_records()
+        self._requests.take_last()
+        if self._spans is not None:
+            self._spans.close()
         self._dns.close()
         self._endpoints.close()
         self._doors.close()

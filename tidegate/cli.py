@@ -21,6 +21,7 @@ COMMANDS = {
     "discover": ("tidegate.commands.discover", "Watch who calls whom here, to know what there is to capture."),
     "run": ("tidegate.commands.run", "Run a command with its traffic captured, and report what it talked to."),
     "proxy": ("tidegate.commands.proxy", "Run the sidecar in the foreground."),
+    "tap": ("tidegate.commands.tap", "Show requests and connections of a running proxy as they end."),
     "inject": ("tidegate.commands.inject", "Put the proxy into Kubernetes manifests or a compose file."),
     "uninject": ("tidegate.commands.inject", "Take out of manifests what `inject` put there."),
     "config": ("tidegate.commands.config", "Check configuration documents."),

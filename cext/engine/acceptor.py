@@ -103,8 +103,9 @@ class Acceptor:
                 "lifetime_ms": verdict.lifetime_ms,
             },
         )
-        texts = [ffi.new("char[]", text) for text in (verdict.log_protocol, verdict.log_lane, verdict.log_reason)]
-        asked.log_protocol, asked.log_lane, asked.log_reason = texts
+        told = (verdict.log_protocol, verdict.log_lane, verdict.log_reason, verdict.service)
+        texts = [ffi.new("char[]", text) for text in told]
+        asked.log_protocol, asked.log_lane, asked.log_reason, asked.service = texts
         address = ffi.new("tg_address *", to_c(destination))
         result = lib.tg_engine_set_verdict(self._engine.handle, scope, address, asked)
         check(result, f"verdict {verdict.id} for {destination} in scope {scope}")
@@ -143,7 +144,7 @@ class Acceptor:
         return self._collect(limit)
 
     def log(self, how: Log) -> None:
-        """To be called before the first `listen`."""
+        """For connections that end from now on."""
         check(lib.tg_engine_set_log(self._engine.handle, int(how)), f"log format {how}")
 
     def lines(self) -> tuple[bytes, int]:
@@ -170,7 +171,7 @@ class Acceptor:
             yield records(rows, count, live=True)
 
     def counters(self) -> list[Counters]:
-        """Counters of every group that a verdict has ever named."""
+        """Counters of every group for which something was ever counted."""
         if self._engine.is_closed:
             return []
         cursor = ffi.new("uint64_t *")

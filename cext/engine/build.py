@@ -1,6 +1,6 @@
 """Builds `cext.engine._engine`: run by setuptools through `setup.py`, or by hand to compile in place.
 
-The C header is the single source of declarations: the part between its two cdef marks is what cffi reads.
+The C headers are the single source of declarations: the part between their two cdef marks is what cffi reads.
 """
 
 from pathlib import Path
@@ -16,25 +16,28 @@ SOURCES = sorted(
     for path in ROOM.rglob("*.c")
     if not path.name.startswith("_") and "http" not in path.relative_to(ROOM).parts
 )
+INTERFACE = ("engine.h", "requests.h")
 HEADERS = sorted(str(path.relative_to(TOP)) for path in ROOM.rglob("*.h"))
 FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread"]
 
 
 def declarations() -> str:
-    """The text between the header's cdef marks; a missing mark is an error, never an empty module."""
-    text = (ROOM / "engine.h").read_text(encoding="ascii")
-    _, begin, rest = text.partition("/* cdef:begin */")
-    wanted, end, _ = rest.partition("/* cdef:end */")
-    if not begin or not end:
-        raise ValueError("cext/engine/engine.h: the cdef:begin and cdef:end marks are missing")
-    return wanted
+    """The text between the headers' cdef marks; a missing mark is an error, never an empty module."""
+    found = ""
+    for name in INTERFACE:
+        _, begin, rest = (ROOM / name).read_text(encoding="ascii").partition("/* cdef:begin */")
+        wanted, end, _ = rest.partition("/* cdef:end */")
+        if not begin or not end:
+            raise ValueError(f"cext/engine/{name}: the cdef:begin and cdef:end marks are missing")
+        found += wanted
+    return found
 
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "cext.engine._engine",
-    '#include "engine.h"',
+    "".join(f'#include "{name}"\n' for name in INTERFACE),
     sources=SOURCES,
     depends=HEADERS,
     include_dirs=["cext/engine"],

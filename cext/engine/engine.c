@@ -14,6 +14,7 @@
 #include "base/counter.h"
 #include "capacity.h"
 #include "loop.h"
+#include "tell/exchanges.h"
 #include "tell/queues.h"
 
 int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
@@ -25,6 +26,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     if (engine == NULL)
         return -ENOMEM;
     engine->capacity = capacity;
+    atomic_init(&engine->spans_per_million, -1);
     pthread_mutex_init(&engine->submitting, NULL);
     pthread_mutex_init(&engine->collecting, NULL);
     pthread_mutex_init(&engine->control, NULL);
@@ -196,8 +198,10 @@ void tg_engine_free(tg_engine *engine)
     table_destroy(&engine->verdicts);
     groups_destroy(&engine->groups);
     owns_destroy(&engine->owns);
-    for (unsigned i = 0; i < engine->worker_count; i++)
+    for (unsigned i = 0; i < engine->worker_count; i++) {
         registry_destroy(&engine->workers[i].registry);
+        exchanges_release(&engine->workers[i]);
+    }
     free(engine->workers);
     pthread_mutex_destroy(&engine->control);
     pthread_mutex_destroy(&engine->submitting);

@@ -177,6 +177,7 @@ typedef struct {
         *log_protocol;    /* the log's values, as they are to stand in a line, at most TG_MAX_TEXT bytes each; NULL: */
     const char *log_lane; /* empty */
     const char *log_reason;
+    const char *service; /* whose requests they are, "namespace/name": what exchange_tell is told; NULL: empty */
 } tg_verdict;
 
 typedef struct {
@@ -251,7 +252,7 @@ int tg_engine_records(tg_engine *engine, tg_record *out, int max);
 /* Like tg_engine_live, for accepted connections. Their `id` is what tg_engine_abort takes. */
 int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, int max);
 
-/* Counters of all groups that a verdict ever named; walked like tg_engine_live. They never go back. */
+/* Counters of all groups for which something was ever counted; walked like tg_engine_live. They never go back. */
 int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max);
 
 /* --- The access log --- */
@@ -259,7 +260,7 @@ int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, in
 enum tg_log_format { TG_LOG_NONE = 0, TG_LOG_TEXT = 1, TG_LOG_JSON = 2 };
 
 /* With a format other than TG_LOG_NONE, accepted connections that were connected, look like none of our own (hops of 0)
- * and ended by a reason up to TG_ABORTED are told by lines instead of records. To be set before the first listener.
+ * and end by a reason up to TG_ABORTED from now on are told by lines instead of records.
  * -EINVAL. */
 int tg_engine_set_log(tg_engine *engine, int format);
 

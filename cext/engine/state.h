@@ -6,10 +6,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "base/epoch.h"
 #include "base/list.h"
+#include "base/put.h"
 #include "decide/groups.h"
 #include "decide/own.h"
 #include "decide/table.h"
@@ -41,9 +41,9 @@ struct tg_queue {
 };
 
 struct tg_log {
-    _Atomic int format; /* enum tg_log_format */
-    time_t second;      /* this and its date: under `collecting` */
-    char date[32];
+    _Atomic int format;    /* enum tg_log_format */
+    _Atomic int rendered;  /* that of the lines that wait: not NONE once it was something else */
+    struct tg_dated dated; /* under `collecting` */
 };
 
 struct tg_engine {
@@ -59,6 +59,9 @@ struct tg_engine {
     pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
     pthread_mutex_t collecting;
     bool joined;
+    uint64_t cpu_us; /* under `submitting`: of the workers, when it was last asked for */
+    _Atomic bool keeps_exchanges;
+    _Atomic int64_t spans_per_million; /* negative: no spans are made */
     pthread_mutex_t control; /* everything below is changed under it; taken after `submitting` when both are */
     struct tg_epochs epochs;
     struct tg_verdicts verdicts;

@@ -105,6 +105,8 @@ class Verdict:
     """This and the next two: values of the log, as they are to stand in a line; at most MAX_TEXT bytes each."""
     log_lane: bytes = b""
     log_reason: bytes = b""
+    service: bytes = b""
+    """Whose requests they are, `namespace/name`; empty: no Service claims the destination."""
 
 
 class Punt(NamedTuple):

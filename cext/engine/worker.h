@@ -13,6 +13,8 @@
 #include "base/wheel.h"
 #include "relay/registry.h"
 #include "relay/relay.h"
+#include "tell/ring.h"
+#include "tell/series.h"
 
 struct tg_engine;
 
@@ -54,6 +56,9 @@ struct tg_worker {
     _Atomic uint64_t completed;
     _Atomic uint64_t bytes[2];
     _Atomic uint64_t spliced;
+    uint64_t exchanges;  /* that got their number from us */
+    struct tg_ring told; /* tell/exchanges.h */
+    tg_series_place series;
 };
 
 #endif

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from proxy.admin.hosts import is_loopback_host, is_same_origin
-from proxy.admin.messages import Answer, Request, Response, Stream
+from proxy.admin.messages import Answer, Given, Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def open_to_all(routes: Routes) -> Answer:
 def local_only(routes: Routes, may_change: Callable[[Request], bool]) -> Answer:
     """For an endpoint on loopback. may_change: whether the client that sent the request may change something."""
 
-    def answer(request: Request) -> Response | Stream:
+    def answer(request: Request) -> Given:
         host = request.headers.get("host", "localhost")
         if not is_loopback_host(host):
             return text(HTTPStatus.FORBIDDEN, "this endpoint answers to loopback names only")
@@ -54,7 +54,7 @@ def text(status: HTTPStatus, line: str) -> Response:
     return Response(status, line.encode() + b"\n")
 
 
-def _answer(routes: Routes, request: Request, may_change: Callable[[Request], bool] | None = None) -> Response | Stream:
+def _answer(routes: Routes, request: Request, may_change: Callable[[Request], bool] | None = None) -> Given:
     route = routes.get(request.path)
     if route is None:
         return text(HTTPStatus.NOT_FOUND, "no such path; there are: " + " ".join(sorted(routes)))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol, cast
 
-from proxy.admin.messages import Answer, Response, Stream
+from proxy.admin.messages import Answer, Later, Response, Stream
 from proxy.admin.reader import Refused, RequestReader
 from proxy.admin.stream import ClientSink
 from proxy.core.addresses import Address
@@ -49,6 +49,7 @@ class HttpServerConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._end_stream: Callable[[], None] | None = None
+        self._coming: asyncio.Task[None] | None = None
 
     @property
     def unsent(self) -> int:
@@ -72,6 +73,8 @@ class HttpServerConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
         if self._end_stream is not None:
             self._end_stream()
+        if self._coming is not None:
+            self._coming.cancel()
         self._endpoint.closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
@@ -113,7 +116,13 @@ class HttpServerConnection(asyncio.BufferedProtocol):
         except Refused as refused:
             self._refuse(refused)
             return
+        if isinstance(answer, Later):
+            self._coming = self._loop.create_task(self._send_later(answer, with_body=request.method != "HEAD"))
+            return
         self._send(answer, with_body=request.method != "HEAD")
+
+    async def _send_later(self, answer: Later, *, with_body: bool) -> None:
+        self._send(await answer.response, with_body=with_body)
 
     def _send(self, response: Response, *, with_body: bool) -> None:
         if self._transport is None:

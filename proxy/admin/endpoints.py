@@ -1,8 +1,8 @@
 """What stands at which path. A new endpoint is one function and one line in a table below.
 
-A function that reads gets the running proxy and the request, and returns a Response, or a Stream of what happens from
-now on; a function that changes something may return a Response only. The server sees to the rest: methods, who may
-call, limits, slow clients.
+A function that reads gets the running proxy and the request, and returns a Response, one that comes Later, or a Stream
+of what happens from now on; a function that changes something may return a Response only. The server sees to the
+rest: methods, who may call, limits, slow clients.
 """
 
 import json
@@ -16,24 +16,30 @@ from urllib.parse import parse_qsl
 
 from proxy.admin import views
 from proxy.admin.answer import Route, text
-from proxy.admin.messages import Request, Response, Sink, Stream
+from proxy.admin.messages import Given, Later, Request, Response, Sink, Stream
 from proxy.admin.running import Running
 from proxy.core.report.fields import report
+from proxy.core.report.request_fields import report as request_report
+from proxy.core.report.wanted import wanted
 from proxy.lanes.drain import SERVING
 from proxy.settings import LOG_LEVELS
+from proxy.telemetry.tap import notice
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """read: answers GET and HEAD, and must not change anything. change: answers POST of those who may."""
 
-    read: Callable[[Running, Request], Response | Stream] | None = None
+    read: Callable[[Running, Request], Given] | None = None
     change: Callable[[Running, Request], Response] | None = None
 
 
-def metrics(proxy: Running, request: Request) -> Response:
-    content_type, body = proxy.metrics(request.headers.get("accept", ""))
-    return Response(HTTPStatus.OK, body, content_type)
+def metrics(proxy: Running, request: Request) -> Later:
+    async def made() -> Response:
+        page = await proxy.metrics(request.headers.get("accept", ""))
+        return Response(HTTPStatus.OK, page.body, page.content_type)
+
+    return Later(made())
 
 
 def ready(proxy: Running, _: Request) -> Response:
@@ -47,6 +53,25 @@ def live(_proxy: Running, _: Request) -> Response:
 
 def connections(proxy: Running, _: Request) -> Response:
     return _json([report(record) for record in proxy.live()])
+
+
+def requests(proxy: Running, _: Request) -> Response:
+    """The last ones that have ended, newest last."""
+    proxy.requests.take()
+    return _json([request_report(record) for record in proxy.requests.recent.requests()])
+
+
+def tap(proxy: Running, request: Request) -> Response | Stream:
+    """Each request and connection as it ends, from now on: those that pass the filters of the query."""
+    try:
+        chosen = wanted(dict(parse_qsl(request.query, keep_blank_values=True)))
+    except ValueError as wrong:
+        return text(HTTPStatus.BAD_REQUEST, str(wrong))
+
+    def subscribe(sink: Sink) -> Callable[[], None]:
+        return proxy.tap.follow(sink, chosen)
+
+    return Stream("application/x-ndjson", subscribe, notice)
 
 
 def listeners(proxy: Running, _: Request) -> Response:
@@ -105,6 +130,8 @@ ADMIN: Table = {
     **TELEMETRY,
     "/stats/prometheus": Entry(read=metrics),
     "/connections": Entry(read=connections),
+    "/requests": Entry(read=requests),
+    "/tap": Entry(read=tap),
     "/listeners": Entry(read=listeners),
     "/clusters": Entry(read=clusters),
     "/config_dump": Entry(read=config_dump),

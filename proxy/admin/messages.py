@@ -1,6 +1,6 @@
 """What an endpoint gets and what it gives: a request, and a response or a stream."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,5 +48,13 @@ class Stream:
     missed: Callable[[int], bytes]
 
 
-Answer = Callable[[Request], Response | Stream]
+@dataclass(frozen=True, slots=True)
+class Later:
+    """An answer that is being made, in pieces between which the event loop goes on. It must not raise."""
+
+    response: Awaitable[Response]
+
+
+Given = Response | Stream | Later
+Answer = Callable[[Request], Given]
 """Gets a well-formed request; must not raise and must not wait."""

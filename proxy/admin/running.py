@@ -1,6 +1,6 @@
 """The parts of the running proxy that endpoints look at and act on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from proxy.control.health import Readiness
@@ -13,6 +13,9 @@ from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
 from proxy.settings import ProxySettings
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.requests import Requests
+from proxy.telemetry.scrapes import Page
+from proxy.telemetry.tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,10 @@ class Running:
     punted: Connections
     direct: DirectLane
     access_log: AccessLog
-    metrics: Callable[[str], tuple[str, bytes]]
-    """Accept header -> content type and body."""
+    metrics: Callable[[str], Awaitable[Page]]
+    """For an Accept header."""
+    requests: Requests
+    tap: Tap
 
     def live(self) -> Iterator[ConnectionRecord]:
         """Every open connection, in whichever lane."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from proxy.control.channel import ControlConnection
 from proxy.core.report.fields import report
 from proxy.core.report.record import ConnectionRecord
+from proxy.core.report.request import RequestRecord
+from proxy.core.report.request_fields import report as request_report
 from proxy.lanes.drain import Drain
 from proxy.start.startup import Started
 
@@ -42,6 +44,9 @@ class Supervisor:
     def closed(self, record: ConnectionRecord) -> None:
         if self._channel is not None:
             self._tell("connection", **report(record))
+
+    def request(self, record: RequestRecord) -> None:
+        self._tell("request", **request_report(record))
 
     def drained(self) -> None:
         self._tell("drained")

@@ -10,7 +10,7 @@ from proxy.core.report.counts import EndpointCounts
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.splice.lane import SpliceLane, reasons
 from proxy.telemetry.endpoints import EndpointMetrics, EndpointSources
-from proxy.telemetry.metrics import Kept
+from proxy.telemetry.sources import Kept
 
 
 def kept(lane: SpliceLane, direct: DirectLane) -> Iterator[Kept]:

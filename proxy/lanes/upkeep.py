@@ -10,6 +10,7 @@ from proxy.lanes.splice.lane import SpliceLane
 from proxy.lanes.splice.watch import EngineWatch
 from proxy.telemetry.metrics import PAUSES
 from proxy.telemetry.observer import Observer
+from proxy.telemetry.requests import Requests
 
 TICK_S = 1.0
 
@@ -27,6 +28,7 @@ class Upkeep:
         held: HeldProbes,
         drain: Drain,
         observer: Observer,
+        requests: Requests,
     ) -> None:
         self._loop = loop
         self._splice = splice
@@ -34,6 +36,7 @@ class Upkeep:
         self._held = held
         self._drain = drain
         self._observer = observer
+        self._requests = requests
         self._watch = EngineWatch(loop, engine, self._collect, self.take_records)
         self._pauses = splice.pauses()
         self._timer: asyncio.TimerHandle | None = None
@@ -49,7 +52,8 @@ class Upkeep:
         self._watch.stop()
 
     def take_records(self) -> None:
-        """Connections that have ended, also those whose records wait for company."""
+        """Requests and connections that have ended, also those whose records wait for company."""
+        self._requests.take()
         self._splice.take_records()
         self._drain.look()
 

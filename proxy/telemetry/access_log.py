@@ -1,10 +1,11 @@
-"""The access log: one line a connection, when it closes, as text or as JSON (core/report/fields.py)."""
+"""The access log: one line a connection and a request, when it ends, as text or as JSON (core/report)."""
 
 from collections.abc import Callable
 
 from proxy.core.decide.verdict import Verdict
-from proxy.core.report.fields import in_json, in_text, json_line, text_line
+from proxy.core.report.fields import json_line, text_line
 from proxy.core.report.record import ConnectionRecord
+from proxy.core.report.table import in_json, in_text
 from proxy.telemetry.log_writer import LineWriter
 
 Follower = Callable[[bytes, int], None]
@@ -24,6 +25,10 @@ class AccessLog:
     def dropped(self) -> int:
         """Lines lost because nobody read them in time."""
         return self._writer.dropped
+
+    @property
+    def is_json(self) -> bool:
+        return self._json
 
     @property
     def content_type(self) -> str:

@@ -1,9 +1,8 @@
 """Prometheus metrics: Istio's TCP metrics under their own names, ours under `tidegate_`."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,61 +14,20 @@ from proxy.core.close_reason import CloseReason, response_flags
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction
 from proxy.core.policy.policy import ServiceName
+from proxy.core.report.identity import NOBODY, Identity
 from proxy.core.report.istio_labels import LABELS, tcp_labels
 from proxy.core.report.record import ConnectionRecord
+from proxy.telemetry.families import END, family_slices
+from proxy.telemetry.request_metrics import RequestMetrics
+from proxy.telemetry.sources import Kept, Measured, MetricSources
 
 MAX_ACCEPT = 1024
 """Characters of an Accept header that are looked at."""
 _NOT_CONNECTED = response_flags(CloseReason.UPSTREAM_REFUSED)
 PAUSES = ("max-connections", "resources")
 """Why accepting pauses, in the order of `MetricSources.pauses`."""
-
-
-class Measured(Protocol):
-    """What the metrics need of a connection. The counted_ numbers are the metrics' own note of what they have added."""
-
-    direction: Direction
-    verdict: Verdict
-    to_upstream: int
-    to_downstream: int
-    counted_to_upstream: int
-    counted_to_downstream: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Connections that somebody else saw through from end to end, all that are told about alike. They never go back.
-
-    reported: `Metrics.never_connected` tells of those that were never connected; else these counts are all there is."""
-
-    id: Hashable
-    reported: bool
-    direction: Direction
-    verdict: Verdict
-    opened: int
-    ended: Mapping[CloseReason, int]
-    """Of those opened."""
-    failures: int
-    """Attempts to connect that failed."""
-    retries: int
-    """Attempts beyond the first of those opened."""
-    to_upstream: int
-    to_downstream: int
-
-
-@dataclass(frozen=True, slots=True)
-class MetricSources:
-    """Where the values come from that are only looked at when somebody scrapes."""
-
-    live: Callable[[], Iterable[Measured]]
-    """Open connections, with their byte counts as of now."""
-    dropped_log_lines: Callable[[], int]
-    draining: Callable[[], bool]
-    connection_limit: int
-    kept: Callable[[], Iterable[Kept]]
-    """The engine's and the kernel's counters as of now."""
-    pauses: Callable[[], tuple[int, int]]
-    """How often accepting has paused: at the limit of connections, for lack of descriptors or memory."""
+STEP = 100
+"""Connections or groups that are counted at a time."""
 
 
 class _Counted(NamedTuple):
@@ -89,17 +47,21 @@ class _Series(NamedTuple):
 
 
 class Metrics:
-    """All of the proxy's metrics. Belongs to the event loop.
+    """All of the proxy's metrics. Belongs to the event loop, which gets its turn between two slices of a page.
 
     Byte counters grow while a connection is open: at each scrape by what has been relayed since the last one, at its
     close by the rest. So they never count twice and never go down.
     """
 
-    def __init__(self, sources: MetricSources) -> None:
+    def __init__(self, sources: MetricSources, own: Identity = NOBODY, requests: RequestMetrics | None = None) -> None:
+        """own: the workload that the proxy serves. requests: None where no requests are told apart."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
         self._sources = sources
-        self._registry.register(self)  # first, so that the byte counters are up to date when they are collected
+        self._own = own
+        self._requests = requests
+        self._active: dict[tuple[Direction, str], int] = {}
+        self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
         def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
@@ -188,22 +150,45 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[str, bytes]:
         """Content type and body for an Accept header: the text format, or OpenMetrics when it is asked for."""
-        encode, content_type = choose_encoder(accept[:MAX_ACCEPT])
-        return content_type, encode(self._registry)
+        return self.form(accept), b"".join(self.slices(accept))
 
-    def collect(self) -> Iterable[Metric]:
-        """Called by the registry. Brings the byte counters up to date on the way."""
+    def slices(self, accept: str) -> Iterator[bytes]:
+        """The same body in pieces, each of which takes a few milliseconds; some are empty."""
+        encode, content_type = choose_encoder(accept[:MAX_ACCEPT])
+        for _ in self._count_all():
+            yield b""
+        for family in self._registry.collect():
+            yield from family_slices(family, encode)
+        openmetrics = content_type.startswith("application/openmetrics-text")
+        if self._requests is not None:
+            for _ in self._requests.update():
+                yield b""
+            yield from self._requests.slices(openmetrics=openmetrics)
+        if openmetrics:
+            yield END
+
+    def _count_all(self) -> Iterator[None]:
+        """Bring the counters up to date, in steps; one page at a time, or a later look would come before an earlier."""
         active = dict.fromkeys(((d, "splice") for d in Direction), 0)
-        for connection in self._sources.live():
+        for number, connection in enumerate(list(self._sources.live())):
             _count_bytes(connection, self._of(connection, "-"))
             key = (connection.direction, str(connection.verdict.lane))
             active[key] = active.get(key, 0) + 1
-        for kept in self._sources.kept():
-            self._count(kept)
+            if number % STEP == 0:
+                yield
+        for number, kept in enumerate(list(self._sources.kept())):
+            if kept.opened or kept.failures:  # 10,000 Services that nobody calls are no series
+                self._count(kept)
             key = (kept.direction, str(kept.verdict.lane))
             active[key] = active.get(key, 0) + kept.opened - sum(kept.ended.values())
+            if number % STEP == 0:
+                yield
+        self._active = active
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry, when the counters are up to date."""
         family = GaugeMetricFamily("tidegate_connections_active", "Open connections.", labels=("direction", "lane"))
-        for (direction, lane), count in active.items():
+        for (direction, lane), count in self._active.items():
             family.add_metric((direction, lane), count)
         yield family
         dropped = CounterMetricFamily("tidegate_log_lines_dropped", "Log lines lost because nobody read them in time.")
@@ -247,7 +232,7 @@ class Metrics:
         key = (direction, verdict.cluster, verdict.protocol, flags, verdict.service)
         found = self._series.get(key)
         if found is None:
-            labels = tcp_labels(*key)
+            labels = tcp_labels(*key, own=self._own)
             found = self._series[key] = _Series(*(metric.labels(**labels) for metric in self._istio))
         return found
 

@@ -1,4 +1,4 @@
-"""Spreads the news of a connection to metrics, access log and supervisor."""
+"""Spreads the news of a connection to metrics, access log, supervisor and viewers."""
 
 import logging
 import time
@@ -11,7 +11,8 @@ from proxy.core.lanes import Direction
 from proxy.core.report.log_budget import LogBudget
 from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import Measured, Metrics
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sources import Measured
 
 _log = logging.getLogger("tidegate.proxy")
 
@@ -23,32 +24,35 @@ _WHAT_TO_DO = {
 
 
 class Observer:
-    """Belongs to the event loop. tell_supervisor gets each closed connection's record."""
+    """Belongs to the event loop. tell: each of them gets the record of every closed connection, but for those of which
+    the engine has rendered a line."""
 
     def __init__(
-        self, metrics: Metrics, access_log: AccessLog, tell_supervisor: Callable[[ConnectionRecord], None]
+        self, metrics: Metrics, access_log: AccessLog, tell: tuple[Callable[[ConnectionRecord], None], ...]
     ) -> None:
         self._metrics = metrics
         self._access_log = access_log
-        self._tell_supervisor = tell_supervisor
+        self._tell = tell
         self._budget = LogBudget()
 
     def punted_ended(self, connection: Measured, record: ConnectionRecord, reason: CloseReason) -> None:
         self._metrics.closed(connection, reason)
-        self._access_log.closed(record)
-        self._tell_supervisor(record)
+        self._ended(record)
 
     def spliced_ended(self, record: ConnectionRecord, attempts: int, connected: bool) -> None:
         """A connection that the engine kept from end to end."""
         if not connected:
             self._metrics.never_connected(record, attempts)
-        self._access_log.closed(record)
-        self._tell_supervisor(record)
+        self._ended(record)
 
     def direct_ended(self, record: ConnectionRecord) -> None:
         """A connection of the direct lane has ended. The kernel counts these; only they themselves are told here."""
+        self._ended(record)
+
+    def _ended(self, record: ConnectionRecord) -> None:
         self._access_log.closed(record)
-        self._tell_supervisor(record)
+        for tell in self._tell:
+            tell(record)
 
     def refused(
         self, direction: Direction, peer: ClientAddress, destination: OriginalDestination | None, reason: Refusal

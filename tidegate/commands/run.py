@@ -114,6 +114,7 @@ def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) ->
         outcome.mode,
         outcome.connections,
         duration_ms=outcome.duration_ms,
+        requests=outcome.requests,
         not_captured=outcome.not_captured,
         observed=outcome.observed,
     )

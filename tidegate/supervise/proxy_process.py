@@ -15,6 +15,7 @@ from typing import Any
 
 from intercept.host import cgroups
 from tidegate import processes
+from tidegate.supervise.requests import Requests
 
 READY_S = 10.0
 REQUEST_S = 5.0
@@ -34,12 +35,13 @@ class ProxyProcess:
     """One proxy process. Owns the process, its pidfd and our end of the control socket.
 
     `fileno()` is readable when the proxy has told something, or has gone. Connection records gather in `records`,
-    changes of the direct lane in `changes`.
+    requests in `requests`, changes of the direct lane in `changes`.
     """
 
     def __init__(self, folder: Path, arguments: list[str]) -> None:
         """Start it inside the cgroup `folder`; raises ProxyFailed unless it is ready within READY_S."""
         self.records: list[Message] = []
+        self.requests = Requests()
         self.changes: list[Message] = []
         self._received = b""
         self._answers: list[Any] = []
@@ -146,6 +148,8 @@ class ProxyProcess:
                 self._ready = message
             case {"event": "connection"}:
                 self.records.append(message)
+            case {"event": "request"}:
+                self.requests.add(message)
             case {"event": "direct-change"}:
                 self.changes.append(message)
             case {"event": "drained"}:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.supervise.observed import Observed
+from tidegate.supervise.requests import Requests
 
 CONNECTION_KEYS = (
     "direction", "original_destination", "upstream", "protocol", "lane",
@@ -22,12 +23,14 @@ def as_document(
     connections: Iterable[dict[str, Any]],
     *,
     duration_ms: float,
+    requests: Requests | None = None,
     not_captured: Iterable[str] = (),
     observed: Observed | None = None,
 ) -> dict[str, Any]:
     """The `--report` document of the contract. not_captured: what the mode leaves out, in words, as `status` has it.
     observed: what the command did and was not captured; None where the kernel can't tell."""
     records = [_told(record, observed) for record in connections]
+    told = requests or Requests()
     return {
         "command": command,
         "exit_code": exit_code,
@@ -38,9 +41,11 @@ def as_document(
             "bytes_sent": sum(record["bytes_sent"] for record in records),
             "bytes_received": sum(record["bytes_received"] for record in records),
             "duration_ms": round(duration_ms, 3),
+            "requests": len(told.kept) + told.left_out,
+            "requests_left_out": told.left_out,
         },
         "connections": records,
-        "requests": [],
+        "requests": [_without_event(one) for one in told.kept],
         "not_captured": list(not_captured),
         "seen_not_captured": None if observed is None else [one.as_report() for one in observed.not_captured],
     }
@@ -57,6 +62,10 @@ def _told(record: dict[str, Any], observed: Observed | None) -> dict[str, Any]:
     else:
         names = observed.listeners.get(int(destination.rpartition(":")[2]), ())
     return told | {"processes": list(names)}
+
+
+def _without_event(request: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in request.items() if key != "event"}
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

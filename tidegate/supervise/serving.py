@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intercept.backends.kernel_lane import KernelLane
 from tidegate.supervise.proxy_flags import Ports, proxy_flags
 from tidegate.supervise.proxy_process import ProxyFailed, ProxyProcess, asked_to_end
+from tidegate.supervise.requests import Requests
 from tidegate.supervise.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Serving:
         self._folder = folder
         self._say = say
         self._earlier: list[dict[str, Any]] = []
+        self._earlier_requests = Requests()
         self._short_lives = 0
         self._courier: Courier | None = None
         self._lane: KernelLane | None = None
@@ -58,6 +60,10 @@ class Serving:
     @property
     def records(self) -> list[dict[str, Any]]:
         return self._earlier + self._process.records
+
+    @property
+    def requests(self) -> Requests:
+        return self._earlier_requests + self._process.requests
 
     def hear(self) -> bool:
         """Take in what the proxy tells; when it has ended, start another one. False: `process` is another one now, or
@@ -134,6 +140,7 @@ class Serving:
             self._say(f"the proxy ended (exit code {code}) and cannot be started again: {error}")
             return
         self._earlier += dead.records
+        self._earlier_requests += dead.requests
         self._say(f"the proxy ended (exit code {code}); its open connections were cut; another one serves now")
         with contextlib.suppress(ProxyFailed):
             self.begin_direct(self._lane)

@@ -1,19 +1,19 @@
 """What `run` tells a person at the end: a table that fits 80 columns, and what was not captured. Pure text."""
 
-import math
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDTH = 80
+from tidegate.supervise import requests
+from tidegate.supervise.columns import INDENT, WIDTH, cut, duration, percentile, plural, size
+
 TABLE_ROWS = 20
 """A longer table is not read; the report file has all destinations."""
 LEFT_OUT_ROWS = 10
 _DESTINATION, _PROCESS, _LANE, _COUNT, _SIZE, _TIME = 21, 10, 6, 5, 8, 6
 _ARROWS = {"outbound": "->", "inbound": "<-"}
-_INDENT = " " * 3
 
 
 @dataclass(slots=True)
@@ -52,13 +52,16 @@ def summary(document: dict[str, Any]) -> str:
     """The lines, from the document of `--report`. A destination is never cut: one that is too long for its column has a
     line of its own."""
     talks = by_destination(document["connections"])
-    lines = [f"tidegate: {_plural(len(document['connections']), 'connection')} captured ({document['mode']})"]
+    connections, count = plural(len(document["connections"]), "connection"), document["summary"]["requests"]
+    of_which = f", {plural(count, 'request')}" if count else ""
+    lines = [f"tidegate: {connections} captured ({document['mode']}){of_which}"]
     if talks:
-        lines += ["", _row(_INDENT + "destination", "process", "lane", ("conns", "sent", "received", "p50", "p99"))]
+        lines += ["", _row(INDENT + "destination", "process", "lane", ("conns", "sent", "received", "p50", "p99"))]
         for (direction, destination), talk in list(talks.items())[:TABLE_ROWS]:
             lines += _talk_lines(f"{_ARROWS[direction]} {destination}", talk)
     if len(talks) > TABLE_ROWS:
-        lines.append(f"… and {_plural(len(talks) - TABLE_ROWS, 'destination')} more: --report FILE has them all")
+        lines.append(f"… and {plural(len(talks) - TABLE_ROWS, 'destination')} more: --report FILE has them all")
+    lines += requests.table(document["requests"], document["summary"]["requests_left_out"])
     # What else the mode leaves out is so in each run, and is told below where the command did it.
     for left_out in document["not_captured"]:
         if left_out.startswith("inbound"):
@@ -77,7 +80,7 @@ def _talk_lines(destination: str, talk: Talk) -> list[str]:
     )
     process, lane = "+".join(sorted(talk.processes)), "+".join(sorted(talk.lanes))
     lines = []
-    if len(destination) > len(_INDENT) + _DESTINATION:
+    if len(destination) > len(INDENT) + _DESTINATION:
         lines.append(destination)
         destination = ""
     lines.append(_row(destination, process, lane, numbers))
@@ -85,16 +88,16 @@ def _talk_lines(destination: str, talk: Talk) -> list[str]:
     if talk.protocols - {"tcp"}:
         notes.insert(0, "+".join(sorted(talk.protocols)))
     if notes:
-        lines += textwrap.wrap(", ".join(notes), WIDTH, initial_indent=_INDENT * 2, subsequent_indent=_INDENT * 2)
+        lines += textwrap.wrap(", ".join(notes), WIDTH, initial_indent=INDENT * 2, subsequent_indent=INDENT * 2)
     return lines
 
 
 def _row(destination: str, process: str, lane: str, numbers: tuple[str, ...]) -> str:
     widths = (_COUNT, _SIZE, _SIZE, _TIME, _TIME)
     cells = [
-        f"{destination:<{len(_INDENT) + _DESTINATION}}",
-        f"{_cut(process, _PROCESS):<{_PROCESS}}",
-        f"{_cut(lane, _LANE):<{_LANE}}",
+        f"{destination:<{len(INDENT) + _DESTINATION}}",
+        f"{cut(process, _PROCESS):<{_PROCESS}}",
+        f"{cut(lane, _LANE):<{_LANE}}",
         *(f"{text:>{width}}" for text, width in zip(numbers, widths, strict=True)),
     ]
     return " ".join(cells).rstrip()
@@ -105,48 +108,12 @@ def _seen(not_captured: list[dict[str, Any]]) -> list[str]:
     for one in not_captured[:LEFT_OUT_ROWS]:
         noun = "connection" if one["protocol"] == "tcp" else "UDP packet"
         by = f" by {', '.join(one['processes'])}" if one["processes"] else ""
-        text = f"{_plural(one['count'], noun)} to {one['destination']}{by}: {one['reason']}"
+        text = f"{plural(one['count'], noun)} to {one['destination']}{by}: {one['reason']}"
         lines += _wrapped(f"not captured: {text}")
     if len(not_captured) > LEFT_OUT_ROWS:
-        lines.append(f"not captured: {_plural(len(not_captured) - LEFT_OUT_ROWS, 'kind')} more: see --report FILE")
+        lines.append(f"not captured: {plural(len(not_captured) - LEFT_OUT_ROWS, 'kind')} more: see --report FILE")
     return lines
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that so many percent of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
-
-
-def size(count: float) -> str:
-    """At most 8 characters below an exbibyte."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1000 or (unit == "B" and count < 1024):
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.0f} PiB"
-
-
-def duration(milliseconds: float) -> str:
-    """At most 6 characters below a hundred days."""
-    if milliseconds < 10:
-        return f"{milliseconds:.1f}ms"
-    if milliseconds < 9_999:
-        return f"{milliseconds:.0f}ms"
-    seconds = milliseconds / 1000
-    if seconds < 600:
-        return f"{seconds:.1f}s"
-    minutes = seconds / 60
-    return f"{minutes:.0f}min" if minutes < 600 else f"{minutes / 60:.0f}h"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return textwrap.wrap(text, WIDTH, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False)

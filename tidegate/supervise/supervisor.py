@@ -17,6 +17,7 @@ from tidegate.supervise import command, guardian, observed, proof, scope
 from tidegate.supervise.attend import Attendance
 from tidegate.supervise.inherited import Inherited
 from tidegate.supervise.observed import Observed
+from tidegate.supervise.requests import Requests
 from tidegate.supervise.serving import Serving
 from tidegate.supervise.settings import RunSettings
 
@@ -27,6 +28,7 @@ class Outcome:
     mode: str
     duration_ms: float
     connections: list[dict[str, Any]]
+    requests: Requests
     not_captured: tuple[str, ...]
     """What the mode leaves out, in words."""
     observed: Observed | None
@@ -72,7 +74,15 @@ def run(settings: RunSettings) -> Outcome:
         _end_what_is_left(run_scope)
         serving.finish(signals)
         seen = None if observation is None else observed.finish(observation, bound.plan, read_host())
-        return Outcome(exit_code, str(bound.mode), duration_ms, serving.records, bound.plan.not_captured, seen)
+        return Outcome(
+            exit_code,
+            str(bound.mode),
+            duration_ms,
+            serving.records,
+            serving.requests,
+            bound.plan.not_captured,
+            seen,
+        )
 
 
 def _scoped(intent: Intent, run_scope: scope.Scope, serving: Serving) -> Intent:

@@ -80,7 +80,7 @@ void groups_destroy(struct tg_groups *groups)
     free(groups->chains);
 }
 
-void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out)
+bool group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out)
 {
     *out = (tg_counters){.group = group->id, .admitted = counter_read(&group->admitted)};
     for (unsigned i = 0; i < groups->workers; i++) {
@@ -97,4 +97,5 @@ void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_
     }
     for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
         out->closed += out->ended[reason];
+    return (out->opened | out->connect_failures | out->refused | out->admitted) != 0;
 }

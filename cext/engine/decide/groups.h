@@ -4,6 +4,7 @@
 #define TG_GROUPS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,7 +39,8 @@ struct tg_groups {
 
 /* The group of that id, made when it is new. NULL: no memory. */
 struct tg_group *group_get(struct tg_groups *groups, uint64_t id);
-void group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out);
+/* False: nothing was ever counted for it. */
+bool group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out);
 void groups_destroy(struct tg_groups *groups);
 
 #endif

@@ -18,7 +18,8 @@ static bool is_text(const char *text)
 static bool is_sound(const tg_verdict *verdict)
 {
     uint64_t total = 0;
-    if (!is_text(verdict->log_protocol) || !is_text(verdict->log_lane) || !is_text(verdict->log_reason))
+    if (!is_text(verdict->log_protocol) || !is_text(verdict->log_lane) || !is_text(verdict->log_reason) ||
+        !is_text(verdict->service))
         return false;
     if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
         (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN))

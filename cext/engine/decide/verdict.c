@@ -41,8 +41,8 @@ static const char *keep_text(char **at, const char *text)
 struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict)
 {
     const uint32_t count = verdict->action == TG_RELAY ? verdict->endpoint_count : 0;
-    const size_t texts =
-        text_size(verdict->log_protocol) + text_size(verdict->log_lane) + text_size(verdict->log_reason);
+    const size_t texts = text_size(verdict->log_protocol) + text_size(verdict->log_lane) +
+                         text_size(verdict->log_reason) + text_size(verdict->service);
     struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0] + texts);
     uint64_t total = 0;
     if (ruling == NULL)
@@ -67,7 +67,8 @@ struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict
     ruling->texts.protocol = keep_text(&at, verdict->log_protocol);
     ruling->texts.lane = keep_text(&at, verdict->log_lane);
     ruling->texts.lane_reason = keep_text(&at, verdict->log_reason);
-    ruling->asked.log_protocol = ruling->asked.log_lane = ruling->asked.log_reason = NULL;
+    ruling->texts.service = keep_text(&at, verdict->service);
+    ruling->asked.log_protocol = ruling->asked.log_lane = ruling->asked.log_reason = ruling->asked.service = NULL;
     ruling->stride = total == 0 ? 0 : stride_of(total);
     atomic_init(&ruling->references, 1);
     return ruling;

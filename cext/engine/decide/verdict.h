@@ -22,6 +22,7 @@ struct tg_log_texts {
     const char *protocol;
     const char *lane;
     const char *lane_reason;
+    const char *service;
 };
 
 /* A tg_verdict made ready for use. Immutable but for `turn`; counted references: one of the table's, one for each

@@ -6,8 +6,9 @@ int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, in
 {
     int count = 0;
     pthread_mutex_lock(&engine->control);
-    for (; count < max && *cursor < engine->groups.count; count++)
-        group_sum(&engine->groups, engine->groups.all[(*cursor)++], &out[count]);
+    while (count < max && *cursor < engine->groups.count)
+        if (group_sum(&engine->groups, engine->groups.all[(*cursor)++], &out[count]))
+            count++;
     pthread_mutex_unlock(&engine->control);
     return count;
 }

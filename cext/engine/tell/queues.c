@@ -27,6 +27,13 @@ void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, 
     raise_signal(engine, signal_of(queue));
 }
 
+void engine_signal_records(struct tg_engine *engine)
+{
+    /* Looked at first: an exchange would else write to a line that all workers share. */
+    if (!atomic_load(&engine->signals[TG_LEISURELY].raised))
+        raise_signal(engine, TG_LEISURELY);
+}
+
 struct tg_relay *engine_next(struct tg_engine *engine, int queue)
 {
     struct tg_queue *it = &engine->queues[queue];
@@ -45,6 +52,14 @@ void engine_put_back(struct tg_engine *engine, int queue, struct tg_relay *relay
     it->collected = &relay->node;
 }
 
+static bool exchanges_wait(const struct tg_engine *engine)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        if (!ring_is_empty(&engine->workers[i].told))
+            return true;
+    return false;
+}
+
 void collect_begin(struct tg_engine *engine, int which)
 {
     uint64_t ignored;
@@ -60,6 +75,8 @@ void collect_finish(struct tg_engine *engine, int which, int collected)
         if (signal_of(queue) == which &&
             (engine->queues[queue].collected != NULL || atomic_load(&engine->queues[queue].mailbox.top) != NULL))
             raise_signal(engine, which);
+    if (which == TG_LEISURELY && exchanges_wait(engine))
+        raise_signal(engine, which);
     pthread_mutex_unlock(&engine->collecting);
     if (collected == 0)
         return;

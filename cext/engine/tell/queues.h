@@ -10,6 +10,9 @@
 /* A worker's ended relays, newest first; `last` is the oldest. */
 void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count);
 
+/* A worker has left a record in its ring. */
+void engine_signal_records(struct tg_engine *engine);
+
 /* Every collection stands between these two. collected: how many were taken. */
 void collect_begin(struct tg_engine *engine, int signal);
 void collect_finish(struct tg_engine *engine, int signal, int collected);

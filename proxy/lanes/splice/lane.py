@@ -88,6 +88,7 @@ class SpliceLane:
         self.listeners = tuple(listeners)
         self._engine = engine
         self._lane = Acceptor(engine)
+        self._log = log
         self._lane.log(log)
         self._table = VerdictTable(self._lane, defaults, log_texts)
         self._events = events
@@ -100,6 +101,10 @@ class SpliceLane:
     def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
         """Publish what differs; a step at each site, to be taken within the loop's time."""
         return self._table.exchange(rulings, gone)
+
+    def tell_each(self, each: bool) -> None:
+        """Have every connection that ends from now on told by `ended`, or only those of which there is no line."""
+        self._lane.log(Log.NONE if each else self._log)
 
     def tidy(self) -> None:
         """Call it about once a second."""
@@ -184,6 +189,10 @@ class SpliceLane:
         for record in self._lane.connections():
             if record.original is not None:
                 yield self._told(record, record.original, now, None)
+
+    def group(self, number: int) -> Group | None:
+        """What a group's number in the engine's counters stands for."""
+        return self._table.group(number)
 
     def counters(self) -> Iterator[tuple[Group, Counters]]:
         """Of all connections that the engine has kept, by all that is told apart about them."""

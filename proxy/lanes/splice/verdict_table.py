@@ -8,7 +8,7 @@ from cext.engine.acceptor import Acceptor
 from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
-from proxy.core.decide.verdict import Verdict
+from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.lanes import Direction
 from proxy.core.lower.to_engine import Ruling, Site
 from proxy.lanes.splice.retired import RetiredVerdicts
@@ -97,7 +97,10 @@ class VerdictTable:
 
     def counted(self, counters: Counters) -> Group | None:
         """None: that of verdicts without a group, which has nothing to count."""
-        return self._groups[counters.group - 1] if counters.group else None
+        return self.group(counters.group)
+
+    def group(self, number: int) -> Group | None:
+        return self._groups[number - 1] if 0 < number <= len(self._groups) else None
 
     def _refresh(self, site: Site) -> None:
         scope = SCOPES[site.direction]
@@ -127,7 +130,8 @@ class VerdictTable:
         return EngineVerdict(
             Action.RELAY if endpoints else Action.PASS,
             id=id_,
-            group=0 if endpoints else self._group(site.direction, ruling.verdict.upstream, ruling.verdict),
+            # With endpoints it counts requests that are answered without any of them.
+            group=self._group(site.direction, NOWHERE if endpoints else ruling.verdict.upstream, ruling.verdict),
             endpoints=endpoints,
             balance=Balance.ROUND_ROBIN if ruling.round_robin else Balance.RANDOM,
             max_attempts=MAX_ATTEMPTS,
@@ -137,6 +141,7 @@ class VerdictTable:
             log_protocol=protocol,
             log_lane=lane,
             log_reason=reason[:MAX_TEXT],
+            service=b"" if ruling.verdict.service is None else str(ruling.verdict.service).encode(),
         )
 
     def _group(self, direction: Direction, endpoint: UpstreamAddress, of: Verdict) -> int:

@@ -160,7 +160,9 @@ class World:
         return one
 
     def counters(self, group: int) -> Counters:
-        return next(one for one in self.lane.counters() if one.group == group)
+        """Zeros where nothing was ever counted for the group."""
+        nothing = Counters(group, 0, 0, 0, (0,) * 7, 0, 0, 0, 0, 0)
+        return next((one for one in self.lane.counters() if one.group == group), nothing)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.tidegate.build import LONGEST, records
+from tidegate.supervise.columns import WIDTH, duration, percentile, size
 from tidegate.supervise.report import as_document
-from tidegate.supervise.summary import WIDTH, by_destination, duration, percentile, size, summary
+from tidegate.supervise.summary import by_destination, summary
 
 
 def document(connections: list[dict[str, Any]], **more: Any) -> dict[str, Any]:

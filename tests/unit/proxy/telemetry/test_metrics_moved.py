@@ -11,7 +11,8 @@ from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import Verdict
 from proxy.core.lanes import Direction, Lane
 from proxy.core.policy.policy import ServiceName
-from proxy.telemetry.metrics import Metrics, MetricSources
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sources import MetricSources
 from tests.unit.proxy.telemetry.test_telemetry import OpenConnection
 
 

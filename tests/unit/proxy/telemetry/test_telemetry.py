@@ -21,7 +21,8 @@ from proxy.core.report.fields import json_line, text_line
 from proxy.core.report.record import ConnectionRecord
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.log_writer import QueuedHandler
-from proxy.telemetry.metrics import Metrics, MetricSources
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.sources import MetricSources
 
 DESTINATION = OriginalDestination(Address("10.0.0.1", 80))
 

@@ -1,0 +1,55 @@
+"""Asks a running proxy at its admin address."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+from tidegate.errors import Refused, Unreachable
+
+DEFAULT = "127.0.0.1:15000"
+TIMEOUT_S = 5.0
+
+
+class Admin:
+    """address: `IP:PORT`, IPv6 in brackets. Methods raise Unreachable (no proxy answers there) and Refused (it answers
+    that the question is wrong)."""
+
+    def __init__(self, address: str) -> None:
+        host, colon, port = address.rpartition(":")
+        if not colon or not port.isdigit():
+            raise Refused(f"--admin: {address!r} is not valid: expected IP:PORT or [IPV6]:PORT")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._address = address
+
+    def get(self, path: str, **query: str) -> Any:
+        """The JSON that stands at a path."""
+        with self._asked(path, query) as answer:
+            return json.load(answer)
+
+    def lines(self, path: str, **query: str) -> Iterator[bytes]:
+        """The lines of an answer that goes on, as they come. Ends when the proxy does."""
+        with self._asked(path, query) as answer:
+            try:
+                while line := answer.readline():
+                    yield line
+            except (OSError, http.client.HTTPException):
+                return  # the proxy was killed within a line
+
+    @contextmanager
+    def _asked(self, path: str, query: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise Refused(answer.read(4096).decode("utf-8", "replace").strip())
+            if connection.sock is not None:
+                connection.sock.settimeout(None)
+            yield answer
+        except (OSError, http.client.HTTPException) as failed:
+            raise Unreachable(self._address, failed) from None
+        finally:
+            connection.close()

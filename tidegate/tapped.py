@@ -1,0 +1,59 @@
+"""A request or a connection as one line for a person."""
+
+from typing import Any
+
+_ARROWS = {"outbound": "->", "inbound": "<-"}
+
+
+def line(told: dict[str, Any], width: int | None) -> str:
+    """told: an object of the `/tap` stream. width: columns to fit into; None: nothing is cut."""
+    text = printable(_request(told) if "method" in told else _connection(told))
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"
+
+
+def dropped_notice(count: int) -> str:
+    return f"{count} more ended than could be shown"
+
+
+def printable(text: str) -> str:
+    """Nothing that a terminal would obey."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
+def _request(told: dict[str, Any]) -> str:
+    words = [
+        _clock(told["time"]),
+        _ARROWS.get(told["direction"], "--"),
+        str(told["status"] or "---"),
+        f"{told['duration_ms']:.1f}ms",
+        told["method"],
+        f"{'' if told['authority'] == '-' else told['authority']}{told['path']}",
+    ]
+    if told["flags"] != "-":
+        words.insert(3, told["flags"])
+    if told["attempts"] > 1:
+        words.append(f"{told['attempts']} attempts")
+    words += [
+        f"{told['source']} to {told['upstream']}",
+        *(told[key] for key in ("service", "route") if told[key] != "-"),
+    ]
+    return " ".join(words)
+
+
+def _connection(told: dict[str, Any]) -> str:
+    words = [
+        _clock(told["time"]),
+        _ARROWS.get(told["direction"], "--"),
+        told["protocol"],
+        told["close_reason"],
+        f"{told['duration_ms']:.1f}ms",
+        f"{told['downstream']} to {told['original_destination']}",
+    ]
+    if told["upstream"] != told["original_destination"]:
+        words.append(f"at {told['upstream']}")
+    words += [f"{told['bytes_sent']} B sent, {told['bytes_received']} B received", told["lane"]]
+    return " ".join(words)
+
+
+def _clock(time: str) -> str:
+    return time.partition("T")[2].removesuffix("Z") or time
