@@ -1,13 +1,13 @@
 """What a TrafficPolicy asks for requests: timeouts, deadlines, retries, hedging, rates, shedding, faults on purpose."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
+from mesh.kinds.http import ValueMatch
 from mesh.kinds.meta import Own
-from mesh.kinds.patterns import regular_expression
-from mesh.yaml.names import HeaderName, HeaderValue
+from mesh.yaml.names import HeaderName
 from mesh.yaml.texts import Duration, seconds
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -122,23 +122,13 @@ class FaultTcp(Own, frozen=True, kw_only=True):
             yield self.line, f"{names}: at least one of them must be given"
 
 
-class FaultHeader(Own, frozen=True, kw_only=True):
-    type: Literal["Exact", "RegularExpression"] = "Exact"
-    name: HeaderName
-    value: HeaderValue
-
-    def mistakes(self) -> Iterator[tuple[int, str]]:
-        if self.type == "RegularExpression":
-            yield from regular_expression(self.line, "value", self.value)
-
-
 class Fault(Own, frozen=True, kw_only=True):
     """`headers`: delay and abort are for requests only that have all of them."""
 
     delay: FaultDelay | None = None
     abort: FaultAbort | None = None
     tcp: FaultTcp | None = None
-    headers: Annotated[tuple[FaultHeader, ...], Meta(max_length=16)] = ()
+    headers: Annotated[tuple[ValueMatch, ...], Meta(max_length=16)] = ()
 
     def mistakes(self) -> Iterator[tuple[int, str]]:
         if self.delay is None and self.abort is None and self.tcp is None:

@@ -96,7 +96,7 @@ def config_volume(config_map: str) -> dict[str, Value]:
     return {"name": CONFIG, "configMap": {"name": config_map}}
 
 
-_ENVIRONMENT = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+_ENVIRONMENT = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "NODE_NAME": "spec.nodeName"}
 
 
 def _field(name: str, path: str) -> dict[str, Value]:

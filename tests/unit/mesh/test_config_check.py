@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.unit.mesh.support import SERVICE, SLICE
+from tests.unit.mesh.support import SERVICE, SLICE, http_route
 from tests.unit.mesh.test_documents import GOLDEN
 from tidegate.commands.config import check
 
@@ -66,3 +66,13 @@ def test_no_command_loads_yaml_before_it_has_any() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_subset_that_no_policy_has_exits_2(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    route = http_route("{backendRefs: [{group: tidegate.dev, kind: Subset, name: v1.web, port: 80}]}")
+    file.write_text(SERVICE + "---" + SLICE + route)
+    result, code = run(str(file))
+    assert code == 2
+    line = route.count("\n", 0, route.index("spec")) + (SERVICE + "---" + SLICE).count("\n") + 1
+    assert f"{file}:{line}: HTTPRoute shop/route: backendRefs: 'v1.web' is not valid" in result.stderr

@@ -13,7 +13,7 @@ from mesh.documents import FileDocuments
 from mesh.sources.files import ConfigSource
 from mesh.yaml import files
 from proxy.feed.source import PolicyRefused
-from tests.unit.mesh.support import SERVICE, SLICE, endpoints, service
+from tests.unit.mesh.support import SERVICE, SLICE, endpoints, http_route, service, traffic_policy
 
 
 def aged(file: Path, text: str) -> None:
@@ -125,3 +125,20 @@ def test_the_collector_is_as_it_was(tmp_path: Path) -> None:
             assert gc.isenabled() is on
         finally:
             gc.enable()
+
+
+def test_a_reference_that_cannot_be_meant_is_refused_and_the_next_reading_is_taken(tmp_path: Path) -> None:
+    """The mistake is found by the compiler, which goes on from what it refused."""
+    wrong = http_route("{backendRefs: [{group: tidegate.dev, kind: Subset, name: v1.web, port: 80}]}")
+    subsets = traffic_policy("web", "subsets: [{name: v1, labels: {version: v1}}]")
+    aged(tmp_path / "a.yaml", SERVICE + "---" + SLICE)
+    source = ConfigSource([str(tmp_path)])
+    first, _ = source.load()
+    aged(tmp_path / "b.yaml", wrong)
+    with pytest.raises(PolicyRefused, match=r"b.yaml:\d+: HTTPRoute shop/route: backendRefs: 'v1.web' is not valid"):
+        source.load()
+    aged(tmp_path / "b.yaml", wrong + subsets)
+    repaired, _ = source.load()
+    assert len(repaired.outbound["10.0.0.1", 80].http_rules) == 1
+    (tmp_path / "b.yaml").unlink()
+    assert source.load()[0] == first

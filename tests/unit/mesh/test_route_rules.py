@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mesh.compile import filters as filters_module
+from mesh.compile import http_routes as http_routes_module
+from mesh.compile import l4_routes as l4_routes_module
 from mesh.yaml.problems import ConfigError
 from proxy.core.policy.http import Cors, Filters, HttpRule, Persistence, RuleTimeouts
 from proxy.core.policy.settings import Failure, Retries
@@ -12,6 +14,16 @@ from proxy.core.route.filters import HeaderEdits, PathEdit, Redirect, Rewrite
 from proxy.core.route.match import Kind, Match, Path, Request, Text, takes
 from tests.unit.mesh.support import http_route, policy_of, traffic_policy
 from tests.unit.mesh.test_http_routes import TO_WEB, V2, WEB, rules_of
+
+BACKEND_TLS = """
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: b, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: web}]
+  validation: {wellKnownCACertificates: System, hostname: web.example.com}
+"""
 
 
 def rule_of(rule: str, extra: str = "") -> HttpRule:
@@ -150,6 +162,41 @@ def test_a_grpc_call_is_a_post(method: str, path: Path, takes_too: str, not_take
     assert (found.match, found.kind) == (Match(path, headers=(Text("x-a", "b"),), method="POST"), "GRPCRoute")
     for target, expected in ((takes_too, True), (not_taken, False)):
         assert takes(found.match, Request("POST", target, [("x-a", "b")])) is expected
+
+
+def test_a_grpc_rule_without_a_method_takes_every_call() -> None:
+    (found,), _ = rules_of(WEB + http_route(f"{{{TO_WEB}}}", kind="GRPCRoute"))
+    assert found.match == Match(method="POST")
+
+
+def test_paths_are_compared_as_those_of_requests_are_but_expressions_stay_as_they_are() -> None:
+    kinds = ("Exact", "PathPrefix", "RegularExpression")
+    found = [rule_of(f"matches: [{{path: {{type: {kind}, value: /%7ea}}}}], {TO_WEB}").match.path for kind in kinds]
+    assert found == [Path(Kind.EXACT, "/~a"), Path(Kind.PREFIX, "/~a"), Path(Kind.REGEX, "/%7ea")]
+
+
+@pytest.mark.parametrize("pending", [True, False])
+def test_what_no_lane_obeys_is_named_and_nothing_else(pending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"HTTPRoute", "sessionPersistence", "TLSRoute.hostnames", "BackendTLSPolicy"} if pending else set()
+    for module in (http_routes_module, l4_routes_module):
+        monkeypatch.setattr(module, "ROUTES_NOT_IN_FORCE", frozenset(names))
+    monkeypatch.setattr(filters_module, "FILTERS_NOT_IN_FORCE", frozenset({"CORS"} if pending else ()))
+    rule = f"{{filters: [{{type: CORS, cors: {{}}}}], sessionPersistence: {{sessionName: s}}, {TO_WEB}}}"
+    text = WEB + http_route(rule)
+    text += http_route(f"{{{TO_WEB}}}", kind="TLSRoute", name="t").replace("rules:", "hostnames: [a.b], rules:")
+    text += BACKEND_TLS
+    _, warnings = policy_of(text)
+    told = [line.partition("warning: ")[2] for line in warnings]
+    if not pending:
+        assert told == []
+        return
+    assert [one.partition(" is not obeyed in this version")[0] for one in told] == [
+        "HTTPRoute shop/route",
+        "HTTPRoute shop/route: filter CORS",
+        "HTTPRoute shop/route: sessionPersistence",
+        "TLSRoute shop/t",
+        "BackendTLSPolicy shop/b",
+    ]
 
 
 @pytest.mark.parametrize(
