@@ -38,11 +38,15 @@ ANSWER = Hook(
     "getsockopt", "getsockopt", "getsockopt", ProgramType.CGROUP_SOCKOPT, AttachType.GETSOCKOPT, Where.TOP, "5.8",
     "answers SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST",
 )  # fmt: skip
+TOLD = Hook(
+    "setsockopt", "setsockopt", "setsockopt", ProgramType.CGROUP_SOCKOPT, AttachType.SETSOCKOPT, Where.TOP, "5.8",
+    "hears from the proxy for which client it calls the workload",
+)  # fmt: skip
 PEER = (
     Hook("getpeername4", "peername", "getpeername4", _ADDR, AttachType.GETPEERNAME4, Where.WORKLOAD, "5.8",
-         "shows the workload the peer that it asked for"),
+         "shows the workload the peer that it asked for, or the client that called it"),
     Hook("getpeername6", "peername", "getpeername6", _ADDR, AttachType.GETPEERNAME6, Where.WORKLOAD, "5.8",
-         "shows the workload the peer that it asked for"),
+         "shows the workload the peer that it asked for, or the client that called it"),
 )  # fmt: skip
 NAME = (
     Hook("getsockname4", "sockname", "getsockname4", _ADDR, AttachType.GETSOCKNAME4, Where.WORKLOAD, "5.8",
@@ -75,7 +79,7 @@ INBOUND = Hook(
     "gives arriving connections to the inbound listener",
 )  # fmt: skip
 
-ALL = (CARRY, ANSWER, *PEER, *NAME, LISTENERS, INBOUND, *DNS, *STEER)
+ALL = (CARRY, ANSWER, TOLD, *PEER, *NAME, LISTENERS, INBOUND, *DNS, *STEER)
 
 
 def wanted(*, dns: bool, scoped: bool) -> tuple[Hook, ...]:

@@ -3,27 +3,13 @@
  * Everything else keeps the kernel's own answer. */
 #include "address.h"
 #include "features.h"
+#include "sockopt.h"
 #include "state.h"
 
 #define SOL_IP 0
 #define SOL_IPV6 41
 #define SO_ORIGINAL_DST 80
 #define EINVAL 22
-
-struct answer_v4 {
-    __u16 family;
-    __be16 port;
-    __u32 address;
-    __u8 zero[8];
-};
-
-struct answer_v6 {
-    __u16 family;
-    __be16 port;
-    __u32 flowinfo;
-    __u32 address[4];
-    __u32 scope_id;
-};
 
 static __always_inline int too_short(void)
 {
@@ -35,7 +21,7 @@ static __always_inline int too_short(void)
 
 static __always_inline int answer_v4(struct bpf_sockopt *ctx, const __u32 address[4], __u16 port)
 {
-    struct answer_v4 *out = ctx->optval;
+    struct tg_sockaddr_v4 *out = ctx->optval;
     if ((void *)(out + 1) > ctx->optval_end)
         return too_short();
     out->family = AF_INET;
@@ -49,7 +35,7 @@ static __always_inline int answer_v4(struct bpf_sockopt *ctx, const __u32 addres
 
 static __always_inline int answer_v6(struct bpf_sockopt *ctx, const __u32 address[4], __u16 port, __u32 scope_id)
 {
-    struct answer_v6 *out = ctx->optval;
+    struct tg_sockaddr_v6 *out = ctx->optval;
     if ((void *)(out + 1) > ctx->optval_end)
         return too_short();
     out->family = AF_INET6;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* sockops: carries the original destination from the client's socket to the accepted one, registers inbound listeners
- * as they begin to listen, and measures the direct lane's connections. */
+/* sockops: carries the original destination from the client's socket to the accepted one, and the client from the
+ * proxy's socket to the one that the workload accepts; registers inbound listeners as they begin to listen; measures
+ * the direct lane's connections. */
 #include "address.h"
 #include "direct/measure.h"
 #include "features.h"
@@ -22,6 +23,19 @@ static __always_inline void read_flow(struct bpf_sock_ops *ctx, bool is_client, 
     flow->listener_port = is_client ? remote_port : local_port;
 }
 
+/* The proxy calls the workload for a client. */
+static __always_inline void on_call(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
+{
+    struct tg_asked *call = bpf_sk_storage_get(&tg_calls_for, sk, 0, 0);
+    if (!call)
+        return;
+    struct tg_flow flow = {};
+    read_flow(ctx, true, &flow);
+    call->flow = flow;
+    if (bpf_map_update_elem(&tg_calling, &flow, &call->wanted, BPF_ANY) == 0)
+        bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
 /* The SYN is about to leave: source address and port are known now. An endpoint of the direct lane is told nothing:
  * what it sees is a connection to itself. */
 static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
@@ -33,8 +47,10 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock
         return;
     }
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
-    if (!asked)
+    if (!asked) {
+        on_call(ctx, sk);
         return;
+    }
     struct tg_flow flow = {};
     read_flow(ctx, true, &flow);
     if (flow.listener_port != asked->flow.listener_port)
@@ -56,10 +72,16 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx, struct bpf_sock *
     if (ctx->args[1] != TCP_CLOSE)
         return;
     struct tg_asked *asked = bpf_sk_storage_get(&tg_asked_by, sk, 0, 0);
-    if (!asked || !asked->flow.client_port)
+    if (asked && asked->flow.client_port) {
+        struct tg_flow flow = asked->flow;
+        bpf_map_delete_elem(&tg_pending, &flow);
         return;
-    struct tg_flow flow = asked->flow;
-    bpf_map_delete_elem(&tg_pending, &flow);
+    }
+    struct tg_asked *call = bpf_sk_storage_get(&tg_calls_for, sk, 0, 0);
+    if (call && call->flow.client_port) {
+        struct tg_flow flow = call->flow;
+        bpf_map_delete_elem(&tg_calling, &flow);
+    }
 }
 
 /* What the inbound hook has left to the workload because the direct lane has that port. Not before 5.15: it could be
@@ -73,6 +95,17 @@ static __always_inline void on_arrival(struct bpf_sock_ops *ctx, struct bpf_sock
         return;
     if (inbound_decide(s, flow->client, flow->listener_port) == TG_RULE_IN_INCLUDE_PORT)
         on_straight_accept(ctx, sk, flow->listener_port);
+}
+
+/* The workload's side of the proxy's call exists. */
+static __always_inline void on_called(struct bpf_sock *sk, const struct tg_flow *flow)
+{
+    struct tg_endpoint *found = bpf_map_lookup_elem(&tg_calling, flow);
+    if (!found)
+        return;
+    struct tg_endpoint client = *found;
+    bpf_sk_storage_get(&tg_called_by, sk, &client, BPF_SK_STORAGE_GET_F_CREATE);
+    bpf_map_delete_elem(&tg_calling, flow);
 }
 
 /* The listener's side exists. It is locked by the softirq that made it, so accept() cannot overtake this. */
@@ -89,8 +122,10 @@ static __always_inline void on_accept(struct bpf_sock_ops *ctx, struct bpf_sock 
     if (in_force)
         on_arrival(ctx, sk, &s, &flow);
     struct tg_endpoint *found = bpf_map_lookup_elem(&tg_pending, &flow);
-    if (!found)
+    if (!found) {
+        on_called(sk, &flow);
         return;
+    }
     struct tg_endpoint wanted = *found;
     if (!bpf_sk_storage_get(&tg_accepted_for, sk, &wanted, BPF_SK_STORAGE_GET_F_CREATE))
         count(TG_RULE_LOST_DESTINATION);

@@ -35,6 +35,34 @@ struct {
     __type(value, __u32);
 } tg_inbound_of SEC(".maps");
 
+/* On the socket by which the proxy calls the workload, wanted: the client for which it does. Written by setsockopt and
+ * sockops, read by sockops. Gone with the socket. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct tg_asked);
+} tg_calls_for SEC(".maps");
+
+/* On the socket that the workload accepts for such a call: the client. Written by sockops, read by getpeername. Gone
+ * with the socket. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct tg_endpoint);
+} tg_called_by SEC(".maps");
+
+/* Between the two, as tg_pending: from the proxy's SYN until the workload's side is established, or the proxy's socket
+ * closes without it. A call that finds it full shows the proxy's own address. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1 << 16);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct tg_flow);
+    __type(value, struct tg_endpoint);
+} tg_calling SEC(".maps");
+
 /* From the SYN until the listener's side is established, or the client's socket closes without it: sockops writes,
  * reads and deletes. A handshake that finds it full loses its destination, which the counter lost-destination tells. */
 struct {

@@ -1,10 +1,16 @@
 """Small operations on TCP sockets that several parts share."""
 
+import contextlib
 import socket
 import struct
+from ipaddress import ip_address
+
+from proxy.core.addresses import Address
 
 _RESET = struct.pack("ii", 1, 0)  # l_onoff, l_linger
 _KEEPALIVE_PROBES = 4
+_SOL_TIDEGATE, _SO_CLIENT = 0x7467, 1
+"""An option that eBPF capture hears (bpf/include/sockopt.h) and no kernel has."""
 
 
 def reset(sock: socket.socket) -> None:
@@ -15,6 +21,19 @@ def reset(sock: socket.socket) -> None:
         pass  # Linux refuses it for no connected socket; closing is what is left in any case
     finally:
         sock.close()
+
+
+def name_client(sock: socket.socket, client: Address) -> None:
+    """Tell eBPF capture for which client the socket will call the workload, which then sees that client as its peer.
+    Elsewhere nothing hears it. `cext/engine/base/socket.c` does the same for the engine's sockets."""
+    packed = ip_address(client.ip).packed
+    port = client.port.to_bytes(2, "big")
+    if len(packed) == 4:
+        value = struct.pack("=H", socket.AF_INET) + port + packed + bytes(8)
+    else:
+        value = struct.pack("=H", socket.AF_INET6) + port + bytes(4) + packed + struct.pack("=I", client.scope)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(_SOL_TIDEGATE, _SO_CLIENT, value)
 
 
 def keep_alive(sock: socket.socket, idle_s: int) -> None:

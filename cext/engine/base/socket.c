@@ -6,6 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
+
+enum { SOL_TIDEGATE = 0x7467, SO_CLIENT = 1 /* bpf/include/sockopt.h */ };
+
 static void set_option(int fd, int level, int name, int value)
 {
     /* Best effort: AF_UNIX has no TCP options, and a relay without them is still a correct one. */
@@ -28,6 +32,13 @@ void socket_tune(int fd, uint32_t keepalive_s)
         set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
         set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     }
+}
+
+void socket_name_client(int fd, const tg_address *client)
+{
+    struct sockaddr_storage from;
+    const socklen_t size = address_to(client, &from);
+    (void)setsockopt(fd, SOL_TIDEGATE, SO_CLIENT, &from, size);
 }
 
 void socket_reset(int fd)

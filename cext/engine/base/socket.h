@@ -5,11 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine.h"
+
 /* The options of a connection that lasts. keepalive_s 0: the socket's own keepalive settings stay. */
 void socket_tune(int fd, uint32_t keepalive_s);
 
 /* Urgent bytes stay in the stream, in their place, instead of being lost. */
 void socket_keep_urgent(int fd);
+
+/* Tells eBPF capture for which client the socket will call the workload, which then sees that client as its peer.
+ * Elsewhere nothing hears it. */
+void socket_name_client(int fd, const tg_address *client);
 
 /* Closes by RST, which drops what is unsent. The descriptor is gone afterwards. */
 void socket_reset(int fd);

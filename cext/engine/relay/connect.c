@@ -91,6 +91,8 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
     socket_keep_urgent(fd);
+    if (relay->connection->listener.inbound != 0)
+        socket_name_client(fd, &relay->connection->peer);
     if (direction_is_pending(&relay->direction[DOWNSTREAM]))
         hold_handshake_ack(fd);
     errno = -bind_source(fd, relay->connection, address);

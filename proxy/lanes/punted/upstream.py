@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from proxy.core.addresses import UpstreamSource, from_sockaddr, to_sockaddr
 from proxy.core.lanes import Direction
 from proxy.lanes.punted.connection import Connection
-from proxy.start.sockets import keep_alive
+from proxy.start.sockets import keep_alive, name_client
 
 SWEEP_S = 0.1
 """How often deadlines, vanished clients and free descriptors are looked for while anything is connecting."""
@@ -107,6 +107,8 @@ class Connector:
             keep_alive(sock, options.keepalive_s)
             if options.mark is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, options.mark)
+            if connection.direction is Direction.INBOUND:
+                name_client(sock, connection.peer)
             source = options.sources.get(family)
             if source is None and connection.hops:
                 # bind() prefers odd ports and connect() even ones, which those have whose port is the trouble.

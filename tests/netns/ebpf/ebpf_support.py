@@ -63,6 +63,7 @@ def folder(namespace: Namespace, name: str = "tidegate") -> Path:
 
 KEY_SIZES = {
     "tg_pending": layout.FLOW_SIZE,
+    "tg_calling": layout.FLOW_SIZE,
     "tg_inbound": 4,
     "tg_workload": 20,
 }
