@@ -53,8 +53,8 @@ def _cheapest(destination: Destination, available: frozenset[Lane]) -> tuple[Lan
         what = f"L4 policy only ({_why_l4(destination)})"
         obstacle = _obstacle(destination, Lane.DIRECT, available)
         return (Lane.DIRECT, what) if obstacle is None else (Lane.SPLICE, f"{what}; {obstacle}")
-    if destination.l7_routes:
-        what = f"{destination.l7_routes[0]} is attached"
+    if destination.l7_asked:
+        what = destination.l7_asked
     elif destination.protocol is Protocol.DETECT:
         what = "nothing names the port's protocol"
     else:

@@ -108,9 +108,16 @@ class Destination:
         return self.rules[-1].route
 
     @property
+    def l7_asked(self) -> str:
+        """What is asked of requests, for people; empty: nothing above the transport."""
+        if self.l7_routes:
+            return f"{self.l7_routes[0]} is attached"
+        return "a TrafficPolicy asks something of requests" if self.http.of_requests else ""
+
+    @property
     def l4_only(self) -> bool:
         """Nothing above the transport is asked for, so the bytes need not be looked at."""
-        return not self.l7_routes and (bool(self.route) or self.protocol in (Protocol.TCP, Protocol.TLS))
+        return not self.l7_asked and (bool(self.route) or self.protocol in (Protocol.TCP, Protocol.TLS))
 
 
 Key = tuple[str, int]

@@ -3,7 +3,7 @@
 It belongs to the destination that was called, whatever cluster a request is then sent to. What holds for endpoints is
 in `upstream`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -115,6 +115,16 @@ class HttpSettings:
     rate_limit: RequestRate | None = None
     shedding: Shedding | None = None
     fault: Fault | None = None
+
+    @property
+    def of_requests(self) -> bool:
+        """Whether anything is asked that takes a request to see: faults of connections do not."""
+        if self is DEFAULT_SETTINGS:
+            return False
+        fault = self.fault
+        if fault is not None and fault.delay is None and fault.abort is None:
+            return replace(self, fault=None) != DEFAULT_SETTINGS
+        return self != DEFAULT_SETTINGS
 
 
 DEFAULT_SETTINGS = HttpSettings()

@@ -89,6 +89,8 @@ def test_a_route_is_attached_to_the_ports_that_its_parent_reference_names() -> N
         ("web, port: 80, sectionName: http-b", (0, 0)), ("web, port: 82", (0, 0)),
     ):  # fmt: skip
         policy, warnings = policy_of(two + http_route(route, parent=parent))
+        if "http-b" in parent:
+            assert "Service shop/web has no TCP port 80 named 'http-b': no effect" in warnings[-1]
         assert tuple(len(policy.outbound["10.0.0.1", port].http_rules) for port in (80, 81)) == expected
         assert any("no effect" in line and "parentRefs" in line for line in warnings) is (expected == (0, 0))
 
@@ -152,10 +154,18 @@ def test_a_backend_that_leads_nowhere_keeps_its_share_of_requests(ref: str, extr
 
 
 @pytest.mark.parametrize("name", ["", "far"])
-def test_a_grant_opens_another_namespaces_service(name: str) -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_a_grant_opens_another_namespaces_service(name: str, more: bool) -> None:
+    """Also beside other things that the same grant, or another one, opens."""
     far = service("far", "10.0.0.9", namespace="other") + endpoints("far", "10.1.9.9", namespace="other")
     route = http_route("{backendRefs: [{name: far, namespace: other, port: 80}]}")
-    (rule,), _ = rules_of(WEB + far + route + grant("HTTPRoute", name=name))
+    given = grant("HTTPRoute", name=name)
+    if more:
+        given = given.replace("from: [", "from: [{group: x.io, kind: Y, namespace: z}, ")
+        given = given.replace("to: [", 'to: [{group: "", kind: Secret}, ') + grant("TCPRoute").replace(
+            "name: g,", "name: f,"
+        )
+    (rule,), _ = rules_of(WEB + far + route + given)
     assert clusters(rule) == [(1, "far")]
 
 
@@ -168,6 +178,8 @@ def test_each_family_has_clusters_of_its_own() -> None:
     both = service("web", "10.0.0.1", spec="externalIPs: ['fd00::1'], ")
     text = both + endpoints("web", "10.1.0.1") + endpoints("web", "fd00:1::1") + http_route(f"{{{TO_WEB}}}")
     policy, _ = policy_of(text)
+    wanted = [["10.1.0.1"], ["fd00:1::1"]]
+    assert [[one.ip for one in cluster.endpoints] for cluster in policy.clusters] == wanted
     for ip, endpoint in (("10.0.0.1", "10.1.0.1:8080"), ("fd00::1", "[fd00:1::1]:8080")):
         (target,) = policy.outbound[ip, 80].http_rules[0].targets
         assert target.cluster is not None

@@ -9,6 +9,7 @@ import pytest
 from proxy.core.decide.lane import choose_lane
 from proxy.core.lanes import Lane, LaneChoice
 from proxy.core.policy.policy import Balancing, Destination, Protocol, Rule, Target, Timeouts
+from proxy.core.policy.settings import Abort, Fault, HttpSettings, Shedding, TcpFault
 from tests.unit.proxy.core.build import cluster, destination
 
 L4, L7 = destination(), replace(destination(), protocol=Protocol.HTTP, protocol_reason="appProtocol http")
@@ -25,6 +26,13 @@ EVERY = frozenset(Lane)
         (replace(L7, rules=(Rule(L7.targets, "TCPRoute shop/x"),)), LaneChoice.AUTO, EVERY, Lane.DIRECT,
          ["TCPRoute shop/x"]),
         (replace(L4, l7_routes=("HTTPRoute shop/h",)), LaneChoice.AUTO, EVERY, Lane.PARSED, ["HTTPRoute shop/h"]),
+        (replace(L4, http=HttpSettings(shedding=Shedding(10.0))), LaneChoice.AUTO, EVERY, Lane.PARSED,
+         ["a TrafficPolicy asks something of requests"]),
+        (replace(L4, http=HttpSettings(fault=Fault(abort=Abort(1.0, 500), tcp=TcpFault(1.0)))), LaneChoice.AUTO, EVERY,
+         Lane.PARSED, ["a TrafficPolicy asks something of requests"]),
+        (replace(L4, http=HttpSettings()), LaneChoice.AUTO, EVERY, Lane.DIRECT, ["L4 policy only"]),
+        (replace(L4, http=HttpSettings(fault=Fault(tcp=TcpFault(1.0)))), LaneChoice.AUTO, frozenset({Lane.SPLICE}),
+         Lane.SPLICE, ["L4 policy only"]),
         (L4, LaneChoice.SPLICE, EVERY, Lane.SPLICE, ["forced by --lane"]),
         (L7, LaneChoice.DIRECT, EVERY, Lane.PARSED, ["--lane asks for direct", "sees no protocol"]),
         (replace(L4, lane=LaneChoice.PARSED, lane_policy="shop/p"), LaneChoice.SPLICE, EVERY, Lane.PARSED, ["shop/p"]),
