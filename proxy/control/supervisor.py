@@ -39,6 +39,7 @@ class Supervisor:
             outbound_port=started.outbound.port,
             inbound_port=started.inbound.port,
             dns_port=dns.port if dns is not None else None,
+            admin_port=None if started.admin is None else started.admin.getsockname()[1],
         )
 
     def closed(self, record: ConnectionRecord) -> None:

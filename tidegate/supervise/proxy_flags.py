@@ -27,4 +27,5 @@ def proxy_flags(settings: RunSettings, ports: Ports) -> list[str]:
     flags += ["--inbound-original-dst", "auto" if intent.mode is Mode.TPROXY else "sockopt"]
     for path in settings.config:
         flags += ["--config", path]
-    return [*flags, "--lane", settings.lane, "--admin", "off", "--telemetry", "off", "--log-level", settings.log_level]
+    flags += ["--admin", settings.admin, "--telemetry", "off"]
+    return [*flags, "--lane", settings.lane, "--log-level", settings.log_level]

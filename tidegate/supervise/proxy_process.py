@@ -62,6 +62,7 @@ class ProxyProcess:
         ready = self._wait_until_ready()
         self.outbound_port, self.inbound_port = int(ready["outbound_port"]), int(ready["inbound_port"])
         self.dns_port: int | None = ready.get("dns_port")
+        self.admin_port: int | None = ready.get("admin_port")
 
     def fileno(self) -> int:
         """-1 when it has been closed."""
@@ -96,6 +97,12 @@ class ProxyProcess:
         if not self.wait_for(lambda: self._drained, timeout_s + END_S, signals=signals):
             self.request("drain", timeout_s=0)
             self.wait_for(lambda: self._drained, END_S)
+
+    def drain(self, timeout_s: float, signals: int) -> None:
+        """Accept nothing more, and wait until the open connections have ended, for at most `timeout_s` or until a
+        signal at the signalfd `signals` asks to end. Raises ProxyFailed when the proxy goes."""
+        self.request("drain", timeout_s=timeout_s)
+        self.wait_for(lambda: self._drained, timeout_s + END_S, signals=signals)
 
     def release(self) -> None:
         """Tell the process to end, without waiting for it: `close` does. Records told so far stay."""

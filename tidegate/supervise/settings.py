@@ -23,5 +23,7 @@ class RunSettings:
     drain_timeout_s: float = DRAIN_TIMEOUT_S
     follow: bool = False
     """Wait for the processes that outlive the command, instead of ending them."""
+    admin: str = "off"
+    """Where the proxy's admin endpoint listens; port 0: any free one."""
     user: User | None = None
     """The user that the command runs as; None: the caller."""
