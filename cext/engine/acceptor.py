@@ -72,6 +72,12 @@ class Acceptor:
         Connections that still wait there are reset. Connections accepted before go on."""
         check(lib.tg_engine_unlisten(self._engine.handle, number, drain_ms), f"closing listener {number}")
 
+    def drain(self) -> None:
+        """From now on connections that stay open between requests are closed when they are idle, and those that are
+        busy after their answer, which says so."""
+        if not self._engine.is_closed:
+            lib.tg_engine_drain(self._engine.handle)
+
     def accepted(self, number: int) -> int:
         """How many connections a listener that is open has accepted."""
         return check(lib.tg_engine_accepted(self._engine.handle, number), f"listener {number}")
@@ -101,6 +107,8 @@ class Acceptor:
                 "connect_timeout_ms": verdict.connect_timeout_ms,
                 "idle_timeout_ms": verdict.idle_timeout_ms,
                 "lifetime_ms": verdict.lifetime_ms,
+                "site": verdict.site,
+                "speaks": int(verdict.speaks),
             },
         )
         told = (verdict.log_protocol, verdict.log_lane, verdict.log_reason, verdict.service)

@@ -10,11 +10,10 @@ from cffi import FFI
 ROOM = Path(__file__).resolve().parent
 TOP = ROOM.parents[1]
 # Relative on purpose: setuptools refuses absolute source paths.
-# http/ is compiled by its tests alone until an exchange uses it.
 SOURCES = sorted(
     str(path.relative_to(TOP))
     for path in ROOM.rglob("*.c")
-    if not path.name.startswith("_") and "http" not in path.relative_to(ROOM).parts
+    if not path.name.startswith("_") and "llhttp" not in path.relative_to(ROOM).parts
 )
 INTERFACE = ("engine.h", "requests.h")
 HEADERS = sorted(str(path.relative_to(TOP)) for path in ROOM.rglob("*.h"))

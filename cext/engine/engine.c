@@ -157,6 +157,16 @@ int tg_engine_abort(tg_engine *engine, uint64_t handle)
     return request(engine, handle, REQUEST_ABORT);
 }
 
+void tg_engine_drain(tg_engine *engine)
+{
+    pthread_mutex_lock(&engine->submitting);
+    atomic_store(&engine->draining, true);
+    if (!atomic_load(&engine->stopping))
+        for (unsigned i = 0; i < engine->worker_count; i++)
+            worker_wake(&engine->workers[i]);
+    pthread_mutex_unlock(&engine->submitting);
+}
+
 int tg_engine_settle(tg_engine *engine, uint64_t handle, int side)
 {
     if (side != DOWNSTREAM && side != UPSTREAM)

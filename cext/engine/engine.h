@@ -153,6 +153,23 @@ enum tg_action {
     TG_REFUSE = 3 /* reset */
 };
 
+/* What is done about the protocol of a destination's connections. */
+enum tg_speaks {
+    TG_OPAQUE = 0, /* nothing: bytes are bytes */
+    TG_DETECT = 1, /* both sides' first bytes are looked at: HTTP/1 is parsed, all else passes as bytes */
+    TG_HTTP = 2    /* it is HTTP: what is none is refused, except for HTTP/2, which passes as bytes */
+};
+
+/* What a connection was found to speak. */
+enum tg_spoken {
+    TG_SPOKEN_UNKNOWN = 0, /* nobody looked, or neither side has said enough */
+    TG_SPOKEN_HTTP1 = 1,
+    TG_SPOKEN_HTTP2 = 2,  /* by its preface */
+    TG_SPOKEN_TLS = 3,    /* by its ClientHello */
+    TG_SPOKEN_SERVER = 4, /* the server spoke first */
+    TG_SPOKEN_OTHER = 5   /* the client said something else */
+};
+
 enum tg_balance { TG_RANDOM = 0, TG_ROUND_ROBIN = 1 }; /* both by weight */
 
 typedef struct {
@@ -173,6 +190,8 @@ typedef struct {
     uint64_t connect_timeout_ms; /* of each attempt; 0: the kernel's */
     uint64_t idle_timeout_ms;
     uint64_t lifetime_ms;
+    uint64_t site;  /* whose rules its requests are for; 0: they go where the verdict says */
+    int32_t speaks; /* enum tg_speaks; of TG_RELAY and TG_PASS only */
     const char
         *log_protocol;    /* the log's values, as they are to stand in a line, at most TG_MAX_TEXT bytes each; NULL: */
     const char *log_lane; /* empty */
@@ -204,9 +223,11 @@ typedef struct {
     uint32_t attempts;
     int32_t reason;
     int32_t error;
-    int64_t idle_ms; /* live ones only */
-    uint32_t hops;   /* how many connections of ours may lead to this one: see TG_MAX_HOPS */
-    uint32_t unused;
+    int64_t idle_ms;       /* live ones only */
+    uint32_t hops;         /* how many connections of ours may lead to this one: see TG_MAX_HOPS */
+    int32_t spoken;        /* enum tg_spoken */
+    char server_name[256]; /* this and the next one: of a ClientHello; empty: none */
+    char alpn[128];        /* its protocols, with commas between them; what does not fit is left out */
 } tg_record;
 
 typedef struct {
@@ -229,6 +250,10 @@ int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener);
 /* Closes the socket when its backlog is empty, and after drain_ms at the latest: what waits there then is reset.
  * Returns when no worker uses it any more. -ENOENT. */
 int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms);
+
+/* From now on connections that stay open between requests are closed when they are idle, and those that are busy after
+ * their answer, which says so. */
+void tg_engine_drain(tg_engine *engine);
 
 /* Connections accepted by a listener so far. -ENOENT. */
 int64_t tg_engine_accepted(tg_engine *engine, int number);

@@ -10,9 +10,10 @@ from typing import Any
 
 from cext.engine._engine import ffi, lib
 from cext.engine.engine import EngineError
-from cext.engine.values import MAX_TEXT, Counters, Ending, Record, SocketAddress
+from cext.engine.values import MAX_TEXT, Counters, Ending, Record, SocketAddress, Spoken
 
 _ENDINGS = tuple(Ending)
+_SPOKEN = tuple(Spoken)
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -54,7 +55,7 @@ def certain(address: SocketAddress | None) -> SocketAddress:
 _ADDRESS = "16sIHH"
 if MAX_TEXT != lib.TG_MAX_TEXT:
     raise ImportError("values.py and engine.h of cext/engine disagree about MAX_TEXT: rebuild the extension")
-RECORD = struct.Struct(f"=5Q2q{_ADDRESS}{_ADDRESS}{_ADDRESS}IIiiqI4x")
+RECORD = struct.Struct(f"=5Q2q{_ADDRESS}{_ADDRESS}{_ADDRESS}IIiiqIi256s128s")
 PUNT = struct.Struct(f"=iII{_ADDRESS}{_ADDRESS}")
 for _layout, _name in ((RECORD, "tg_record"), (PUNT, "tg_punt")):
     if _layout.size != ffi.sizeof(_name):
@@ -63,7 +64,7 @@ for _layout, _name in ((RECORD, "tg_record"), (PUNT, "tg_punt")):
 
 def _record(fields: tuple[Any, ...], live: bool) -> Record:
     (id_, verdict, group, sent, received, duration_us, connect_us, *addresses) = fields[:19]
-    scope, attempts, reason, error, idle_ms, hops = fields[19:]
+    scope, attempts, reason, error, idle_ms, hops, spoken, server_name, alpn = fields[19:]
     peer, original, upstream = addresses[:4], addresses[4:8], addresses[8:]
     return Record(
         id_,
@@ -82,7 +83,14 @@ def _record(fields: tuple[Any, ...], live: bool) -> Record:
         hops,
         None if live else _ENDINGS[reason],
         error,
+        _SPOKEN[spoken],
+        _text(server_name),
+        _text(alpn),
     )
+
+
+def _text(field: bytes) -> str:
+    return field.rstrip(b"\0").decode("ascii")
 
 
 def records(rows: Any, count: int, live: bool) -> list[Record]:

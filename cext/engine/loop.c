@@ -15,6 +15,7 @@
 #include "accept/accept.h"
 #include "accept/accepting.h"
 #include "base/clock.h"
+#include "exchange/drive.h"
 #include "ready.h"
 #include "relay/drive.h"
 #include "relay/ending.h"
@@ -53,6 +54,15 @@ static void take_messages(struct tg_worker *worker)
         else
             relay_settle(worker, relay, what == REQUEST_SETTLE_UPSTREAM ? UPSTREAM : DOWNSTREAM);
     }
+    if (atomic_load_explicit(&worker->engine->draining, memory_order_relaxed) && !worker->drained) {
+        worker->drained = true;
+        for (uint32_t index = 0; index < worker->registry.used; index++) {
+            struct tg_relay *relay = registry_slot(&worker->registry, index)->relay;
+            if (relay != NULL && relay->talk != NULL)
+                worker_enqueue(worker, relay);
+        }
+        idle_close(worker);
+    }
     /* There may be room again; if it was something else that was missing, the next accept finds out. */
     accept_resume(worker);
 }
@@ -63,6 +73,8 @@ static void fire_timers(struct tg_worker *worker)
     while ((timer = wheel_due(&worker->wheel, worker->now_us / 1000)) != NULL) {
         if (timer == &worker->resume)
             accept_resume(worker);
+        else if (timer == &worker->idle.timer)
+            idle_sweep(worker);
         else
             relay_timer(worker, (struct tg_relay *)((char *)timer - offsetof(struct tg_relay, timer)));
     }
@@ -74,9 +86,10 @@ static void abort_all(struct tg_worker *worker)
     for (uint32_t index = 0; index < worker->registry.used; index++) {
         struct tg_relay *relay = registry_slot(&worker->registry, index)->relay;
         if (relay != NULL)
-            relay_end(worker, relay, TG_ABORTED, 0);
+            relay_abort(worker, relay);
     }
     serve_ready(worker);
+    idle_close(worker);
     worker_publish(worker);
 }
 
@@ -99,6 +112,10 @@ static void *worker_main(void *argument)
             }
             if (kind == EVENT_LISTENER) {
                 accept_event(worker, (int)(events[i].data.u64 >> 8));
+                continue;
+            }
+            if (kind == EVENT_UPSTREAM) {
+                upstream_event(worker, events[i].data.u64 & ~UINT64_C(0xff), events[i].events);
                 continue;
             }
             /* Not found: an event of this batch or an inherited duplicate of the socket outlived its relay. */
@@ -127,6 +144,7 @@ int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t inde
     epoch_join(&engine->epochs, &worker->turn);
     worker->now_us = clock_us();
     worker->random = worker->now_us | 1;
+    worker->memory.seed = engine->verdicts.seed;
     wheel_start(&worker->wheel, worker->now_us / 1000);
     const int error = registry_init(&worker->registry, capacity);
     if (error < 0)
@@ -167,5 +185,6 @@ void worker_release(struct tg_worker *worker)
     if (worker->wake_fd >= 0)
         close(worker->wake_fd);
     worker->epoll_fd = worker->wake_fd = -1;
+    upstreams_destroy(&worker->upstreams);
     pool_destroy(&worker->pool);
 }

@@ -53,6 +53,7 @@ struct tg_engine {
     size_t capacity;
     struct tg_signal signals[TG_SIGNALS];
     _Atomic bool stopping;
+    _Atomic bool draining; /* connections that stay open for another request are asked to go, or closed */
     _Atomic size_t outstanding;
     _Atomic size_t unread; /* records that wait */
     struct tg_queue queues[TG_QUEUES];

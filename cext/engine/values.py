@@ -61,6 +61,31 @@ class Balance(IntEnum):
     ROUND_ROBIN = 1
 
 
+class Speaks(IntEnum):
+    """What is done about the protocol of a destination's connections."""
+
+    OPAQUE = 0
+    """Nothing: bytes are bytes."""
+    DETECT = 1
+    """Both sides' first bytes are looked at: HTTP/1 is parsed, all else passes as bytes."""
+    HTTP = 2
+    """It is HTTP: what is none is refused, except for HTTP/2, which passes as bytes."""
+
+
+class Spoken(IntEnum):
+    """What a connection was found to speak."""
+
+    UNKNOWN = 0
+    """Nobody looked, or neither side has said enough."""
+    HTTP1 = 1
+    HTTP2 = 2
+    TLS = 3
+    SERVER = 4
+    """The server spoke first."""
+    OTHER = 5
+    """The client said something else."""
+
+
 class SocketAddress(NamedTuple):
     """An address of TCP. `ip` is text (IPv6 v4-mapped means IPv4), `zone` the interface index of link-local IPv6."""
 
@@ -101,6 +126,10 @@ class Verdict:
     connect_timeout_ms: int = 10_000
     idle_timeout_ms: int = 0
     lifetime_ms: int = 0
+    speaks: Speaks = Speaks.OPAQUE
+    """Of RELAY and PASS only."""
+    site: int = 0
+    """Whose rules its requests are for; 0: they go where the verdict says."""
     log_protocol: bytes = b""
     """This and the next two: values of the log, as they are to stand in a line; at most MAX_TEXT bytes each."""
     log_lane: bytes = b""
@@ -144,6 +173,11 @@ class Record(NamedTuple):
     """How many connections of the engine's own may lead to this one: above 0 it bears the addresses of one of them."""
     ending: Ending | None
     error: int
+    spoken: Spoken = Spoken.UNKNOWN
+    server_name: str = ""
+    """This and the next one: of a ClientHello. Empty: none."""
+    alpn: str = ""
+    """Protocols, with commas between them."""
 
 
 class Counters(NamedTuple):

@@ -11,6 +11,9 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/wheel.h"
+#include "exchange/idle.h"
+#include "exchange/memory.h"
+#include "http/head.h"
 #include "relay/registry.h"
 #include "relay/relay.h"
 #include "tell/ring.h"
@@ -18,8 +21,9 @@
 
 struct tg_engine;
 
-/* The low 8 bits of epoll data: a side of a relay, whose handle is the rest, or one of these. */
-enum { EVENT_LISTENER = 0xfe, EVENT_WAKE = 0xff };
+/* The low 8 bits of epoll data: a side of a relay, whose handle is the rest, an upstream of exchanges, or one of these.
+ */
+enum { EVENT_UPSTREAM = 0xfd, EVENT_LISTENER = 0xfe, EVENT_WAKE = 0xff };
 #define LISTENER_EVENT(number) ((uint64_t)(number) << 8 | EVENT_LISTENER)
 
 /* Where ended relays wait for the caller. */
@@ -42,6 +46,7 @@ struct tg_worker {
         struct tg_node *last;
     } ended[TG_QUEUES];
     struct tg_timer resume; /* when to accept again after a pause */
+    bool drained;           /* all talks have been told of the drain */
     bool paused;            /* for lack of something: our listeners are not in the epoll */
     bool short_of;          /* since the pause began nothing has been accepted */
     unsigned starving;      /* connections that were accepted and wait for a descriptor to connect with */
@@ -51,6 +56,10 @@ struct tg_worker {
     uint64_t random;
     _Atomic uint64_t pauses; /* for lack of descriptors or memory */
     _Atomic uint64_t limit_pauses;
+    struct tg_upstreams upstreams;
+    struct tg_idle idle;
+    struct tg_memory memory;
+    struct http_head head; /* lent to whoever frames one: exchange/lend.h */
     uint64_t now_us;
     _Atomic uint64_t active;
     _Atomic uint64_t completed;
@@ -60,5 +69,14 @@ struct tg_worker {
     struct tg_ring told; /* tell/exchanges.h */
     tg_series_place series;
 };
+
+/* Any number. For the worker itself. */
+static inline uint64_t worker_random(struct tg_worker *worker)
+{
+    worker->random ^= worker->random << 13;
+    worker->random ^= worker->random >> 7;
+    worker->random ^= worker->random << 17;
+    return worker->random;
+}
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/socket.h"
 #include "capacity.h"
 #include "decide/original.h"
+#include "exchange/first.h"
 #include "ready.h"
 #include "relay/connect.h"
 #include "relay/ending.h"
@@ -143,7 +144,9 @@ static int dispatch(struct tg_worker *worker, struct tg_relay *relay, int judgem
         worker_retire(worker, relay);
     } else if (judgement > TG_REFUSE) {
         relay_end(worker, relay, judgement, 0);
-    } else {
+    } else if (relay->connection->ruling->asked.speaks != TG_OPAQUE) {
+        first_begin(worker, relay);
+    } else if (connect_prepare(worker, relay)) {
         connect_begin(worker, relay);
     }
     return 0;

@@ -22,7 +22,8 @@ static bool is_sound(const tg_verdict *verdict)
         !is_text(verdict->service))
         return false;
     if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
-        (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN))
+        (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN) || verdict->speaks < TG_OPAQUE ||
+        verdict->speaks > TG_HTTP)
         return false;
     if (verdict->action != TG_RELAY)
         return verdict->endpoint_count == 0;

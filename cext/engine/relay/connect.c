@@ -2,50 +2,17 @@
 #include "relay/connect.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "accept/accepting.h"
-#include "base/address.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"
+#include "relay/dial.h"
 #include "relay/ending.h"
 #include "relay/schedule.h"
 #include "relay/transfer.h"
 #include "state.h"
-
-static uint64_t next_random(struct tg_worker *worker)
-{
-    worker->random ^= worker->random << 13;
-    worker->random ^= worker->random >> 7;
-    worker->random ^= worker->random << 17;
-    return worker->random;
-}
-
-/* Of this process or this host, not of the endpoint: wait instead of blaming it. */
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-static void remember_local_address(struct tg_worker *worker, struct tg_relay *relay)
-{
-    struct sockaddr_storage local = {0};
-    socklen_t size = sizeof local;
-    struct tg_own *own = &relay->connection->own;
-    if (getsockname(relay->side[UPSTREAM].fd, (struct sockaddr *)&local, &size) == 0) {
-        own->hops = relay->connection->hops;
-        own->source = address_from(&local);
-        own->destination = relay->connection->upstream;
-        own->scope = relay->connection->listener.scope;
-        own_add(&worker->engine->owns, own);
-    }
-}
 
 static void set_upstream(struct tg_worker *worker, struct tg_connection *connection, const tg_address *address)
 {
@@ -54,65 +21,27 @@ static void set_upstream(struct tg_worker *worker, struct tg_connection *connect
     pthread_mutex_unlock(&worker->registry.mutex);
 }
 
-/* Where the listener asks for a source. And where a connection may have come from ourselves: bind() prefers odd ports
- * and connect() even ones, which is what those have whose ports are the trouble (own.h). */
-static int bind_source(int fd, const struct tg_connection *connection, const tg_address *address)
-{
-    const tg_address *source = &connection->listener.sources[address->family == 6];
-    const tg_address any = {.family = address->family};
-    struct sockaddr_storage from;
-    if (source->family == 0 && connection->hops == 0)
-        return 0;
-    const socklen_t size = address_to(source->family == 0 ? &any : source, &from);
-    return bind(fd, (struct sockaddr *)&from, size) < 0 ? -errno : 0;
-}
-
-/* The client has spoken already, and its bytes will carry the handshake's last acknowledgement: a segment less. The
- * kernel goes back to quick acknowledgements by itself when the connection is there. Not for clients that are silent:
- * for 200 ms a server that speaks first would not know that it has a connection. */
-static void hold_handshake_ack(int fd)
-{
-    const int off = 0;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
-}
-
 /* Begins one attempt: 0, or -errno with nothing left open. */
 static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
 {
-    struct sockaddr_storage to;
-    const socklen_t size = address_to(address, &to);
-    const uint32_t mark = relay->connection->listener.mark;
-    const int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-    int error;
-
+    const struct tg_caller caller = {
+        .listener = &relay->connection->listener,
+        .client = &relay->connection->peer,
+        .hops = relay->connection->hops,
+        .has_spoken = direction_is_pending(&relay->direction[DOWNSTREAM]),
+    };
+    const int fd = dial(&caller, address);
     if (fd < 0)
-        return -errno;
-    /* Without its mark the connection might be captured: better none. */
-    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
-        goto fail;
-    socket_keep_urgent(fd);
-    if (relay->connection->listener.inbound != 0)
-        socket_name_client(fd, &relay->connection->peer);
-    if (direction_is_pending(&relay->direction[DOWNSTREAM]))
-        hold_handshake_ack(fd);
-    errno = -bind_source(fd, relay->connection, address);
-    if (errno != 0)
-        goto fail;
-    if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
-        goto fail;
+        return fd;
     relay->side[UPSTREAM] = (struct tg_side){.fd = fd, .plain = true};
-    error = side_watch(&relay->side[UPSTREAM], worker->epoll_fd, relay->handle, UPSTREAM);
+    const int error = side_watch(&relay->side[UPSTREAM], worker->epoll_fd, relay->handle, UPSTREAM);
     if (error < 0) {
         relay->side[UPSTREAM].fd = -1;
         close(fd);
         return error;
     }
-    remember_local_address(worker, relay);
+    dial_remember(worker, fd, &caller, address, &relay->connection->own);
     return 0;
-fail:
-    error = -errno;
-    close(fd);
-    return error;
 }
 
 static void abandon_attempt(struct tg_worker *worker, struct tg_relay *relay)
@@ -169,12 +98,12 @@ static void advance(struct tg_worker *worker, struct tg_relay *relay)
         if (connection->attempt_deadline_ms == 0 && timeout_ms != 0)
             connection->attempt_deadline_ms = now_ms + timeout_ms;
         const int error = attempt(worker, relay, address);
-        accept_starving(worker, relay, is_shortage(-error));
+        accept_starving(worker, relay, dial_is_shortage(-error));
         if (error == 0) {
             relay_schedule(worker, relay);
             return;
         }
-        if (is_shortage(-error) && (timeout_ms == 0 || now_ms < connection->attempt_deadline_ms)) {
+        if (dial_is_shortage(-error) && (timeout_ms == 0 || now_ms < connection->attempt_deadline_ms)) {
             relay_retry_later(worker, relay);
             return;
         }
@@ -185,20 +114,24 @@ static void advance(struct tg_worker *worker, struct tg_relay *relay)
               connection->attempt_error);
 }
 
-void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
+bool connect_prepare(struct tg_worker *worker, struct tg_relay *relay)
 {
-    struct tg_connection *connection = relay->connection;
-    connection->connecting = true;
-    if (connection->ruling->target_count > 0)
-        connection->target = ruling_pick(connection->ruling, next_random(worker));
     transfer_early(worker, relay, DOWNSTREAM);
     const int error = side_watch(&relay->side[DOWNSTREAM], worker->epoll_fd, relay->handle, DOWNSTREAM);
     if (error < 0)
         relay_end(worker, relay, TG_INTERNAL_ERROR, -error);
     else if (relay->side[DOWNSTREAM].error != 0)
         relay_end(worker, relay, TG_DOWNSTREAM_RESET, relay->side[DOWNSTREAM].error);
-    else
-        advance(worker, relay);
+    return !relay->done;
+}
+
+void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    connection->connecting = true;
+    if (connection->ruling->target_count > 0)
+        connection->target = ruling_pick(connection->ruling, worker_random(worker));
+    advance(worker, relay);
 }
 
 static void connected(struct tg_worker *worker, struct tg_relay *relay)
@@ -221,19 +154,11 @@ static void connected(struct tg_worker *worker, struct tg_relay *relay)
 static int attempt_result(const struct tg_worker *worker, const struct tg_relay *relay)
 {
     const struct tg_connection *connection = relay->connection;
-    if (connection->answered) {
-        int error = 0;
-        socklen_t size = sizeof error;
-        if (!connection->troubled && relay->side[UPSTREAM].writable)
-            return 0;
-        if (getsockopt(relay->side[UPSTREAM].fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-            return -errno;
-        if (error != 0 || relay->side[UPSTREAM].writable)
-            return -error;
-    }
-    if (connection->attempt_deadline_ms != 0 && worker->now_us / 1000 >= connection->attempt_deadline_ms)
+    const int result = dial_result(&relay->side[UPSTREAM], connection->answered, connection->troubled);
+    if (result == -EINPROGRESS && connection->attempt_deadline_ms != 0 &&
+        worker->now_us / 1000 >= connection->attempt_deadline_ms)
         return -ETIMEDOUT;
-    return -EINPROGRESS;
+    return result;
 }
 
 void connect_step(struct tg_worker *worker, struct tg_relay *relay)

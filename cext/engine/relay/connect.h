@@ -2,9 +2,14 @@
 #ifndef TG_CONNECT_H
 #define TG_CONNECT_H
 
+#include <stdbool.h>
+
 #include "worker.h"
 
-/* A connection whose ruling is set: gets it connected, or ends it. */
+/* A connection whose ruling is set: reads what its client has said already and watches it. False: it has ended. */
+bool connect_prepare(struct tg_worker *worker, struct tg_relay *relay);
+
+/* One that is prepared: gets it connected, or ends it. */
 void connect_begin(struct tg_worker *worker, struct tg_relay *relay);
 
 /* Goes on with one that is connecting: after an event, or when its time is up. */

@@ -11,6 +11,8 @@
 #include "decide/verdict.h"
 #include "engine.h"
 
+struct hello;
+
 struct tg_connection {
     tg_listener listener;
     tg_address peer;
@@ -29,7 +31,12 @@ struct tg_connection {
     uint32_t target;
     uint32_t attempts;
     uint32_t hops;
-    int attempt_error; /* of the last attempt */
+    int attempt_error;   /* of the last attempt */
+    struct hello *hello; /* of TLS; freed with the relay */
+    uint64_t hold_ms;    /* while looking: until when nothing more is waited for; 0: nothing is */
+    uint8_t spoken;      /* enum tg_spoken */
+    bool looking;        /* at the first bytes: exchange/first.h */
+    bool held;           /* the client has said something that is not whole */
     bool connecting;
     bool answered; /* an event came for the attempt under way ... */
     bool troubled; /* ... that speaks of an error */

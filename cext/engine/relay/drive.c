@@ -13,6 +13,9 @@
 
 #include "base/counter.h"
 #include "base/socket.h"
+#include "exchange/drive.h"
+#include "exchange/ending.h"
+#include "exchange/first.h"
 #include "ready.h"
 #include "relay/connect.h"
 #include "relay/ending.h"
@@ -45,6 +48,12 @@ void relay_begin(struct tg_worker *worker, struct tg_relay *relay)
 void relay_event(struct tg_worker *worker, struct tg_relay *relay, int side, uint32_t events)
 {
     struct tg_side *it = &relay->side[side];
+    if (relay->talk != NULL) {
+        /* An upstream that was adopted has events of its own. */
+        if (side == DOWNSTREAM)
+            talk_event(worker, relay, events);
+        return;
+    }
     side_note(it, events);
     if (side == UPSTREAM && is_connecting(relay)) {
         relay->connection->answered = true;
@@ -101,6 +110,15 @@ static bool has_settled(struct tg_worker *worker, struct tg_relay *relay)
 
 void relay_run(struct tg_worker *worker, struct tg_relay *relay)
 {
+    if (relay->talk != NULL) {
+        talk_run(worker, relay);
+        return;
+    }
+    if (is_looking(relay)) {
+        first_step(worker, relay);
+        if (relay->done || is_looking(relay) || relay->talk != NULL)
+            return;
+    }
     if (is_connecting(relay)) {
         connect_step(worker, relay);
         if (relay->done || is_connecting(relay))
@@ -141,12 +159,17 @@ void relay_run(struct tg_worker *worker, struct tg_relay *relay)
 void relay_timer(struct tg_worker *worker, struct tg_relay *relay)
 {
     const uint64_t now_ms = worker->now_us / 1000;
+    if (relay->talk != NULL) {
+        talk_timer(worker, relay);
+        return;
+    }
     if (now_ms >= relay_lifetime_deadline_ms(relay)) {
         relay_end(worker, relay, TG_LIFETIME, 0);
     } else if (!is_connecting(relay) && now_ms >= relay_idle_deadline_ms(relay)) {
         relay_end(worker, relay, TG_IDLE_TIMEOUT, 0);
     } else {
-        if (relay_is_looked_at(relay) || is_connecting(relay) || (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
+        if (relay_is_looked_at(relay) || is_connecting(relay) || is_looking(relay) ||
+            (relay->retry_ms != 0 && now_ms >= relay->retry_ms)) {
             if (now_ms >= relay->retry_ms)
                 relay->retry_ms = 0;
             worker_enqueue(worker, relay);
@@ -161,7 +184,9 @@ void relay_abort(struct tg_worker *worker, struct tg_relay *relay)
 {
     /* It may have been submitted after the mailbox was emptied and be in there still: ended now, it would stand in two
      * queues. */
-    if (relay->begun)
+    if (relay->talk != NULL)
+        talk_end(worker, relay, TG_ABORTED, 0);
+    else if (relay->begun)
         relay_end(worker, relay, TG_ABORTED, 0);
     else
         relay->doomed = true;
@@ -169,6 +194,10 @@ void relay_abort(struct tg_worker *worker, struct tg_relay *relay)
 
 void relay_settle(struct tg_worker *worker, struct tg_relay *relay, int gone)
 {
+    if (relay->talk != NULL) {
+        talk_settle(worker, relay);
+        return;
+    }
     relay->settling = true;
     relay->gone = (uint8_t)gone;
     if (relay->begun && !is_connecting(relay))

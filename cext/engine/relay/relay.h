@@ -33,6 +33,8 @@ struct tg_direction {
     bool abandoned; /* the destination failed: nothing can be delivered any more */
 };
 
+struct tg_talk;
+
 /* What other threads ask of a relay. A later one overrules an earlier one. */
 enum tg_request { REQUEST_NONE, REQUEST_SETTLE_DOWNSTREAM, REQUEST_SETTLE_UPSTREAM, REQUEST_ABORT };
 
@@ -66,12 +68,19 @@ struct tg_relay {
     uint8_t gone;
     bool queued; /* on the ready list */
     bool done;
+    struct tg_talk *talk;             /* it speaks HTTP/1: exchange/talk.h; NULL: its bytes are relayed */
     struct tg_connection *connection; /* in the same block of memory; NULL: the caller's own pair */
 };
 
 static inline bool is_connecting(const struct tg_relay *relay)
 {
     return relay->connection != NULL && relay->connection->connecting;
+}
+
+/* Its first bytes are being looked at. */
+static inline bool is_looking(const struct tg_relay *relay)
+{
+    return relay->connection != NULL && relay->connection->looking;
 }
 
 static inline bool is_failed(const struct tg_relay *relay)

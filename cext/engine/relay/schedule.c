@@ -43,6 +43,8 @@ void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
                                 relay_lifetime_deadline_ms(relay));
     if (relay_is_looked_at(relay))
         wakeup_ms = sooner(wakeup_ms, now_ms + LOOK_MS);
+    if (is_looking(relay) && relay->connection->hold_ms != 0)
+        wakeup_ms = sooner(wakeup_ms, relay->connection->hold_ms);
     if (relay->retry_ms != 0)
         wakeup_ms = sooner(wakeup_ms, relay->retry_ms);
     if (relay->side[UPSTREAM].plain && !is_connecting(relay))

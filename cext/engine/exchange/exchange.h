@@ -1,0 +1,89 @@
+/* A request and its answer, whatever codec reads them: how far both are, what is remembered of the request so that it
+ * can be told and repeated, and how it went. */
+#ifndef TG_EXCHANGE_H
+#define TG_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http/head.h"
+
+enum { EXCHANGE_INLINE = 768, EXCHANGE_KEPT_MAX = 64 * 1024 };
+
+enum request_state {
+    REQUEST_HEAD, /* being read, or nothing of it is there yet */
+    REQUEST_BODY, /* the head is whole, and more of it is to come */
+    REQUEST_DONE, /* framed to its end; what waits to be written is the flow's */
+    REQUEST_VOID  /* the rest of it goes nowhere */
+};
+
+enum answer_state {
+    ANSWER_NONE, /* not a byte of it */
+    ANSWER_HEAD, /* being read: of the final one, or of an informational one before it */
+    ANSWER_BODY, /* the final head is whole */
+    ANSWER_DONE
+};
+
+/* Why an exchange ended as it did: the proxy's own words for Envoy's response flags. A set. */
+enum exchange_flag {
+    EXCHANGE_NO_UPSTREAM = 1 << 0,      /* UH: no endpoint is there to be tried */
+    EXCHANGE_CONNECT_FAILED = 1 << 1,   /* UF */
+    EXCHANGE_UPSTREAM_ENDED = 1 << 2,   /* UC: the upstream connection ended before or within the answer */
+    EXCHANGE_TIMEOUT = 1 << 3,          /* UT */
+    EXCHANGE_OVERFLOW = 1 << 4,         /* UO */
+    EXCHANGE_DOWNSTREAM_ENDED = 1 << 5, /* DC: the client went away */
+    EXCHANGE_BAD_REQUEST = 1 << 6,      /* DPE */
+    EXCHANGE_BAD_ANSWER = 1 << 7,       /* UPE */
+    EXCHANGE_SLOW_REQUEST = 1 << 8,     /* DT in no list of Envoy's: the head did not come in time */
+    EXCHANGE_NO_ROUTE = 1 << 9          /* NR */
+};
+
+struct tg_exchange {
+    enum request_state request;
+    enum answer_state answer;
+    uint32_t flags; /* enum exchange_flag */
+    uint16_t status;
+    uint8_t minor;
+    uint8_t attempts;
+    bool to_head : 1; /* of the request's head: */
+    bool to_connect : 1;
+    bool upgrades : 1;
+    bool idempotent : 1;
+    bool keeps_alive : 1;
+    bool has_body : 1;
+    bool answer_keeps_alive : 1;
+    bool reused : 1;    /* the upstream connection of this attempt has carried exchanges before */
+    bool has_sent : 1;  /* a byte of the request has been written in this attempt */
+    bool is_whole : 1;  /* `kept` has every byte framed so far */
+    bool informs : 1;   /* the head that was read last is an informational one */
+    bool is_ours : 1;   /* the answer is one of our own */
+    bool must_dial : 1; /* a connection that had been used before failed: the next one is new */
+    uint32_t head_length;
+    uint32_t kept_length;
+    uint32_t kept_room;
+    struct span method; /* this and the next two: places in `kept` */
+    struct span target;
+    struct span authority;
+    uint64_t started_us;
+    uint64_t sent_us;    /* when the head had been written, of the last attempt; 0: it was not */
+    uint64_t first_us;   /* when the first byte of the answer came; 0: it did not */
+    uint64_t bytes_sent; /* this and the next one: of messages, heads included; to upstream, to downstream */
+    uint64_t bytes_received;
+    char *kept; /* the request's head and, as long as it may be repeated, its body. `small`, or memory of its own */
+    char small[EXCHANGE_INLINE];
+};
+
+/* Ready for the next request. */
+void exchange_reset(struct tg_exchange *exchange);
+
+/* Keeps bytes of the request. False: they are too many, or there is no memory; is_whole says so from then on. */
+bool exchange_keep(struct tg_exchange *exchange, const void *bytes, size_t length);
+
+/* Whether the same request may be sent a second time, as far as its bytes are concerned. */
+static inline bool exchange_is_repeatable(const struct tg_exchange *exchange)
+{
+    return exchange->is_whole && exchange->answer == ANSWER_NONE;
+}
+
+#endif

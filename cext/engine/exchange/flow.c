@@ -1,0 +1,168 @@
+#include "exchange/flow.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/socket.h"
+
+enum { FEW = 4096 };
+
+static void put_back_if_empty(struct tg_pool *pool, struct tg_flow *flow)
+{
+    if (flow->buffer == NULL || flow->buffer->begin < flow->buffer->end)
+        return;
+    pool_put_buffer(pool, flow->buffer);
+    flow->buffer = NULL;
+    flow->ready = 0;
+}
+
+/* Makes sure that the buffer is a pooled one with its bytes at the front. */
+static bool make_room(struct tg_pool *pool, struct tg_flow *flow)
+{
+    struct tg_buffer *old = flow->buffer;
+    if (old != NULL && old->size == TG_BUFFER_SIZE && old->begin == 0)
+        return true;
+    struct tg_buffer *buffer = old;
+    if (old == NULL || old->size != TG_BUFFER_SIZE) {
+        buffer = pool_get_buffer(pool);
+        if (buffer == NULL)
+            return false;
+    }
+    if (old != NULL) {
+        const size_t length = old->end - old->begin;
+        memmove(buffer->data, old->data + old->begin, length);
+        flow->ready -= old->begin;
+        buffer->begin = 0;
+        buffer->end = length;
+        if (buffer != old)
+            pool_put_buffer(pool, old);
+    }
+    flow->buffer = buffer;
+    return true;
+}
+
+enum flow_step flow_read(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *from)
+{
+    if (!make_room(pool, flow))
+        return FLOW_STARVED;
+    struct tg_buffer *buffer = flow->buffer;
+    const size_t room = buffer->size - buffer->end;
+    if (room == 0)
+        return FLOW_FULL;
+    const ssize_t got = recv(from->fd, buffer->data + buffer->end, room, 0);
+    if (got > 0) {
+        buffer->end += (size_t)got;
+        if ((size_t)got < room)
+            from->readable = from->eager;
+        return FLOW_MOVED;
+    }
+    const int error = got < 0 ? errno : 0;
+    put_back_if_empty(pool, flow);
+    if (error == EAGAIN) {
+        from->readable = false;
+        return FLOW_BLOCKED;
+    }
+    if (error == EINTR)
+        return FLOW_MOVED;
+    if (error == 0)
+        return FLOW_END;
+    if (socket_is_shortage(error))
+        return FLOW_STARVED;
+    from->error = error;
+    return FLOW_FAILED;
+}
+
+static void take(struct tg_pool *pool, struct tg_flow *flow, size_t sent)
+{
+    if (flow->first != NULL) {
+        const size_t length = flow->first->end - flow->first->begin;
+        const size_t part = sent < length ? sent : length;
+        flow->first->begin += part;
+        sent -= part;
+        if (flow->first->begin == flow->first->end) {
+            pool_put_buffer(pool, flow->first);
+            flow->first = NULL;
+        }
+    }
+    if (flow->buffer != NULL) {
+        flow->buffer->begin += sent;
+        put_back_if_empty(pool, flow);
+    }
+}
+
+enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *to, size_t *sent)
+{
+    struct iovec parts[2];
+    struct msghdr message = {.msg_iov = parts};
+    *sent = 0;
+    if (flow->first != NULL)
+        parts[message.msg_iovlen++] =
+            (struct iovec){flow->first->data + flow->first->begin, flow->first->end - flow->first->begin};
+    if (flow->buffer != NULL && flow->ready > flow->buffer->begin)
+        parts[message.msg_iovlen++] =
+            (struct iovec){flow->buffer->data + flow->buffer->begin, flow->ready - flow->buffer->begin};
+    const ssize_t done = message.msg_iovlen == 1 ? send(to->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
+                                                 : sendmsg(to->fd, &message, MSG_NOSIGNAL);
+    if (done > 0) {
+        *sent = (size_t)done;
+        take(pool, flow, *sent);
+        return FLOW_MOVED;
+    }
+    const int error = done < 0 ? errno : EIO;
+    if (error == EAGAIN) {
+        to->writable = false;
+        return FLOW_BLOCKED;
+    }
+    if (error == EINTR)
+        return FLOW_MOVED;
+    if (socket_is_shortage(error))
+        return FLOW_STARVED;
+    to->error = error;
+    return FLOW_FAILED;
+}
+
+void flow_skip(struct tg_pool *pool, struct tg_flow *flow, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    /* Framed bytes that wait before them would be cut off: there are none where this is called. */
+    flow->ready += bytes;
+    flow->buffer->begin = flow->ready;
+    put_back_if_empty(pool, flow);
+}
+
+void flow_rest(struct tg_pool *pool, struct tg_flow *flow)
+{
+    put_back_if_empty(pool, flow);
+    struct tg_buffer *old = flow->buffer;
+    if (old == NULL || old->size != TG_BUFFER_SIZE || old->end - old->begin > FEW)
+        return;
+    struct tg_buffer *small = buffer_of(old->data + old->begin, old->end - old->begin);
+    if (small == NULL)
+        return; /* the large one does as well */
+    flow->ready -= old->begin;
+    flow->buffer = small;
+    pool_put_buffer(pool, old);
+}
+
+void flow_forget(struct tg_pool *pool, struct tg_flow *flow)
+{
+    if (flow->first != NULL)
+        pool_put_buffer(pool, flow->first);
+    flow->first = NULL;
+    if (flow->buffer != NULL) {
+        flow->buffer->begin = flow->ready;
+        put_back_if_empty(pool, flow);
+    }
+}
+
+void flow_drop(struct tg_pool *pool, struct tg_flow *flow)
+{
+    if (flow->first != NULL)
+        pool_put_buffer(pool, flow->first);
+    if (flow->buffer != NULL)
+        pool_put_buffer(pool, flow->buffer);
+    *flow = (struct tg_flow){0};
+}

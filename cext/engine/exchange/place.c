@@ -1,0 +1,235 @@
+#include "exchange/place.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "exchange/ending.h"
+#include "exchange/reply.h"
+#include "relay/dial.h"
+#include "state.h"
+
+enum { RETRY_MS = 64, MOST_ATTEMPTS = 3 };
+
+static const tg_address *aim(const struct tg_relay *relay, struct tg_group **group)
+{
+    const struct tg_connection *connection = relay->connection;
+    if (connection->ruling->asked.action == TG_PASS) {
+        *group = connection->ruling->group;
+        return &connection->original;
+    }
+    const struct tg_target *target = &connection->ruling->targets[relay->talk->target];
+    *group = target->group;
+    return &target->address;
+}
+
+/* Live walks read these. */
+static void note_attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
+{
+    struct tg_connection *connection = relay->connection;
+    if (memcmp(&connection->upstream, address, sizeof *address) == 0 && connection->attempts > 0)
+        return;
+    pthread_mutex_lock(&worker->registry.mutex);
+    connection->upstream = *address;
+    if (connection->attempts == 0)
+        connection->attempts = 1;
+    pthread_mutex_unlock(&worker->registry.mutex);
+}
+
+/* The connection counts as opened with its first upstream; its end is counted there, too. */
+static void note_opened(struct tg_worker *worker, struct tg_relay *relay, struct tg_group *group)
+{
+    struct tg_connection *connection = relay->connection;
+    if (connection->connect_us >= 0)
+        return;
+    connection->group = group;
+    pthread_mutex_lock(&worker->registry.mutex);
+    connection->connect_us = (int64_t)(clock_us() - relay->started_us);
+    connection->group_id = group->id;
+    pthread_mutex_unlock(&worker->registry.mutex);
+    counter_add(&group->share[worker->index].opened, 1);
+}
+
+/* The upstream is connected: the exchange begins on it. */
+static void use(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_exchange *exchange = &talk->exchange;
+    struct tg_upstream *upstream = talk->upstream;
+    upstream->relay = relay;
+    exchange->reused = upstream->exchanges++ > 0;
+    exchange->has_sent = false;
+    talk->connect_deadline_ms = 0;
+    talk->upstream_error = 0;
+    frame_answers(&talk->frame[UPSTREAM]);
+    frame_expect(&talk->frame[UPSTREAM], exchange->to_head, exchange->to_connect);
+    note_opened(worker, relay, upstream->group);
+}
+
+/* A server may have closed a connection that waits while its FIN is still in our epoll's queue. For requests that must
+ * not be sent twice it is worth a system call to see. */
+static bool is_alive(const struct tg_upstream *upstream)
+{
+    char byte;
+    return recv(upstream->side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static bool take_idle(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_upstream *upstream;
+    if (!talk_is_pooled(relay) || talk->exchange.must_dial || talk->exchange.to_connect)
+        return false;
+    while ((upstream = idle_take(worker, relay->connection->listener.scope, address)) != NULL) {
+        if (talk->exchange.idempotent || is_alive(upstream)) {
+            talk->upstream = upstream;
+            use(worker, relay);
+            return true;
+        }
+        upstream_close(worker, upstream, false);
+    }
+    return false;
+}
+
+static int open_new(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
+{
+    struct tg_connection *connection = relay->connection;
+    const struct tg_caller caller = {&connection->listener, &connection->peer, connection->hops, true};
+    int error = upstream_open(worker, &caller, address, &relay->talk->upstream);
+    if (dial_is_shortage(-error) && idle_give_up_one(worker))
+        error = upstream_open(worker, &caller, address, &relay->talk->upstream);
+    return error;
+}
+
+/* True: another endpoint may be tried. */
+static bool has_another(const struct tg_relay *relay)
+{
+    const struct tg_ruling *ruling = relay->connection->ruling;
+    return ruling->asked.action == TG_RELAY && ruling->target_count > 1 && relay->talk->exchange.attempts < 2;
+}
+
+static void count_failure(struct tg_worker *worker, struct tg_relay *relay, struct tg_group *group)
+{
+    struct tg_talk *talk = relay->talk;
+    counter_add(&group->share[worker->index].connect_failures, 1);
+    if (relay->connection->ruling->target_count > 0)
+        talk->target = (talk->target + 1) % relay->connection->ruling->target_count;
+}
+
+static void attempt(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    const uint64_t now_ms = worker->now_us / 1000;
+    const uint64_t timeout_ms = relay->connection->ruling->asked.connect_timeout_ms;
+    for (;;) {
+        struct tg_group *group;
+        const tg_address *address = aim(relay, &group);
+        note_attempt(worker, relay, address);
+        if (take_idle(worker, relay, address)) {
+            talk->exchange.attempts++;
+            return;
+        }
+        if (talk->connect_deadline_ms == 0 && timeout_ms != 0)
+            talk->connect_deadline_ms = now_ms + timeout_ms;
+        const int error = open_new(worker, relay, address);
+        if (error == 0) {
+            talk->exchange.attempts++;
+            talk->upstream->relay = relay;
+            talk->upstream->group = group;
+            return;
+        }
+        talk->upstream = NULL;
+        if (dial_is_shortage(-error) && (timeout_ms == 0 || now_ms < talk->connect_deadline_ms)) {
+            talk->retry_ms = now_ms + RETRY_MS;
+            return;
+        }
+        talk->exchange.attempts++;
+        talk->connect_deadline_ms = 0;
+        count_failure(worker, relay, group);
+        if (!has_another(relay)) {
+            reply(worker, relay, 503, EXCHANGE_CONNECT_FAILED, "no connection to the upstream");
+            return;
+        }
+    }
+}
+
+void place_begin(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_ruling *ruling = relay->connection->ruling;
+    if (talk->upstream != NULL) {
+        talk->exchange.attempts++;
+        if (!talk->upstream->connecting)
+            use(worker, relay);
+        return;
+    }
+    if (ruling->asked.action == TG_RELAY)
+        talk->target = ruling_pick(ruling, worker_random(worker));
+    attempt(worker, relay);
+}
+
+void place_step(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_upstream *upstream = talk->upstream;
+    const uint64_t now_ms = worker->now_us / 1000;
+    if (upstream == NULL) {
+        if (talk->retry_ms != 0 && now_ms >= talk->retry_ms) {
+            talk->retry_ms = 0;
+            attempt(worker, relay);
+        }
+        return;
+    }
+    int result = dial_result(&upstream->side, upstream->answered, upstream->troubled);
+    if (result == -EINPROGRESS && talk->connect_deadline_ms != 0 && now_ms >= talk->connect_deadline_ms)
+        result = -ETIMEDOUT;
+    if (result == -EINPROGRESS)
+        return;
+    if (result == 0) {
+        upstream->connecting = false;
+        /* What was readable while it connected was no word of the server's. */
+        use(worker, relay);
+        return;
+    }
+    struct tg_group *group = upstream->group;
+    talk_drop_upstream(worker, relay, true);
+    count_failure(worker, relay, group);
+    if (has_another(relay))
+        attempt(worker, relay);
+    else
+        reply(worker, relay, 503, EXCHANGE_CONNECT_FAILED,
+              result == -ETIMEDOUT ? "the upstream did not accept the connection in time"
+                                   : "no connection to the upstream");
+}
+
+/* What has been written of the request is written again, before what was not. */
+static bool rewind_request(struct tg_worker *worker, struct tg_talk *talk)
+{
+    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
+    struct tg_buffer *again = buffer_of(talk->exchange.kept, talk->exchange.kept_length);
+    if (again == NULL)
+        return false;
+    flow_forget(&worker->pool, flow);
+    flow->first = again;
+    return true;
+}
+
+void place_lost(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_exchange *exchange = &talk->exchange;
+    const bool again =
+        exchange->has_sent ? exchange->reused && exchange->idempotent && exchange_is_repeatable(exchange) : true;
+    talk_drop_upstream(worker, relay, true);
+    flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
+    if (again && exchange->attempts < MOST_ATTEMPTS && (talk_is_pooled(relay) || !exchange->has_sent) &&
+        !talk->is_pinned && (!exchange->has_sent || rewind_request(worker, talk))) {
+        exchange->must_dial = true;
+        exchange->has_sent = false;
+        attempt(worker, relay);
+        return;
+    }
+    reply(worker, relay, 503, EXCHANGE_UPSTREAM_ENDED, "the upstream ended the connection before it answered");
+}

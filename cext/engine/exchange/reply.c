@@ -1,0 +1,88 @@
+#include "exchange/reply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "exchange/ending.h"
+
+static const char *reason_of(uint16_t status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "";
+    }
+}
+
+void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_exchange *exchange = &talk->exchange;
+    char bytes[512];
+
+    talk_drop_upstream(worker, relay, exchange->has_sent);
+    flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
+    flow_forget(&worker->pool, &talk->flow[DOWNSTREAM]);
+    if (exchange->request != REQUEST_DONE) {
+        exchange->request = REQUEST_VOID;
+        talk->is_closing = true;
+    }
+    const bool closes = talk->is_closing || talk->settles || !exchange->keeps_alive;
+    const int head =
+        snprintf(bytes, sizeof bytes, "HTTP/1.1 %u %s\r\ncontent-length: %zu\r\ncontent-type: text/plain\r\n%s\r\n",
+                 status, reason_of(status), strlen(text) + 1, closes ? "connection: close\r\n" : "");
+    int length = head;
+    if (!exchange->to_head)
+        length += snprintf(bytes + head, sizeof bytes - (size_t)head, "%s\n", text);
+    talk->flow[UPSTREAM].first = buffer_of(bytes, (size_t)length);
+    exchange->answer = ANSWER_DONE;
+    exchange->is_ours = true;
+    exchange->status = status;
+    exchange->flags |= flag;
+    if (talk->flow[UPSTREAM].first == NULL) /* no memory for a few bytes: the client gets a close */
+        talk->is_closing = true;
+}
+
+void reply_to_refused(struct tg_worker *worker, struct tg_relay *relay, enum frame_refusal refusal)
+{
+    switch (refusal) {
+    case REFUSED_CODING:
+        reply(worker, relay, 501, EXCHANGE_BAD_REQUEST, "unknown transfer coding");
+        break;
+    case REFUSED_VERSION:
+        reply(worker, relay, 505, EXCHANGE_BAD_REQUEST, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        break;
+    case REFUSED_HEAD_SIZE:
+        reply(worker, relay, 431, EXCHANGE_BAD_REQUEST, "too many headers, or too long trailers");
+        break;
+    case REFUSED_FRAMING:
+        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "the length of the request can be read in more than one way");
+        break;
+    case REFUSED_END:
+        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "the request was cut short");
+        break;
+    default:
+        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "not a well-formed HTTP/1 request");
+    }
+}

@@ -1,0 +1,241 @@
+#include "exchange/request.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "exchange/ending.h"
+#include "exchange/lend.h"
+#include "exchange/place.h"
+#include "exchange/reply.h"
+#include "relay/side.h"
+#include "state.h"
+
+enum { RETRY_MS = 64 };
+
+static bool is_text(const char *bytes, struct span span, const char *text)
+{
+    return span.length == strlen(text) && memcmp(bytes + span.at, text, span.length) == 0;
+}
+
+static bool is_idempotent(const char *bytes, struct span method)
+{
+    static const char *const METHODS[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++)
+        if (is_text(bytes, method, METHODS[i]))
+            return true;
+    return false;
+}
+
+static bool is_named(const char *bytes, const struct header *header, const char *name)
+{
+    return strncasecmp(bytes + header->name.at, name, header->name.length) == 0;
+}
+
+/* Schemes that log the connection in rather than the request. */
+static bool binds_connection(const char *bytes, struct span value)
+{
+    return (value.length >= 4 && strncasecmp(bytes + value.at, "NTLM", 4) == 0) ||
+           (value.length >= 9 && strncasecmp(bytes + value.at, "Negotiate", 9) == 0);
+}
+
+static void read_headers(struct tg_talk *talk, const struct http_head *head, const char *bytes)
+{
+    for (uint32_t i = 0; i < head->headers; i++) {
+        const struct header *header = &head->header[i];
+        if (header->name.length == 4 && is_named(bytes, header, "host"))
+            talk->exchange.authority = header->value;
+        else if (header->name.length == 13 && is_named(bytes, header, "authorization"))
+            talk->is_pinned = talk->is_pinned || binds_connection(bytes, header->value);
+    }
+}
+
+static void head_is_whole(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head)
+{
+    struct tg_exchange *exchange = &talk->exchange;
+    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
+    const char *bytes = flow_at(flow);
+    exchange->request = REQUEST_BODY;
+    exchange->started_us = worker->now_us;
+    exchange->minor = head->minor;
+    exchange->keeps_alive = head->keep_alive;
+    exchange->upgrades = head->upgrade;
+    exchange->to_head = is_text(bytes, head->method, "HEAD");
+    exchange->to_connect = is_text(bytes, head->method, "CONNECT");
+    exchange->idempotent = is_idempotent(bytes, head->method);
+    exchange->has_body = head->body != HTTP_NO_BODY;
+    exchange->method = head->method;
+    exchange->target = head->target;
+    exchange->head_length = head->length;
+    read_headers(talk, head, bytes);
+    exchange_keep(exchange, bytes, head->length);
+    flow->ready += head->length;
+    talk->seen[DOWNSTREAM] = 0;
+    talk->head_deadline_ms = 0;
+}
+
+static void refuse(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    if (talk->exchange.answer == ANSWER_NONE || talk->exchange.answer == ANSWER_HEAD) {
+        reply_to_refused(worker, relay, talk->frame[DOWNSTREAM].refusal);
+        return;
+    }
+    /* Something was answered already: all that is left is a close, and an upstream that does not take the request for
+     * whole. */
+    talk->exchange.flags |= EXCHANGE_BAD_REQUEST;
+    talk_drop_upstream(worker, relay, true);
+    talk->exchange.request = REQUEST_VOID;
+    talk_close(worker, relay);
+}
+
+/* Frames what is there of the body. */
+static bool frame_body(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_exchange *exchange = &talk->exchange;
+    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
+    size_t used;
+    const char *bytes = flow_at(flow);
+    const enum frame_step step = frame_pass(&talk->frame[DOWNSTREAM], bytes, 0, flow_unframed(flow), &used);
+    if (step == FRAME_REFUSED) {
+        refuse(worker, relay);
+        return true;
+    }
+    if (used > 0) {
+        if (exchange->idempotent)
+            exchange_keep(exchange, bytes, used);
+        else
+            exchange->is_whole = false;
+        flow->ready += used;
+    }
+    if (step == FRAME_END)
+        exchange->request = REQUEST_DONE;
+    return used > 0 || step == FRAME_END;
+}
+
+static bool too_long(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    const struct http_head *head = talk->head[DOWNSTREAM];
+    if (head != NULL && head->headers == 0 && !talk->frame[DOWNSTREAM].has_version)
+        reply(worker, relay, 414, EXCHANGE_BAD_REQUEST, "the target of the request is too long");
+    else
+        reply(worker, relay, 431, EXCHANGE_BAD_REQUEST, "the head of the request is too large");
+    return true;
+}
+
+/* The client has ended its stream. */
+static bool ended(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    talk->has_ended = true;
+    talk_downstream(relay)->readable = false;
+    if (talk->exchange.request == REQUEST_HEAD && flow_unframed(&talk->flow[DOWNSTREAM]) == 0) {
+        talk_end(worker, relay, TG_FINISHED, 0);
+        return false;
+    }
+    (void)frame_close(&talk->frame[DOWNSTREAM]);
+    if (talk->frame[DOWNSTREAM].refusal != REFUSED_NOT)
+        refuse(worker, relay);
+    return true;
+}
+
+static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_side *side = talk_downstream(relay);
+    if (!side->readable || talk->has_ended)
+        return false;
+    switch (flow_read(&worker->pool, &talk->flow[DOWNSTREAM], side)) {
+    case FLOW_MOVED:
+        return true;
+    case FLOW_FULL:
+        return too_long(worker, relay);
+    case FLOW_END:
+        return ended(worker, relay);
+    case FLOW_FAILED:
+        talk->exchange.flags |= EXCHANGE_DOWNSTREAM_ENDED;
+        talk_end(worker, relay, TG_DOWNSTREAM_RESET, side->error);
+        return false;
+    case FLOW_STARVED:
+        talk->retry_ms = worker->now_us / 1000 + RETRY_MS;
+        return false;
+    default:
+        return false;
+    }
+}
+
+static bool read_head(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
+    const size_t there = flow_unframed(flow);
+    if (there == talk->seen[DOWNSTREAM])
+        return read_more(worker, relay);
+    size_t used;
+    struct http_head *head = lend_head(worker, talk, DOWNSTREAM);
+    switch (frame_pass(&talk->frame[DOWNSTREAM], flow_at(flow), talk->seen[DOWNSTREAM], there, &used)) {
+    case FRAME_HEAD:
+        head_is_whole(worker, talk, head);
+        lend_end(talk, DOWNSTREAM);
+        (void)frame_body(worker, relay);
+        if (relay->talk != NULL && !talk->exchange.is_ours)
+            place_begin(worker, relay);
+        return relay->talk != NULL;
+    case FRAME_MORE:
+        if (talk->head_deadline_ms == 0)
+            talk->head_deadline_ms = worker->now_us / 1000 + TG_HEAD_MS;
+        lend_across(worker, talk, DOWNSTREAM, (uint32_t)there);
+        if (talk->has_ended)
+            return ended(worker, relay);
+        return true;
+    default:
+        lend_end(talk, DOWNSTREAM);
+        refuse(worker, relay);
+        return relay->talk != NULL;
+    }
+}
+
+static bool write_request(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_upstream *upstream = talk->upstream;
+    size_t sent;
+    if (!place_is_ready(talk) || talk->upstream_error != 0 || !upstream->side.writable)
+        return false;
+    if (upstream->side.plain && (talk->exchange.has_sent || talk->exchange.reused))
+        side_tune_late(&upstream->side, relay->keepalive_s);
+    const enum flow_step step = flow_write(&worker->pool, &talk->flow[DOWNSTREAM], &upstream->side, &sent);
+    if (sent > 0) {
+        talk->exchange.has_sent = true;
+        talk_moved(worker, relay, DOWNSTREAM, sent);
+        if (talk->exchange.sent_us == 0)
+            talk->exchange.sent_us = worker->now_us;
+    }
+    if (step == FLOW_STARVED)
+        talk->retry_ms = worker->now_us / 1000 + RETRY_MS;
+    if (step == FLOW_FAILED) {
+        /* It may have answered before it went: what it said is still to be read. */
+        talk->upstream_error = upstream->side.error;
+        upstream->side.error = 0;
+        upstream->side.readable = upstream->side.eager = true;
+        return true;
+    }
+    return step == FLOW_MOVED;
+}
+
+bool request_move(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    if (talk->exchange.request == REQUEST_VOID)
+        return false;
+    if (talk->exchange.request == REQUEST_HEAD)
+        return read_head(worker, relay);
+    if (talk->exchange.request == REQUEST_BODY && flow_unframed(&talk->flow[DOWNSTREAM]) > 0)
+        return frame_body(worker, relay);
+    if (flow_owes(&talk->flow[DOWNSTREAM]))
+        return write_request(worker, relay);
+    if (talk->exchange.request == REQUEST_BODY && talk->upstream_error == 0 && place_is_ready(talk))
+        return read_more(worker, relay);
+    return false;
+}
