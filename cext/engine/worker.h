@@ -11,13 +11,13 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/wheel.h"
-#include "exchange/idle.h"
-#include "exchange/memory.h"
+#include "detect/memory.h"
 #include "http/head.h"
 #include "relay/registry.h"
 #include "relay/relay.h"
 #include "tell/ring.h"
 #include "tell/series.h"
+#include "upstream/idle.h"
 
 struct tg_engine;
 

@@ -16,7 +16,7 @@
 #include "base/socket.h"
 #include "capacity.h"
 #include "decide/original.h"
-#include "exchange/first.h"
+#include "detect/first.h"
 #include "ready.h"
 #include "relay/connect.h"
 #include "relay/ending.h"

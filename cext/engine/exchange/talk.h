@@ -8,8 +8,8 @@
 
 #include "exchange/exchange.h"
 #include "exchange/flow.h"
-#include "exchange/upstream.h"
 #include "http/frame.h"
+#include "upstream/upstream.h"
 #include "worker.h"
 
 struct tg_talk {

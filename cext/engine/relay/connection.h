@@ -35,7 +35,7 @@ struct tg_connection {
     struct hello *hello; /* of TLS; freed with the relay */
     uint64_t hold_ms;    /* while looking: until when nothing more is waited for; 0: nothing is */
     uint8_t spoken;      /* enum tg_spoken */
-    bool looking;        /* at the first bytes: exchange/first.h */
+    bool looking;        /* at the first bytes: detect/first.h */
     bool held;           /* the client has said something that is not whole */
     bool connecting;
     bool answered; /* an event came for the attempt under way ... */

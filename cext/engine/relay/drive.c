@@ -13,9 +13,9 @@
 
 #include "base/counter.h"
 #include "base/socket.h"
+#include "detect/first.h"
 #include "exchange/drive.h"
 #include "exchange/ending.h"
-#include "exchange/first.h"
 #include "ready.h"
 #include "relay/connect.h"
 #include "relay/ending.h"

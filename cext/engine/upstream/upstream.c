@@ -1,4 +1,4 @@
-#include "exchange/upstream.h"
+#include "upstream/upstream.h"
 
 #include <errno.h>
 #include <stdlib.h>

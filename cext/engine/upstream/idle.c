@@ -1,4 +1,4 @@
-#include "exchange/idle.h"
+#include "upstream/idle.h"
 
 #include "base/address.h"
 #include "state.h"

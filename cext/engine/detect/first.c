@@ -1,12 +1,12 @@
-#include "exchange/first.h"
+#include "detect/first.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "detect/memory.h"
 #include "exchange/drive.h"
-#include "exchange/memory.h"
 #include "exchange/request.h"
 #include "http/detect.h"
 #include "ready.h"

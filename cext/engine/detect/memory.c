@@ -1,4 +1,4 @@
-#include "exchange/memory.h"
+#include "detect/memory.h"
 
 #include "base/address.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/wheel.h"
 #include "engine.h"
-#include "exchange/upstream.h"
+#include "upstream/upstream.h"
 
 enum {
     TG_IDLE_CHAINS = 256,
