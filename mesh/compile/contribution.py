@@ -15,6 +15,7 @@ from mesh.yaml.problems import Place, Problem, Problems
 from proxy.core.lanes import LaneChoice
 from proxy.core.policy.http import HttpRule
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Key, Protocol, Rule, Target
+from proxy.core.policy.upstream import DEFAULT_UPSTREAM, UpstreamSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def contribution(
 def _destination(port: Port, family: int, all_ports: Ports, routes: Routing) -> Destination:
     """As seen from one of the Service's virtual addresses of that family."""
     key = (port.service, port.spec.port)
-    own = (Target(1, port.cluster(family) if port.sliced else _passing(port, port.name)),)
+    own = (Target(1, port.cluster(family) if port.sliced else _passing(port, port.name, port.traffic.upstream)),)
 
     def cluster(share: Share) -> Cluster | None:
         return all_ports.cluster(share, family)
@@ -155,7 +156,7 @@ def joined(one: Destination, other: Destination) -> Destination:
     return one
 
 
-def _passing(port: Port, name: str) -> Cluster:
+def _passing(port: Port, name: str, settings: UpstreamSettings = DEFAULT_UPSTREAM) -> Cluster:
     traffic = port.traffic
     return Cluster(
         name=name,
@@ -165,6 +166,7 @@ def _passing(port: Port, name: str) -> Cluster:
         balancing=Balancing.PASSTHROUGH,
         timeouts=traffic.timeouts,
         max_connections=traffic.max_connections,
+        settings=settings,
     )
 
 

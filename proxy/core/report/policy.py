@@ -7,6 +7,7 @@ from proxy.core.addresses import UpstreamAddress
 from proxy.core.balance.ledger import Ledger
 from proxy.core.balance.loads import EndpointLoad
 from proxy.core.policy.policy import Claims, Cluster, Destination, Policy
+from proxy.core.report.plain import plain
 
 
 def destinations(policy: Policy) -> dict[str, list[dict[str, Any]]]:
@@ -56,6 +57,8 @@ def _destination(one: Destination) -> dict[str, Any]:
         "rate_limit": None
         if one.rate_limit is None
         else {"per_second": one.rate_limit.per_s, "burst": one.rate_limit.burst},
+        "http_rules": [plain(rule) for rule in one.http_rules],
+        "http": plain(one.http),
     }
 
 
@@ -79,6 +82,7 @@ def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[st
             "lifetime": one.timeouts.lifetime_s,
         },
         "session_affinity_s": one.affinity_s,
+        "settings": plain(one.settings),
         "connections_active": ledger.loads.active(one.name)
         + sum(load.active for (name, _), load in kept.items() if name == one.name),
         "endpoints": [

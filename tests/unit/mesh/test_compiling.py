@@ -267,3 +267,10 @@ def test_what_ports_of_one_endpoint_do_not_agree_upon_is_detected(other: str, pr
     )
     found = policy_of(text + listed)[0].inbound["10.1.0.1", 8080]
     assert (found.protocol, found.protocol_reason) == (protocol, reason)
+
+
+def test_a_service_without_slices_has_its_policys_settings_all_the_same() -> None:
+    text = service("web", "10.0.0.1") + traffic_policy("web", "connectionPool: {http: {http2MaxRequests: 3}}")
+    passing = policy_of(text)[0].outbound["10.0.0.1", 80].targets[0].cluster
+    assert passing is not None
+    assert passing.settings.limits.requests == 3
