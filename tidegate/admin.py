@@ -42,12 +42,13 @@ class Admin:
     def _asked(self, path: str, query: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
         try:
+            connection.connect()
+            sock = connection.sock  # the connection lets go of it when the answer has no end
             connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
             answer = connection.getresponse()
             if answer.status != http.client.OK:
                 raise Refused(answer.read(4096).decode("utf-8", "replace").strip())
-            if connection.sock is not None:
-                connection.sock.settimeout(None)
+            sock.settimeout(None)
             yield answer
         except (OSError, http.client.HTTPException) as failed:
             raise Unreachable(self._address, failed) from None

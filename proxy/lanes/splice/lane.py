@@ -104,7 +104,8 @@ class SpliceLane:
 
     def tell_each(self, each: bool) -> None:
         """Have every connection that ends from now on told by `ended`, or only those of which there is no line."""
-        self._lane.log(Log.NONE if each else self._log)
+        if not self._engine.is_closed:  # a viewer may go after it
+            self._lane.log(Log.NONE if each else self._log)
 
     def tidy(self) -> None:
         """Call it about once a second."""
