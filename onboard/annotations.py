@@ -53,6 +53,11 @@ class _Asked(NamedTuple):
     text: str
 
 
+def concerns_us(name: str) -> bool:
+    """Whether an annotation of this name is read here at all."""
+    return name.startswith(PREFIX) or name in PEERS or name in _SWITCHES
+
+
 def refusal(source: Source, given: Given) -> str | None:
     """The annotation that asks to leave the workload alone; None: there is none. Ours wins over the others'."""
     if INJECT in given and _switch(source, INJECT, given[INJECT]):

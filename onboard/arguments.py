@@ -11,12 +11,18 @@ from intercept.plan.stored import as_flags
 CONFIG_FOLDER = "/etc/tidegate"
 _HAIRPIN_SOURCES = "127.0.0.6,::6"
 """What `--self-calls hairpin` asks of the proxy (docs/capture.md, Known limits)."""
+_CAPABILITIES = {
+    Mode.AUTO: ("NET_ADMIN", "NET_RAW"),
+    Mode.NFTABLES: ("NET_ADMIN",),
+    Mode.IPTABLES: ("NET_ADMIN", "NET_RAW"),
+    Mode.TPROXY: ("NET_ADMIN",),
+    Mode.EBPF: ("NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"),
+}
+"""`auto` is not given what ebpf needs: a pod that asks for less is let in by more clusters, and netfilter will do."""
 
 
 def check(intent: Intent) -> None:
     """Raises BadInput for what a proxy without capabilities, in a container of its own, could not keep."""
-    if intent.mode is Mode.EBPF:
-        raise BadInput("--mode", "ebpf", "auto, nftables or iptables: ebpf needs mounts of the host's")
     if intent.mode is Mode.TPROXY:
         raise BadInput("--mode", "tproxy", "auto, nftables or iptables: the proxy runs without capabilities")
     if intent.exempt.mark is not None:
@@ -36,7 +42,7 @@ def proxy_arguments(intent: Intent, *, configured: bool) -> list[str]:
 
 def capabilities(intent: Intent) -> tuple[str, ...]:
     """Of `init` (docs/capture.md, Privileges)."""
-    return ("NET_ADMIN",) if intent.mode is Mode.NFTABLES else ("NET_ADMIN", "NET_RAW")
+    return _CAPABILITIES[intent.mode]
 
 
 def user(intent: Intent) -> tuple[int, int]:

@@ -27,6 +27,8 @@ COMMANDS = {
     "enroll": ("tidegate.commands.enroll", "Capture a service that runs, without restarting it."),
     "unenroll": ("tidegate.commands.enroll", "Let an enrolled service go again."),
     "ls": ("tidegate.commands.enroll", "Show the enrolments of this host."),
+    "linger": ("tidegate.commands.linger", "Wait until the workload has no connection left, as a preStop hook."),
+    "webhook": ("tidegate.commands.webhook", "Serve the admission webhook that puts the proxy into new pods."),
     "config": ("tidegate.commands.config", "Check configuration documents."),
 }
 

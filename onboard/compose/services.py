@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from intercept.errors import BadInput
-from intercept.intent.intent import Intent
+from intercept.intent.intent import Intent, Mode
 from onboard.annotations import INJECTED
 from onboard.arguments import CONFIG_FOLDER, capabilities, init_arguments, proxy_arguments, user
 from onboard.text.render import Value
@@ -29,7 +29,7 @@ def check_options(options: Options) -> None:
 
 
 def init_service(name: str, intent: Intent, options: Options) -> dict[str, Value]:
-    return {
+    made: dict[str, Value] = {
         "image": options.image,
         "command": init_arguments(intent),
         "user": "0:0",
@@ -38,6 +38,10 @@ def init_service(name: str, intent: Intent, options: Options) -> dict[str, Value
         "restart": "no",
         **_beside(name),
     }
+    if intent.mode is Mode.EBPF:
+        # Capture outlives this container, so it is kept in the host's file systems (docs/capture.md, In a container).
+        made["volumes"] = ["/sys/fs/bpf:/sys/fs/bpf:rslave", "/sys/fs/cgroup:/host/cgroup:ro"]
+    return made
 
 
 def proxy_service(name: str, intent: Intent, options: Options) -> dict[str, Value]:

@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from intercept.errors import BadInput
-from intercept.intent.intent import Intent
+from intercept.intent.intent import Intent, Mode
 from onboard.arguments import CONFIG_FOLDER, capabilities, init_arguments, proxy_arguments, user
 from onboard.text.render import Value
 
 INIT = "tidegate-init"
 PROXY = "tidegate-proxy"
 CONFIG = "tidegate-config"
+BPFFS = "tidegate-bpffs"
+CGROUPS = "tidegate-cgroups"
+VOLUMES = (CONFIG, BPFFS, CGROUPS)
+"""Names of the volumes that `inject` may add."""
+OTHER_MESHES = ("istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init", "kuma-sidecar", "consul-dataplane")
+"""Names of containers that capture the same traffic."""
 TELEMETRY_PORT = 15020
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -51,7 +57,7 @@ def check_options(options: Options) -> None:
 
 
 def init_container(intent: Intent, options: Options) -> dict[str, Value]:
-    return {
+    made: dict[str, Value] = {
         "name": INIT,
         "image": options.image,
         "args": init_arguments(intent),
@@ -63,6 +69,12 @@ def init_container(intent: Intent, options: Options) -> dict[str, Value]:
             "runAsNonRoot": False,
         },
     }
+    if intent.mode is Mode.EBPF:
+        made["volumeMounts"] = [
+            {"name": BPFFS, "mountPath": "/sys/fs/bpf", "mountPropagation": "HostToContainer"},
+            {"name": CGROUPS, "mountPath": "/host/cgroup", "readOnly": True},
+        ]
+    return made
 
 
 def proxy_container(intent: Intent, options: Options) -> dict[str, Value]:
@@ -87,13 +99,29 @@ def proxy_container(intent: Intent, options: Options) -> dict[str, Value]:
             "runAsNonRoot": True,
         },
     }
+    if options.sidecar is Sidecar.CONTAINER:
+        # All containers are ended at once here: the proxy goes on serving until the workload has no socket left.
+        made["lifecycle"] = {"preStop": {"exec": {"command": _linger(intent)}}}
     if options.config_map is not None:
         made["volumeMounts"] = [{"name": CONFIG, "mountPath": CONFIG_FOLDER, "readOnly": True}]
     return made
 
 
-def config_volume(config_map: str) -> dict[str, Value]:
-    return {"name": CONFIG, "configMap": {"name": config_map}}
+def _linger(intent: Intent) -> list[Value]:
+    uid, usual = user(intent)[0], user(Intent())[0]
+    return ["/usr/bin/tidegate", "linger", *([] if uid == usual else [f"--proxy-uid={uid}"])]
+
+
+def volumes(intent: Intent, options: Options) -> list[dict[str, Value]]:
+    """What both containers mount. In ebpf mode the capture outlives the init container, so it is kept in the host's
+    file systems (docs/capture.md, In a container)."""
+    made: list[dict[str, Value]] = []
+    if options.config_map is not None:
+        made.append({"name": CONFIG, "configMap": {"name": options.config_map}})
+    if intent.mode is Mode.EBPF:
+        made.append({"name": BPFFS, "hostPath": {"path": "/sys/fs/bpf", "type": "Directory"}})
+        made.append({"name": CGROUPS, "hostPath": {"path": "/sys/fs/cgroup", "type": "Directory"}})
+    return made
 
 
 _ENVIRONMENT = {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "NODE_NAME": "spec.nodeName"}

@@ -9,15 +9,13 @@ from onboard.annotations import INJECTED, intent_of, refusal
 from onboard.arguments import check
 from onboard.changed import Changed
 from onboard.kubernetes import containers
-from onboard.kubernetes.containers import CONFIG, INIT, PROXY, Options, Sidecar
+from onboard.kubernetes.containers import INIT, OTHER_MESHES, PROXY, Options, Sidecar
 from onboard.kubernetes.uninject import record, removals
 from onboard.kubernetes.workloads import ENDING_KINDS, PodTemplate, pod_templates
 from onboard.text.edits import Edit, apply
 from onboard.text.insert import new_entry, new_items
 from onboard.text.nodes import Source, documents, entry, is_mapping, is_null, is_sequence, scalar
 from onboard.text.render import Value
-
-OTHER_MESHES = ("istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init", "kuma-sidecar", "consul-dataplane")
 
 
 def inject(source: Source, flags: Mapping[str, Raw], options: Options) -> Changed:
@@ -80,8 +78,9 @@ def _edits(pod: PodTemplate, intent: Intent, options: Options) -> Iterator[Edit]
         lists["initContainers"] = [init, proxy]
     else:
         lists |= {"initContainers": [init], "containers": [proxy]}
-    if options.config_map is not None:
-        lists["volumes"] = [containers.config_volume(options.config_map)]
+    wanted = containers.volumes(intent, options)
+    if wanted:
+        lists["volumes"] = wanted
     owner, spec = pod.spec
     made = [key for key in lists if entry(pod.source, spec, key) is None]
     yield from _noted(pod, made)
@@ -90,7 +89,8 @@ def _edits(pod: PodTemplate, intent: Intent, options: Options) -> Iterator[Edit]
         if found is None:
             yield new_entry(pod.source, owner, spec, key, items)
         else:
-            _refuse_taken(pod, found[1], CONFIG if key == "volumes" else None)
+            if key == "volumes":
+                _refuse_taken(pod, found[1], {str(one["name"]) for one in items})
             yield new_items(pod.source, *found, items)
 
 
@@ -112,13 +112,13 @@ def _noted(pod: PodTemplate, made: list[str]) -> Iterator[Edit]:
         yield new_entry(pod.source, *annotations, INJECTED, record(made))
 
 
-def _refuse_taken(pod: PodTemplate, sequence: Any, name: str | None) -> None:
-    if name is None or not is_sequence(sequence):
+def _refuse_taken(pod: PodTemplate, sequence: Any, names: set[str]) -> None:
+    if not is_sequence(sequence):
         return
     for item in sequence.value:
         found = entry(pod.source, item, "name") if is_mapping(item) else None
-        if found is not None and scalar(found[1]) == name:
-            raise pod.source.refuse(item, f"{name!r} stands here, and `tidegate inject` did not make it")
+        if found is not None and scalar(found[1]) in names:
+            raise pod.source.refuse(item, f"{found[1].value!r} stands here, and `tidegate inject` did not make it")
 
 
 def _containers(pod: PodTemplate) -> Iterator[tuple[str | None, Any]]:

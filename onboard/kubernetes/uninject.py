@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from onboard.annotations import INJECTED
-from onboard.kubernetes.containers import CONFIG, INIT, PROXY
+from onboard.kubernetes.containers import INIT, PROXY, VOLUMES
 from onboard.kubernetes.workloads import PodTemplate
 from onboard.text import remove
 from onboard.text.edits import Edit
@@ -13,7 +13,7 @@ from onboard.text.nodes import entry, is_mapping, is_null, is_sequence, scalar
 
 PARTS = ("metadata", "annotations", "initContainers", "volumes")
 """What a pod may have lacked before, and `inject` then made."""
-_LISTS = {"initContainers": (INIT, PROXY), "containers": (PROXY,), "volumes": (CONFIG,)}
+_LISTS = {"initContainers": (INIT, PROXY), "containers": (PROXY,), "volumes": VOLUMES}
 
 
 def record(made: list[str]) -> str:

@@ -102,7 +102,7 @@ def test_our_own_yes_wins_over_another_mesh_that_says_no() -> None:
 
 @pytest.mark.parametrize(
     "flags",
-    [{"--mode": "tproxy"}, {"--mode": "ebpf"}, {"--proxy-mark": "1"}, {"--proxy-uid": "0"}, {"--dns": "some"}],
+    [{"--mode": "tproxy"}, {"--proxy-mark": "1"}, {"--proxy-uid": "0"}, {"--dns": "some"}],
     ids=str,
 )
 def test_a_flag_that_a_pod_could_not_keep_is_refused(flags: dict[str, str]) -> None:

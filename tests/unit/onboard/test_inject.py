@@ -125,3 +125,22 @@ def test_kinds_without_pods_stay_as_they_are() -> None:
     changed = inject(Source("f.yaml", manifest), {}, OPTIONS)
     assert changed.text == manifest
     assert changed.workloads == ()
+
+
+def test_ebpf_mode_brings_the_mounts_that_capture_is_kept_in() -> None:
+    flags = {"--mode": "ebpf"}
+    for manifest in (POD, NAMED["stateful-set-no-newline"]):
+        after = injected(manifest, flags)
+        spec = spec_of(after)
+        init, proxy = spec["initContainers"][:2]
+        assert init["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"]
+        assert proxy["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        mounted = {one["name"]: one for one in init["volumeMounts"]}
+        hosts = {one["name"]: one["hostPath"]["path"] for one in spec["volumes"] if "hostPath" in one}
+        assert hosts == {"tidegate-bpffs": "/sys/fs/bpf", "tidegate-cgroups": "/sys/fs/cgroup"}
+        assert mounted["tidegate-bpffs"]["mountPropagation"] == "HostToContainer"
+        assert mounted["tidegate-cgroups"]["readOnly"] is True
+        assert injected(after, flags) == after
+        assert uninject(Source("f.yaml", after)).text == manifest
+        for document in values(after):
+            kubernetes_validate.validate(document, "1.34", strict=True)
