@@ -15,28 +15,36 @@ SOURCES = sorted(
     for path in ROOM.rglob("*.c")
     if not path.name.startswith("_") and "llhttp" not in path.relative_to(ROOM).parts
 )
-INTERFACE = ("engine.h", "requests.h")
 HEADERS = sorted(str(path.relative_to(TOP)) for path in ROOM.rglob("*.h"))
 FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fvisibility=hidden", "-pthread"]
 
 
+INTERFACE = ("engine.h", "requests.h", "route/spec.h")
+"""The headers that callers see, each behind those that it needs."""
+
+
 def declarations() -> str:
     """The text between the headers' cdef marks; a missing mark is an error, never an empty module."""
-    found = ""
-    for name in INTERFACE:
-        _, begin, rest = (ROOM / name).read_text(encoding="ascii").partition("/* cdef:begin */")
-        wanted, end, _ = rest.partition("/* cdef:end */")
-        if not begin or not end:
-            raise ValueError(f"cext/engine/{name}: the cdef:begin and cdef:end marks are missing")
-        found += wanted
-    return found
+    return "\n".join(map(declared, INTERFACE))
+
+
+def declared(name: str) -> str:
+    _, begin, rest = (ROOM / name).read_text(encoding="ascii").partition("/* cdef:begin */")
+    wanted, end, _ = rest.partition("/* cdef:end */")
+    if not begin or not end:
+        raise ValueError(f"cext/engine/{name}: the cdef:begin and cdef:end marks are missing")
+    return wanted
+
+
+DOORS = 'extern "Python" void tg_decide(void *, const tg_question *, tg_reply *);'
+"""Python functions that C calls: cext/engine/door.py."""
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations())
+ffibuilder.cdef(declarations() + DOORS)
 ffibuilder.set_source(
     "cext.engine._engine",
-    "".join(f'#include "{name}"\n' for name in INTERFACE),
+    "\n".join(f'#include "{name}"' for name in INTERFACE),
     sources=SOURCES,
     depends=HEADERS,
     include_dirs=["cext/engine"],

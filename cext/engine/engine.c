@@ -206,6 +206,7 @@ void tg_engine_free(tg_engine *engine)
             relay_free(relay);
     epoch_reclaim(&engine->epochs);
     table_destroy(&engine->verdicts);
+    sites_destroy(&engine->sites);
     groups_destroy(&engine->groups);
     owns_destroy(&engine->owns);
     for (unsigned i = 0; i < engine->worker_count; i++) {

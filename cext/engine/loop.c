@@ -21,7 +21,9 @@
 #include "relay/ending.h"
 #include "state.h"
 
-enum { EVENTS_PER_TURN = 256, STACK_SIZE = 256 * 1024 };
+/* Python's code may run in a worker (route/ask.h), so its stack is as large as a main thread's; what is not used costs
+ * nothing. */
+enum { EVENTS_PER_TURN = 256, STACK_SIZE = 8 * 1024 * 1024 };
 
 static void serve_ready(struct tg_worker *worker)
 {

@@ -14,6 +14,8 @@
 #include "decide/own.h"
 #include "decide/table.h"
 #include "engine.h"
+#include "route/ask.h"
+#include "route/sites.h"
 #include "worker.h"
 
 #define TG_MAX_LISTENERS 64
@@ -67,6 +69,8 @@ struct tg_engine {
     struct tg_epochs epochs;
     struct tg_verdicts verdicts;
     struct tg_groups groups;
+    struct tg_sites sites;
+    struct tg_door door; /* set before the first site, read without the mutex */
     struct tg_listening listeners[TG_MAX_LISTENERS];
     struct tg_owns owns;
 };

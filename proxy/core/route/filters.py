@@ -1,10 +1,12 @@
 """What a rule does to a request before it is sent on and to the answer: headers, target, redirect."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from proxy.core.route.match import Kind, Path
+from proxy.core.route.target import split
 
 Headers = Sequence[tuple[str, str]]
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -62,16 +64,32 @@ def edited(headers: Headers, edits: HeaderEdits) -> list[tuple[str, str]]:
     return found + list(edits.add)
 
 
+_UNSENDABLE = re.compile(r"[\x00- \x7f]")
+
+
+def sendable(path: str) -> str:
+    """What may not stand in a request line is escaped."""
+    return _UNSENDABLE.sub(lambda found: f"%{ord(found[0]):02X}", path)
+
+
 def rewritten(target: str, path: str, matched: Path, edit: PathEdit) -> str:
-    """A new target with the query as it was. path: of the target, normalised; matched: what the rule asked of it."""
-    _, mark, query = target.partition("?")
-    return _new_path(path, matched, edit) + mark + query
+    """A new target, in origin form, with the query as it was. path: of the target, normalised; matched: what the rule
+    asked of it."""
+    _, query = split(target)
+    new = _new_path(path, matched, edit._replace(value=sendable(edit.value)))
+    return (new if new.startswith("/") else f"/{new}") + ("" if query is None else f"?{query}")
+
+
+def in_origin_form(target: str) -> str:
+    path, query = split(target)
+    return path if query is None else f"{path}?{query}"
 
 
 def location(
     redirect: Redirect, *, scheme: str, authority: str, port: int, target: str, path: str, matched: Path
 ) -> str:
-    """Of a redirect's answer. scheme, authority (the request's Host) and port: of the request as it came."""
+    """Of a redirect's answer. scheme, authority (of the target, else the Host) and port: of the request as it came.
+    Without any host the client stays at the one that it knows."""
     new_scheme = redirect.scheme or scheme
     hostname = redirect.hostname or _without_port(authority)
     if redirect.port is not None:
@@ -81,8 +99,11 @@ def location(
     else:
         new_port = port
     shown = "" if new_port == DEFAULT_PORTS.get(new_scheme) else f":{new_port}"
-    new_target = target if redirect.path is None else rewritten(target, path, matched, redirect.path)
-    return f"{new_scheme}://{hostname}{shown}{new_target}"
+    origin_form = in_origin_form(target)
+    new_target = origin_form if origin_form.startswith("/") else "/"
+    if redirect.path is not None:
+        new_target = rewritten(target, path, matched, redirect.path)
+    return f"{new_scheme}://{hostname}{shown}{new_target}" if hostname else new_target
 
 
 def _new_path(path: str, matched: Path, edit: PathEdit) -> str:
@@ -99,4 +120,5 @@ def _new_path(path: str, matched: Path, edit: PathEdit) -> str:
 
 def _without_port(authority: str) -> str:
     host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else authority
+    digits = port.isascii() and port.isdigit()
+    return host if host and colon and digits and (":" not in host or host.endswith("]")) else authority

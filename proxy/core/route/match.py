@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from proxy.core.route import regex
-from proxy.core.route.target import Target, parameters, parse
+from proxy.core.route.target import Target, authority, parameters, parse
 
 
 class Kind(StrEnum):
@@ -54,8 +54,8 @@ class Request:
     def __init__(self, method: str, target: str, headers: Sequence[tuple[str, str]]) -> None:
         """headers: in the order they came, with names as they came."""
         self.method = method
-        self._target = target
-        self._headers = headers
+        self.target = target
+        self.lines = headers
 
     @cached_property
     def path(self) -> str:
@@ -69,14 +69,24 @@ class Request:
     def headers(self) -> Mapping[str, str]:
         """By name in lower case. A repeated one is the list that RFC 9110, 5.3 makes of it."""
         found: dict[str, str] = {}
-        for name, value in self._headers:
+        for name, value in self.lines:
             key = name.lower()
             found[key] = f"{found[key]}, {value}" if key in found else value
         return found
 
+    def first(self, name: str) -> str | None:
+        """The value of the first header of that name, which is in lower case."""
+        return next((value for given, value in self.lines if given.lower() == name), None)
+
+    @property
+    def authority(self) -> str:
+        """Of an absolute form, else the Host; empty: an old client names none."""
+        named = authority(self.target)
+        return named if named is not None else self.first("host") or ""
+
     @cached_property
     def _parsed(self) -> Target:
-        return parse(self._target)
+        return parse(self.target)
 
 
 def takes(match: Match, request: Request) -> bool:

@@ -12,8 +12,8 @@ class BadPattern(ValueError):
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Raises BadPattern."""
-    return compiled(pattern).fullmatch(text) is not None
+    """Raises BadPattern. text: as `target` has it; bytes that are no UTF-8 match nothing but \\C."""
+    return compiled(pattern).fullmatch(text.encode("utf-8", "surrogateescape")) is not None
 
 
 @lru_cache(MOST_PATTERNS)

@@ -1,10 +1,13 @@
-"""A request's target as rules see it. What is compared is normalised; the bytes that are sent stay as they came."""
+"""A request's target as rules see it. What is compared is normalised; the bytes that are sent stay as they came.
+
+Text is UTF-8, with `surrogateescape` for bytes that are none: equal texts are equal bytes. The same in C
+is cext/engine/route/path.c."""
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -20,9 +23,21 @@ class Target(NamedTuple):
 def parse(text: str) -> Target:
     """Of a request line, in origin form, absolute form or asterisk form. A fragment does not belong into a request;
     it is taken as a part of what it follows."""
-    rest = _ABSOLUTE.sub("", text, count=1) if "://" in text else text
-    path, mark, query = rest.partition("?")
-    return Target(normal_path(path or "/"), query if mark else None)
+    path, query = split(text)
+    return Target(normal_path(path), query)
+
+
+def split(text: str) -> tuple[str, str | None]:
+    """Path and query as they came; the path of an absolute form may be missing, which is the same as "/"."""
+    absolute = _ABSOLUTE.match(text)
+    path, mark, query = text[absolute.end() if absolute else 0 :].partition("?")
+    return path or "/", query if mark else None
+
+
+def authority(text: str) -> str | None:
+    """Of an absolute form; None: the target is none."""
+    absolute = _ABSOLUTE.match(text)
+    return None if absolute is None else absolute[1]
 
 
 def normal_path(path: str) -> str:
@@ -50,8 +65,16 @@ def parameters(query: str | None) -> dict[str, str]:
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
         if part:
-            found.setdefault(unquote_plus(name), unquote_plus(value))
+            found.setdefault(_form_decoded(name), _form_decoded(value))
     return found
+
+
+def _form_decoded(text: str) -> str:
+    """Bytes are decoded as bytes: an escape may stand for a part of a character, or for none at all."""
+    if "%" not in text:
+        return text.replace("+", " ")
+    plain = text.replace("+", " ").encode("utf-8", "surrogateescape")
+    return unquote_to_bytes(plain).decode("utf-8", "surrogateescape")
 
 
 def _decoded(escape: re.Match[str]) -> str:

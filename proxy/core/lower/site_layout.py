@@ -1,0 +1,37 @@
+"""The structs of cext/engine/route/spec.h as bytes; `proxy.lanes.parsed` compares the sizes with the engine's."""
+
+from struct import Struct
+
+PIECE = Struct("=2I")
+RULE = Struct("=iI" + 4 * "2I")
+"""Kind of path, filters; path, method, conditions, backends."""
+CONDITION = Struct("=2i" + 2 * "2I")
+"""Subject, kind; name, value."""
+BACKEND = Struct("=Q2I2i")
+"""Cluster, weight, filters, resolved, unused."""
+EDIT = Struct("=i" + 2 * "2I")
+"""How; name, value."""
+MIRROR = Struct("=Q2I")
+"""Cluster, numerator, denominator."""
+CORS = Struct("=" + 5 * "2I" + "i")
+"""Origins, methods, headers, exposed headers, age; credentials."""
+FILTERS = Struct("=" + 3 * "2I" + "2i" + 2 * "i2I2I" + "2i2I")
+"""Edits of the request, of the answer, mirrors; unobeyed, CORS; rewrite and redirect (bits, host, path); the redirect's
+status, port, scheme."""
+
+EXACT, PREFIX, REGEX = 0, 1, 2
+HEADER, PARAMETER = 0, 1
+SET, ADD, REMOVE = 0, 1, 2
+NEW_HOST, NEW_PATH, NEW_PREFIX = 1, 2, 4
+ASK_ALWAYS, HTTPS = 1, 2
+
+LAYOUT = {
+    "tg_piece": PIECE,
+    "tg_site_rule": RULE,
+    "tg_condition": CONDITION,
+    "tg_backend": BACKEND,
+    "tg_edit": EDIT,
+    "tg_mirror": MIRROR,
+    "tg_cors": CORS,
+    "tg_filters": FILTERS,
+}
