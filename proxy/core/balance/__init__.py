@@ -1,5 +1,9 @@
-"""How an endpoint is chosen, a file a method: by weight, in turn, by load, by affinity; and the rate limit before it.
+"""How an endpoint is chosen, a file a method.
 
-`choose` picks; `weights` says each endpoint's part for the lanes that pick by themselves. What has to be remembered
-from one decision to the next is kept apart by what it is: `loads`, `turns`, `affinity`, `rate_limit`; `ledger` holds
-the four. Times and random numbers are arguments."""
+For requests: `pick` puts together drawing by weight (`excluded`), the choice between two (`of_two`) by peak EWMA
+(`ewma`) or by `least_request`, and consistent hashes (`hashed`, whose tables `ring` and `maglev` make). `locality` says
+what each endpoint's weight is. The engine does the same (cext/engine/balance) and is held to it.
+
+For connections: `choose` picks; `weights` says each endpoint's part for the lanes that pick by themselves. What has to
+be remembered from one decision to the next is kept apart by what it is: `loads`, `turns`, `affinity`, `rate_limit`;
+`ledger` holds the four. Times and random numbers are arguments."""

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from proxy.core.addresses import UpstreamAddress
-from proxy.core.balance.dice import Random
 from proxy.core.balance.loads import Loads
 from proxy.core.balance.turns import Turns
+from proxy.core.dice import Random
 from proxy.core.policy.policy import Balancing, Cluster, Target
 from proxy.core.resilience.health import Health, Usable, usable
 

@@ -1,6 +1,6 @@
 """How many connections each endpoint has and has had, and how often it did not take one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from proxy.core.addresses import UpstreamAddress
@@ -26,6 +26,7 @@ class Loads:
 
     def __init__(self) -> None:
         self._by_member: dict[Member, EndpointLoad] = {}
+        self._by_cluster: dict[str, set[UpstreamAddress]] = {}
         self._active: dict[str, int] = {}
         self._leaving: set[Member] = set()
         """In no cluster any more, but with open connections."""
@@ -46,6 +47,11 @@ class Loads:
         found = self._by_member.get((cluster, endpoint))
         return EndpointLoad() if found is None else EndpointLoad(found.active, found.connected, found.failures)
 
+    def members(self, cluster: str) -> Iterator[tuple[UpstreamAddress, EndpointLoad]]:
+        """Those of which something has been counted."""
+        for endpoint in self._by_cluster.get(cluster, ()):
+            yield endpoint, self._by_member[cluster, endpoint]
+
     def taken(self, cluster: str, endpoint: UpstreamAddress) -> None:
         """A connection is being made to the endpoint: it counts from now on, so that a burst spreads."""
         self._of(cluster, endpoint).active += 1
@@ -64,7 +70,7 @@ class Loads:
         load.active -= 1
         if not load.active and member in self._leaving:
             self._leaving.discard(member)
-            del self._by_member[member]
+            self._forget(member)
         left = self._active[cluster] - 1
         if left:
             self._active[cluster] = left
@@ -81,10 +87,18 @@ class Loads:
             if load.active:
                 self._leaving.add(member)
             else:
-                del self._by_member[member]
+                self._forget(member)
+
+    def _forget(self, member: Member) -> None:
+        del self._by_member[member]
+        others = self._by_cluster[member[0]]
+        others.discard(member[1])
+        if not others:
+            del self._by_cluster[member[0]]
 
     def _of(self, cluster: str, endpoint: UpstreamAddress) -> EndpointLoad:
         found = self._by_member.get((cluster, endpoint))
         if found is None:
             found = self._by_member[cluster, endpoint] = EndpointLoad()
+            self._by_cluster.setdefault(cluster, set()).add(endpoint)
         return found

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import gcd
 
-from proxy.core.balance.dice import Random
+from proxy.core.dice import Random
 
 _GOLDEN = 0.618034
 

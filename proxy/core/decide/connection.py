@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.balance.choose import choose, pick_target
-from proxy.core.balance.dice import Random
 from proxy.core.balance.ledger import Ledger
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.lane import Lanes, choose_lane, on_arrival
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.decide.verdict import decide as pass_through
+from proxy.core.dice import Random
 from proxy.core.lanes import Direction, Lane
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy, Protocol, Timeouts
 from proxy.core.resilience.health import HEALTHY, Health, usable

@@ -8,6 +8,7 @@ from proxy.core.balance.ledger import Ledger
 from proxy.core.balance.loads import EndpointLoad
 from proxy.core.policy.policy import Claims, Cluster, Destination, Policy
 from proxy.core.report.plain import plain
+from proxy.core.resilience.health import HEALTHY, WHOLE, Fitness, Health
 
 
 def destinations(policy: Policy) -> dict[str, list[dict[str, Any]]]:
@@ -19,14 +20,14 @@ Loads = Mapping[tuple[str, UpstreamAddress], EndpointLoad]
 """By cluster and endpoint."""
 
 
-def clusters(policy: Policy, ledger: Ledger, kept: Loads) -> list[dict[str, Any]]:
+def clusters(policy: Policy, ledger: Ledger, kept: Loads, health: Health = HEALTHY) -> list[dict[str, Any]]:
     """Each cluster once, with the endpoints of all address families. kept: of connections that the ledger does not know
     of, because they were not decided one by one."""
     named: dict[str, list[Cluster]] = {}
     for cluster in policy.clusters:
         named.setdefault(cluster.name, []).append(cluster)
     weights = _weights(policy)
-    return [_cluster(group, ledger, kept, weights) for group in named.values()]
+    return [_cluster(group, ledger, kept, weights, health) for group in named.values()]
 
 
 def _claims(claims: Claims) -> list[dict[str, Any]]:
@@ -62,8 +63,11 @@ def _destination(one: Destination) -> dict[str, Any]:
     }
 
 
-def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[str, int]) -> dict[str, Any]:
+def _cluster(
+    group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[str, int], health: Health
+) -> dict[str, Any]:
     one = group[0]
+    impaired = health.of(one.name) or {}
     endpoints = sorted({endpoint for cluster in group for endpoint in cluster.endpoints})
     none = EndpointLoad()
     loads = [(at, ledger.loads.load(one.name, at) + kept.get((one.name, at), none)) for at in endpoints]
@@ -88,7 +92,7 @@ def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[st
         "endpoints": [
             {
                 "address": str(endpoint),
-                "weight": 1,
+                **_fitness(impaired.get(endpoint)),
                 "connections_active": load.active,
                 "connections_total": load.connected,
                 "connect_failures": load.failures,
@@ -96,6 +100,14 @@ def _cluster(group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[st
             for endpoint, load in loads
         ],
     }
+
+
+def _fitness(one: Fitness | None) -> dict[str, Any]:
+    """weight: what is left of the endpoint's own, which is 1."""
+    if one is None:
+        return {"weight": 1, "health": "healthy", "why": ""}
+    state = "on trial" if one.trial else "impaired" if one.percent else "ejected"
+    return {"weight": one.percent / WHOLE, "health": state, "why": one.reason}
 
 
 def _weights(policy: Policy) -> dict[str, int]:

@@ -14,10 +14,12 @@ WHOLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """percent: of its weight; 0: ejected. reason: for people."""
+    """percent: of its weight; 0: ejected. reason: for people. trial: a lane that can is to send it one request at a
+    time."""
 
     percent: int
     reason: str
+    trial: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.percent < WHOLE:
