@@ -33,7 +33,7 @@ def capture_problems(documents: Documents, problems: Problems) -> None:
 def merged(
     paths: tuple[str, ...], given: Mapping[str, Any], *, capture_required: bool = True
 ) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """`init`'s flags from configuration and command line, whose win; and warnings. Raises ConfigError."""
+    """`init`'s flags and warnings. Flags of the command line win over those of configuration. Raises ConfigError."""
     problems = Problems()
     documents = read(paths, problems)
     capture_problems(documents, problems)
@@ -64,7 +64,7 @@ def _flags(spec: CaptureSpec) -> dict[str, Any]:
 
 
 def _judge(document: Document, spec: CaptureSpec, problems: Problems) -> None:
-    """Each field by itself, so that all mistakes are found, then all together."""
+    """Judge each field by itself, so that all mistakes are found; then judge all of them together."""
     flags = _flags(spec)
     wrong = 0
     for flag, value in flags.items():

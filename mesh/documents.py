@@ -115,14 +115,14 @@ class Documents:
         return [file.file for file in self.files]
 
     def of(self, shape: type[S]) -> Iterator[tuple[Document, S]]:
-        """Those of exactly this shape."""
+        """The documents of exactly this shape."""
         for file in self.files:
             for document in file.by_shape.get(shape, ()):
                 yield document, document.object
 
 
 def read_text(file: str, text: str) -> FileDocuments:
-    """The documents of one text. What is wrong is among the problems; what is right is there all the same."""
+    """The documents of one text. What is wrong is noted in its problems; every document that is right is there."""
     problems = Problems()
     gatherer = _Gatherer(problems)
     for tree in documents(file, text, problems):
@@ -131,8 +131,8 @@ def read_text(file: str, text: str) -> FileDocuments:
 
 
 def together(files: Iterable[FileDocuments], problems: Problems) -> Documents:
-    """The documents of several files, and all their problems. An object that is there twice is an error, and the one
-    that was read first is kept."""
+    """The documents of several files, and all their problems. An object that is there twice is an error; the one that
+    was read first is kept."""
     found = list(files)
     for one in found:
         problems.extend(one.problems)
@@ -181,7 +181,7 @@ class _Gatherer:
         self._object(sink, tree, group, number, kind)
 
     def _list(self, sink: Sink, tree: Mapping, *, nested: bool, version: str = "", kind: str = "") -> None:
-        """kind: that of the items, which may then leave apiVersion and kind out, as the API server does."""
+        """kind: of the items. The API server leaves apiVersion and kind out of the items of such a list."""
         items = tree.get("items")
         if nested:
             sink.error(tree.line, "kind: a List inside a List is not allowed")

@@ -20,8 +20,8 @@ class Reader:
         self._known: dict[Path, tuple[files.Stamp, int, FileDocuments]] = {}
 
     def read(self, paths: Iterable[str], problems: Problems) -> Documents:
-        """What is wrong is noted in problems; what is right is returned all the same, so that one run can tell
-        everything."""
+        """What is wrong is noted in problems. What is right is returned, so that one run can tell everything that
+        is wrong."""
         before, self._known = self._known, {}
         room = files.MAX_TOTAL
         found: list[FileDocuments] = []

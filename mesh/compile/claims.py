@@ -18,11 +18,11 @@ class ClaimTable:
     """Addresses of one direction -> the destination that holds. Changes one Service at a time."""
 
     def __init__(self, of: Of, contributions: dict[Owner, Contribution], *, join: bool) -> None:
-        """of: the claims of a contribution that this table is for. contributions: shared with the compiler, which puts
-        a new one there before it calls `change`. join: what every claimant says holds."""
+        """of: picks from a contribution the claims of this table's direction. contributions: shared with the compiler,
+        which puts a new one there before it calls `change`. join: the claimants' destinations are joined."""
         self.digest = Digest()
         self.warnings: dict[Key, list[Problem]] = {}
-        """Of addresses that several Services claim."""
+        """By address, where several Services claim it."""
         self._of = of
         self._contributions = contributions
         self._join = join
@@ -33,7 +33,7 @@ class ClaimTable:
         """All claimants of the addresses that have more than one."""
 
     def change(self, service: ServiceName, before: Contribution) -> None:
-        """A Service's contribution is another one now. before: what it was."""
+        """Take in a Service's new contribution. before: its former one."""
         old, new = self._of(before), self._of(self._contributions.get(service, NOTHING))
         for key, claim in new.items():
             holder = self._found.get(key)

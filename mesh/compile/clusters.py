@@ -11,9 +11,9 @@ class ClusterList:
         self.digest = Digest()
         self._found: dict[str, tuple[Cluster, ...]] = {}
         self._in_order: list[Cluster] | None = []
-        """None: to be put in order again."""
+        """None: the order has to be made again."""
         self._at: dict[str, int] = {}
-        """Where those of a name begin in the order."""
+        """By name: at which place of the order its clusters begin."""
 
     def change(self, before: tuple[Cluster, ...], after: tuple[Cluster, ...]) -> None:
         for cluster in before:

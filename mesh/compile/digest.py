@@ -13,11 +13,11 @@ from proxy.core.policy.policy import Destination
 _SIZE = 16
 _MASK = (1 << 8 * _SIZE) - 1
 _encode = msgspec.json.Encoder(order="deterministic", enc_hook=repr).encode
-"""Of every field of a dataclass. Sets come in order, so that equal values have equal texts."""
+"""Writes every field of a dataclass, and sets in order, so that equal values have equal texts."""
 
 
 class Digest:
-    """The sum of the values' hashes. Not meant against forgery: it tells people and the proxy what is in force."""
+    """The sum of the values' hashes. It tells people and the proxy what is in force; it does not resist forgery."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -1,4 +1,4 @@
-"""What is spoken on a port: its appProtocol, else the prefix of its name, else nobody knows."""
+"""What is spoken on a port: its appProtocol, else the prefix of its name; else it is detected."""
 
 from mesh.kinds.core import ServicePort
 from proxy.core.policy.policy import Protocol
@@ -23,7 +23,7 @@ _BY_APP_PROTOCOL = {
 
 
 def protocol_of(port: ServicePort) -> tuple[Protocol, str]:
-    """The protocol, and what says so. An appProtocol that nobody here knows leaves it to detection, as it does in
+    """The protocol, and what says so. An appProtocol that is not in the table leaves it to detection, as it does in
     Istio: the name then has no say."""
     if port.app_protocol:
         found = _BY_APP_PROTOCOL.get(port.app_protocol.lower(), Protocol.DETECT)

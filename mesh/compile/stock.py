@@ -1,4 +1,4 @@
-"""The documents that were compiled last, sorted by what they are, and which of them differ from the ones that come."""
+"""The documents that were compiled last, sorted by kind, and how the documents of a new reading differ from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ class Change:
     services: set[ServiceName] = field(default_factory=set)
     """Service documents that have come, gone or changed."""
     sliced: set[Owner] = field(default_factory=set)
-    """The Services of which an EndpointSlice has; None: of a slice that names none."""
+    """Services of which an EndpointSlice has come, gone or changed; None: the slice names no Service."""
     pods: set[str] = field(default_factory=set)
-    """Namespaces of which a Pod has."""
+    """Namespaces of which a Pod has come, gone or changed."""
     others: bool = False
-    """Whether any policy, route or grant has."""
+    """Whether any policy, route or grant has come, gone or changed."""
 
 
 class Stock:
@@ -41,7 +41,7 @@ class Stock:
         return Documents([FileDocuments("", tuple(self._others.values()), Problems())])
 
     def take(self, documents: Documents) -> Change:
-        """These documents take the place of those from before. A file that is the same object has not changed."""
+        """Replace the former documents by these. A file that is the same object has not changed."""
         files = {id(one): one for one in documents.files}
         going = _by_key(one for number, one in self._files.items() if number not in files)
         coming = _by_key(one for number, one in files.items() if number not in self._files)

@@ -92,7 +92,7 @@ class ConfigSource:
         return files.fingerprint(self._paths) != self._seen
 
     def load(self) -> tuple[Policy, tuple[str, ...]]:
-        """Waits until the files are at rest: nobody's half-written file, no half-swapped folder. Raises
+        """Waits until the files are at rest, so that no half-written file or half-swapped folder is read. Raises
         PolicyRefused."""
         refused: ConfigError | None = None
         loaded: Loaded | None = None
@@ -126,7 +126,7 @@ class ConfigSource:
         """The files' state, seen twice in a row; the last one seen where they never rest."""
         before = files.fingerprint(self._paths)
         if before == self._seen or not self._seen:
-            return before  # the first reading, or asked for: nobody is writing
+            return before  # the first reading, or one that was asked for: no file is being written
         for _ in range(_TRIES):
             time.sleep(_REST_S)
             after = files.fingerprint(self._paths)

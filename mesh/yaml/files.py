@@ -80,8 +80,8 @@ def read(path: Path, room: int, problems: Problems) -> str | None:
 
 
 def may_read(path: Path) -> bool:
-    """Whether this process has the right to read the file: also one whose content it knows, as the right may have gone
-    since."""
+    """Whether this process has the right to read the file. It is asked also when the content is known: the right may
+    have gone since."""
     return os.access(path, os.R_OK, effective_ids=True)
 
 

@@ -1,5 +1,5 @@
-"""Symbolic links of other users: they must not make this process read, and quote in a message, what those users can't
-read themselves."""
+"""Symbolic links of other users. Through them this process must not read, and quote in a message, what those users may
+not read themselves."""
 
 import os
 import stat
@@ -44,7 +44,7 @@ def refusal(path: Path, opened: os.stat_result) -> str:
 
 
 def may(about: os.stat_result, uid: int) -> bool:
-    """Whether a user may read this file, or look things up in this folder. Groups don't count: whose they are is not
+    """Whether a user may read this file, or look things up in this folder. Groups don't count: their members are not
     known here."""
     wanted = _SEARCH if stat.S_ISDIR(about.st_mode) else _READ
     shift = 6 if about.st_uid == uid else 0

@@ -1,4 +1,4 @@
-"""What is wrong with configuration, and where: everything that is found in a run is told, not the first thing only."""
+"""What is wrong with configuration, and where. A run tells everything that it finds, not only the first problem."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ NULLS = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"}
 _FALSE = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"}
 _MAY_BE_MORE = frozenset("~nNtTyYoOfF+-.0123456789")
-"""What the text of a number, boolean or null begins with; everything else is text and not looked at further."""
+"""A number, boolean or null begins with one of these characters; any other scalar is text."""
 
 
 def resolved(text: str) -> ScalarValue:

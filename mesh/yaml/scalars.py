@@ -36,7 +36,7 @@ def text_reader(described: inspect.StrType, allowed: str, check: Callable[[str],
 
 
 def _instead_of_quotes(text: str, check: Callable[[str], object] | None) -> str:
-    """What to tell whoever wrote a number or boolean for a text: quotes only help where the text is right."""
+    """What to tell of a number or boolean in place of a text: quotes help only if the text in them would be right."""
     try:
         if check is not None:
             check(text)
@@ -107,7 +107,7 @@ def choice_reader(described: inspect.EnumType | inspect.LiteralType) -> Read:
         if isinstance(node, Scalar) and isinstance(node.value, str) and node.value in choices:
             return choices[node.value]
         if isinstance(node, Scalar) and isinstance(node.value, bool) and node.text in choices:
-            return choices[node.text]  # `dns: off` is a boolean to YAML 1.1, and a choice to whoever wrote it
+            return choices[node.text]  # YAML 1.1 takes `dns: off` for a boolean; the writer meant the choice
         return sink.invalid(node, path, allowed)
 
     return read

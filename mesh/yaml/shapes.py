@@ -29,8 +29,8 @@ S = TypeVar("S", bound="Shape")
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A mapping of a document. A field that is neither described nor named in `unheeded` or `unobeyed` is an error.
-    `line` is where the mapping begins and no field of the document; a shape that has `lines` gets there the line of
-    each field."""
+    `line` is no field of the document: it holds the line on which the mapping begins. In a shape that has `lines`,
+    that holds the line of each field."""
 
     open: ClassVar[bool] = False
     """Whether fields that are not described are left alone."""
@@ -191,7 +191,7 @@ def _plain(described: inspect.Type) -> inspect.Type:
 
 
 def _takes(described: inspect.Type) -> Callable[[Node], bool]:
-    """Whether a node is of the member's kind at all; what is wrong with it then is that member's to say."""
+    """Whether a node is of the member's kind. If it is, that member's reader tells what is wrong with it."""
     match _plain(described):
         case inspect.BoolType():
             return lambda node: isinstance(node, Scalar) and isinstance(node.value, bool)

@@ -23,7 +23,7 @@ from mesh.yaml.resolve import resolved
 
 MAX_DEPTH = 64
 MAX_NODES = 2_000_000
-"""Of one file. An alias counts as often as it is used what it repeats, which is what a billion laughs would exceed."""
+"""Of one file. Each use of an alias counts all that it repeats, so that a "billion laughs" file exceeds the limit."""
 MAX_ANCHORS = 10_000
 
 _PREFIX = "tag:yaml.org,2002:"

@@ -1,4 +1,4 @@
-"""Documents -> Policy: who claims what, where it goes, and what is said about what has no effect."""
+"""Documents -> Policy: which Service claims an address, where it goes, and what is said of what has no effect."""
 
 import random as dice
 
@@ -155,7 +155,7 @@ def test_the_protocol_is_the_app_protocol_else_the_names_prefix(port: str, proto
     assert (at(policy, "10.0.0.1").protocol, at(policy, "10.0.0.1").l4_only) == (protocol, l4_only)
 
 
-def test_without_any_slice_nobody_knows_the_endpoints_and_it_is_passed_on() -> None:
+def test_without_any_slice_the_endpoints_are_unknown_and_it_is_passed_on() -> None:
     policy, warnings = policy_of(service("web", "10.0.0.1"))
     cluster = at(policy, "10.0.0.1").targets[0].cluster
     assert cluster is not None
@@ -164,7 +164,7 @@ def test_without_any_slice_nobody_knows_the_endpoints_and_it_is_passed_on() -> N
     assert "no EndpointSlice" in warnings[0]
 
 
-def test_without_a_ready_endpoint_there_is_nobody() -> None:
+def test_without_a_ready_endpoint_there_is_none_to_reach() -> None:
     text = WEB.replace("{addresses: ['10.1.0.1']}, {addresses: ['10.1.0.2']}",
                        "{addresses: ['10.1.0.1'], conditions: {ready: false}}")  # fmt: skip
     assert reach(at(policy_of(text)[0], "10.0.0.1")) == []

@@ -1,4 +1,4 @@
-"""`tidegate config check`: exit codes, messages, JSON; and that nobody pays for configuration who has none."""
+"""`tidegate config check`: exit codes, messages, JSON; and that a command without configuration does not pay for it."""
 
 from __future__ import annotations
 

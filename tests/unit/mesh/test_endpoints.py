@@ -171,3 +171,18 @@ def test_the_environment_says_where_home_is() -> None:
     said = {"POD_NAMESPACE": "shop", "NODE_NAME": "n1", "TIDEGATE_LOCALITY": "eu/a"}
     assert Home.of(said) == Home("shop", "n1", Locality("eu", "a"))
     assert Home.of({"POD_NAMESPACE": ""}) == Home()
+
+
+def test_slices_that_belong_to_no_service_here_are_named() -> None:
+    stray = slice_of("{addresses: [10.1.0.1]}").replace("kubernetes.io/service-name: web", "a: b")
+    _, warnings = policy_of(WEB + stray)
+    assert any("no label kubernetes.io/service-name: it belongs to no Service" in line for line in warnings)
+    _, warnings = policy_of(slice_of("{addresses: [10.1.0.1]}"))
+    assert any("Service shop/web is not here: its endpoints are not used" in line for line in warnings)
+
+
+def test_ports_of_a_slice_that_are_not_tcps_have_no_endpoints() -> None:
+    udp = slice_of("{addresses: [10.1.0.1]}").replace("port: 8080", "port: 8080, protocol: UDP")
+    policy, warnings = policy_of(WEB + udp)
+    assert endpoints_of(own(policy)) == []
+    assert any("none of its ports has the name of a TCP port of Service shop/web ('')" in line for line in warnings)

@@ -22,7 +22,7 @@ ALL = {
 }
 NO_SUCH = "there is no such field"
 OPEN = ("targetRef", "deprecatedTopology", "topology", "selector")
-"""Mappings whose keys are anyone's, or whose fields a sidecar has no use for."""
+"""Mappings that have no fixed keys, or whose fields a sidecar has no use for."""
 
 
 def told(kind: str, version: str, fields: dict[str, Any]) -> list[tuple[int, Severity, str]]:
@@ -51,7 +51,7 @@ def mappings(fields: set[Where]) -> list[Where]:
 @pytest.mark.parametrize(
     ("kind", "where"), [(kind, where) for kind, (_, fields) in ALL.items() for where in mappings(fields)]
 )
-def test_a_field_that_nobody_published_is_an_error(kind: str, where: Where) -> None:
+def test_a_field_that_was_never_published_is_an_error(kind: str, where: Where) -> None:
     if any(name.rstrip("[]") in OPEN for name in where):
         return
     version, _ = ALL[kind]
@@ -72,7 +72,7 @@ def test_the_top_of_a_document_has_no_other_fields_either() -> None:
     assert "sepc: there is no such field; there are: apiVersion, kind, metadata, spec, status" in found[0][2]
 
 
-def test_metadata_and_status_are_anyones() -> None:
+def test_metadata_and_status_may_have_any_field() -> None:
     spec = {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}
     document = {"metadata": {"name": "x", "madeUp": 1}, "spec": spec, "status": {"madeUp": {"a": 1}}}
     assert told("Service", "v1", document) == []

@@ -53,3 +53,10 @@ def test_of_two_routes_for_one_name_the_older_comes_first() -> None:
 def test_lanes_that_know_no_names_see_the_rule_for_the_rest() -> None:
     found = policy_of(WEB + OTHERS + tls_route("a", "a.b", name="names"))[0].outbound["10.0.0.1", 80]
     assert (found.route, found.targets[0].cluster is not None and found.targets[0].cluster.service.name) == ("", "web")
+
+
+def test_the_first_rule_of_a_route_takes_all_its_connections() -> None:
+    two = tcp_route("web", ("a", 1)).replace("rules: [", "rules: [{backendRefs: [{name: b, port: 80}]}, ")
+    policy, warnings = policy_of(WEB + OTHERS + two)
+    assert shown(policy.outbound["10.0.0.1", 80].rules) == [("", "TCPRoute shop/split", "b")]
+    assert any("rules after the first have no effect: the first takes all" in line for line in warnings)
