@@ -1,11 +1,12 @@
 """Everything that can be set about the proxy, as one immutable value. `tidegate.commands.proxy` makes it from flags;
 each part of the proxy gets the values it needs from `proxy.serve`, never the whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
+from proxy.core.proxy_protocol import Announced
 from proxy.errors import BadSetting
 
 
@@ -59,6 +60,8 @@ class ProxySettings:
     inbound_original_dst: InboundOriginalDst = InboundOriginalDst.AUTO
     inbound_sources: tuple[str, ...] = ()
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
+    announced: Announced = field(default_factory=dict)
+    """Ports of the workload at which connections begin with a header of the PROXY protocol."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "info"
     supervisor_fd: int | None = None

@@ -86,7 +86,7 @@ class Sidecar:
             expected=bool(started.companion) and configured is not None,
         )
         metrics.add(counting.endpoint_metrics(lambda: self._splice, direct))
-        verdicts = Verdicts(Lanes(forced=settings.lane))
+        verdicts = Verdicts(Lanes(forced=settings.lane, announced=frozenset(settings.announced)))
         probes = ProbeRegistry()
         self._punted = Connections(
             loop,
@@ -104,6 +104,7 @@ class Sidecar:
             splice_events(metrics, observer, log, self._punted),
             log=engine_log(settings),
             log_texts=log.texts,
+            announced=settings.announced,
         )
         held = HeldProbes(probes, self._splice)
         self._feed: Feed | None = None

@@ -67,6 +67,11 @@ class Acceptor:
         )
         return check(lib.tg_engine_listen(self._engine.handle, fd, options), f"listening on descriptor {fd}")
 
+    def announce(self, port: int, version: int) -> None:
+        """Begin connections of inbound listeners to that port of the workload with a header of the PROXY protocol. To
+        be said before `listen`."""
+        check(lib.tg_engine_announce(self._engine.handle, port, version), f"announcing clients to port {port}")
+
     def unlisten(self, number: int, drain_ms: int = 0) -> None:
         """Close the socket as soon as its backlog is empty, after `drain_ms` at the latest; blocks as long.
         Connections that still wait there are reset. Connections accepted before go on."""

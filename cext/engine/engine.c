@@ -214,6 +214,7 @@ void tg_engine_free(tg_engine *engine)
         exchanges_release(&engine->workers[i]);
     }
     free(engine->workers);
+    free(engine->announced);
     pthread_mutex_destroy(&engine->control);
     pthread_mutex_destroy(&engine->submitting);
     pthread_mutex_destroy(&engine->collecting);

@@ -247,6 +247,10 @@ typedef struct {
  * many), -EBADF... */
 int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener);
 
+/* Connections from inbound listeners to that port of the workload begin with a header of the PROXY protocol, version 1
+ * or 2; 0: with none. To be set before the first listener. -EINVAL, -ENOMEM. */
+int tg_engine_announce(tg_engine *engine, uint16_t port, int version);
+
 /* Closes the socket when its backlog is empty, and after drain_ms at the latest: what waits there then is reset.
  * Returns when no worker uses it any more. -ENOENT. */
 int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms);

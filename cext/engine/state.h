@@ -73,6 +73,7 @@ struct tg_engine {
     struct tg_door door; /* set before the first site, read without the mutex */
     struct tg_listening listeners[TG_MAX_LISTENERS];
     struct tg_owns owns;
+    unsigned char *announced; /* by port of the workload: version of the PROXY protocol. NULL: none. See announce.h */
 };
 
 #endif

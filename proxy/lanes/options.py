@@ -27,6 +27,7 @@ def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions
             keepalive_s=settings.keepalive_s,
             mark=settings.proxy_mark,
             sources=sources if direction is Direction.INBOUND else {},
+            announced=settings.announced if direction is Direction.INBOUND else {},
         )
         for direction in Direction
     }

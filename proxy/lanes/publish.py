@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
-from proxy.core.decide.lane import Lanes
 from proxy.core.lanes import Lane
 from proxy.core.lower.lowering import Lowering, Publication
 from proxy.core.policy.policy import NO_POLICY, Policy
@@ -55,7 +55,7 @@ class Publisher:
     ) -> None:
         self._loop = loop
         self._verdicts = verdicts
-        self._forced = verdicts.lanes.forced
+        self._wanted = verdicts.lanes
         self._direct = direct
         self._splice = splice
         self.refused: Callable[[Policy, Exception], None] = lambda *_: None
@@ -110,7 +110,7 @@ class Publisher:
             self._wake.clear()
             before, policy, health = self._verdicts.policy, self._policy, self._health
             available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
-            lanes = Lanes(self._forced, available)
+            lanes = replace(self._wanted, available=available)
             try:
                 with _collector_at_rest(self._is_large(policy)):
                     made = await self._loop.run_in_executor(

@@ -141,6 +141,12 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="LIST",
     help="Address to connect to the workload from, at most one a family (hairpin: 127.0.0.6,::6).",
 )
+@click.option(
+    "--inbound-proxy-protocol",
+    default="",
+    metavar="LIST",
+    help="Ports at which the workload expects the PROXY protocol, version 2; 8080/v1: version 1.",
+)
 @click.option("--log-format", default="text", show_default=True, metavar="text|json", callback=_one_of("text", "json"))
 @click.option(
     "--log-level",
@@ -182,6 +188,7 @@ def proxy(**flags: Any) -> int:
             max_connections=flags["max_connections"],
             inbound_original_dst=InboundOriginalDst(flags["inbound_original_dst"]),
             inbound_sources=_sources(flags["inbound_source"]),
+            announced=_announced(flags["inbound_proxy_protocol"]),
             log_format=LogFormat(flags["log_format"]),
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],
@@ -221,6 +228,19 @@ def _endpoint(flag: str, text: str, *, loopback_only: bool) -> Any:
     if loopback_only and not is_loopback(address.ip):
         _refuse(flag, text, "a loopback address such as 127.0.0.1:15000, or off: whoever reaches it controls the proxy")
     return address
+
+
+def _announced(text: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for token in filter(None, (item.strip() for item in text.split(","))):
+        port, slash, version = token.partition("/")
+        known = {"": 2, "v1": 1, "v2": 2}
+        valid = port.isascii() and port.isdigit() and 1 <= int(port) <= 65535
+        if not valid or version not in known or (slash and not version) or int(port) in found:
+            allowed = "ports of the workload, each once, comma separated, as 5432 or 8080/v1"
+            _refuse("--inbound-proxy-protocol", token, allowed)
+        found[int(port)] = known[version]
+    return found
 
 
 def _sources(text: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"
+#include "relay/announce.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
 #include "relay/schedule.h"
@@ -173,9 +174,11 @@ void connect_step(struct tg_worker *worker, struct tg_relay *relay)
             advance(worker, relay);
         return;
     }
-    const int error = attempt_result(worker, relay);
+    int error = attempt_result(worker, relay);
     if (error == -EINPROGRESS)
         return;
+    if (error == 0)
+        error = announce(worker, relay);
     if (error == 0) {
         connected(worker, relay);
         return;

@@ -1,6 +1,6 @@
 """The ladder: the cheapest lane that honours what is asked of a destination, and why it isn't a cheaper one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.core.lanes import Direction, Lane, LaneChoice
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Protocol, Timeouts
@@ -25,11 +25,14 @@ class Lanes:
     straight: frozenset[int] = frozenset()
     """Inbound ports that the kernel takes straight to the workload. It tells them apart by nothing but the port."""
 
+    announced: frozenset[int] = frozenset()
+    """Inbound ports at which the workload expects the PROXY protocol, which the kernel does not speak."""
+
     def of(self, direction: Direction, port: int) -> "Lanes":
         """Those that there are for a destination of that direction and port."""
         if direction is Direction.OUTBOUND or port in self.straight:
             return self
-        return Lanes(self.forced, self.available - {Lane.DIRECT})
+        return replace(self, available=self.available - {Lane.DIRECT})
 
 
 def choose_lane(destination: Destination, forced: LaneChoice, available: frozenset[Lane]) -> tuple[Lane, str]:

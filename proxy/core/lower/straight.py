@@ -27,7 +27,7 @@ class StraightPorts:
 
     def exchange(self, keys: Iterable[Key], inbound: Claims, lanes: Lanes) -> None:
         """keys: what is claimed otherwise than before. Raises before anything has changed."""
-        judged = [(key, key in inbound, _straight(inbound[key], lanes) if key in inbound else None) for key in keys]
+        judged = [(key, key in inbound, _straight(key[1], inbound.get(key), lanes)) for key in keys]
         for key, claimed, verdict in judged:
             port = self._ports.setdefault(key[1], _Port())
             port.straight.pop(key, None)
@@ -48,7 +48,9 @@ class StraightPorts:
         }
 
 
-def _straight(destination: Destination, lanes: Lanes) -> Verdict | None:
+def _straight(port: int, destination: Destination | None, lanes: Lanes) -> Verdict | None:
+    if destination is None or port in lanes.announced:
+        return None
     lane, reason = choose_lane(destination, lanes.forced, lanes.available)
     if lane is not Lane.DIRECT or destination.denied or destination.rate_limit is not None:
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from proxy.core.addresses import UpstreamSource, from_sockaddr, to_sockaddr
 from proxy.core.lanes import Direction
+from proxy.core.proxy_protocol import Announced, header
 from proxy.lanes.punted.connection import Connection
 from proxy.start.sockets import keep_alive, name_client
 
@@ -36,6 +37,7 @@ class UpstreamOptions:
     keepalive_s: int
     mark: int | None = None
     sources: Mapping[int, str] = field(default_factory=dict)
+    announced: Announced = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,21 @@ class Connector:
             self._loop.remove_writer(sock)
             self._settle(connection, error)
 
+    def _announce(self, connection: Connection) -> int:
+        """Begin with the PROXY protocol where the workload expects it. An errno: nothing may follow."""
+        version = self._options[connection.direction].announced.get(connection.verdict.upstream.port)
+        if version is None or connection.upstream is None:
+            return 0
+        whole = header(version, connection.peer, connection.destination)
+        try:
+            sent = connection.upstream.send(whole)
+        except OSError as failed:
+            return failed.errno or errno.EIO
+        return 0 if sent == len(whole) else errno.ENOBUFS  # the send buffer is empty, and larger than any header
+
     def _settle(self, connection: Connection, error: int) -> None:
+        if error in _CONNECTED:
+            error = self._announce(connection)
         if error in _CONNECTED:
             del self._attempts[connection.id]
             self._events.connected(connection)

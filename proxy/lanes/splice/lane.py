@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine
@@ -15,6 +16,7 @@ from proxy.core.decide.admission import Refusal
 from proxy.core.decide.verdict import NOWHERE
 from proxy.core.lanes import Direction
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.proxy_protocol import Announced
 from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
 from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
 from proxy.lanes.terms import DIRECTIONS, SCOPES, address
@@ -83,6 +85,7 @@ class SpliceLane:
         *,
         log: Log,
         log_texts: LogTexts,
+        announced: Announced = MappingProxyType({}),
     ) -> None:
         """log: NONE where each connection is to be told of by `ended`."""
         self.listeners = tuple(listeners)
@@ -90,6 +93,8 @@ class SpliceLane:
         self._lane = Acceptor(engine)
         self._log = log
         self._lane.log(log)
+        for port, version in announced.items():
+            self._lane.announce(port, version)
         self._table = VerdictTable(self._lane, defaults, log_texts)
         self._events = events
         self._numbers: dict[int, list[int]] = {}

@@ -119,3 +119,4 @@ def test_a_port_goes_straight_only_if_all_that_is_claimed_there_may(
     policy = Policy(inbound=frozen([(VIP, INBOUND), *others]))
     assert set(straight_ports(policy, EVERY)) == straight
     assert straight_ports(policy, Lanes()) == {}
+    assert set(straight_ports(policy, replace(EVERY, announced=frozenset({80})))) == straight - {80}

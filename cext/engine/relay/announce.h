@@ -1,0 +1,11 @@
+/* The PROXY protocol: an upstream connection to the workload begins with a header that names the client. */
+#ifndef TG_ANNOUNCE_H
+#define TG_ANNOUNCE_H
+
+#include "worker.h"
+
+/* Sends the header where the workload's port wants one. The upstream side has just been connected and nothing has been
+ * sent. 0, or -errno: then nothing may follow on that socket. */
+int announce(const struct tg_worker *worker, const struct tg_relay *relay);
+
+#endif
