@@ -62,6 +62,7 @@ class Sidecar:
             log,
             lambda: self._splice,
             own,
+            kept=lambda: counting.kept(self._splice, self._direct),
             tell=None if settings.supervisor_fd is None else self._supervisor.request,
             spans=self._spans,
         )
@@ -79,7 +80,7 @@ class Sidecar:
             told.metrics,
         )
         observer = Observer(metrics, log, (self._supervisor.closed, told.tap.connection))
-        direct = DirectLane(
+        direct = self._direct = DirectLane(
             lambda: self._publisher.publish(),  # noqa: PLW0108
             observer.direct_ended,
             loop.call_soon,
@@ -141,6 +142,7 @@ class Sidecar:
             metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic).page,
             requests=told.requests,
             tap=told.tap,
+            totals=told.totals.rows,
         )
         common = common_operations(held.expect, running.live, drain)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces)

@@ -1,6 +1,8 @@
 """Entering another network namespace for the rest of this process's life."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from intercept.errors import BadInput, CaptureError, PrivilegeMissing
@@ -8,6 +10,23 @@ from intercept.errors import BadInput, CaptureError, PrivilegeMissing
 NAMED = Path("/run/netns")
 # Python 3.11 has neither os.setns nor the flag.
 CLONE_NEWNET = 0x40000000
+
+
+@contextmanager
+def inside(name_or_path: str | None) -> Iterator[None]:
+    """This thread is in that namespace for as long as the block lasts: sockets made there stay in it. Raises as
+    `enter` does."""
+    if name_or_path is None:
+        yield
+        return
+    own = Path("/proc/thread-self/ns/net")
+    back = os.open(own, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        enter(name_or_path)
+        yield
+    finally:
+        _setns(back, own)
+        os.close(back)
 
 
 def enter(name_or_path: str | None) -> None:

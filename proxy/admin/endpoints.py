@@ -61,6 +61,15 @@ def requests(proxy: Running, _: Request) -> Response:
     return _json([request_report(record) for record in proxy.requests.recent.requests()])
 
 
+def totals(proxy: Running, _: Request) -> Later:
+    """What has gone through since the proxy began, by service, route and endpoint."""
+
+    async def made() -> Response:
+        return _json(await proxy.totals())
+
+    return Later(made())
+
+
 def tap(proxy: Running, request: Request) -> Response | Stream:
     """Each request and connection as it ends, from now on: those that pass the filters of the query."""
     try:
@@ -132,6 +141,7 @@ ADMIN: Table = {
     "/connections": Entry(read=connections),
     "/requests": Entry(read=requests),
     "/tap": Entry(read=tap),
+    "/totals": Entry(read=totals),
     "/listeners": Entry(read=listeners),
     "/clusters": Entry(read=clusters),
     "/config_dump": Entry(read=config_dump),

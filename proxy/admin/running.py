@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.control.health import Readiness
 from proxy.core.report.record import ConnectionRecord
+from proxy.core.report.totals import JsonRow
 from proxy.feed.feed import Feed
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.drain import Drain
@@ -34,6 +35,7 @@ class Running:
     """For an Accept header."""
     requests: Requests
     tap: Tap
+    totals: Callable[[], Awaitable[list[JsonRow]]]
 
     def live(self) -> Iterator[ConnectionRecord]:
         """Every open connection, in whichever lane."""

@@ -1,6 +1,6 @@
 """What each lane tells, and who hears it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cext.engine.engine import Engine
@@ -15,8 +15,10 @@ from proxy.telemetry.observer import Observer
 from proxy.telemetry.request_counts import Group, RequestCounts
 from proxy.telemetry.request_metrics import RequestMetrics, RequestSources
 from proxy.telemetry.requests import Requests
+from proxy.telemetry.sources import Kept
 from proxy.telemetry.spans import Spans
 from proxy.telemetry.tap import Tap
+from proxy.telemetry.totals import TotalsView
 
 
 def punted_events(metrics: Metrics, observer: Observer, forgotten: Callable[[], None]) -> ConnectionEvents:
@@ -47,6 +49,7 @@ class RequestParts:
     tap: Tap
     requests: Requests
     metrics: RequestMetrics
+    totals: TotalsView
 
 
 def request_parts(
@@ -55,10 +58,12 @@ def request_parts(
     lane: Callable[[], SpliceLane],
     own: Identity,
     *,
+    kept: Callable[[], Iterator[Kept]],
     tell: Callable[[RequestRecord], None] | None,
     spans: Spans | None,
 ) -> RequestParts:
-    """lane: made later than this. tell: as `Requests` has it. spans: None where no traces are exported."""
+    """lane: made later than this. kept: everybody's counters of connections. tell: as `Requests` has it. spans: None
+    where no traces are exported."""
 
     def group(number: int) -> Group | None:
         found = lane().group(number)
@@ -71,4 +76,5 @@ def request_parts(
     tap = Tap(lambda is_on: lane().tell_each(is_on))
     requests = Requests(exchanges, log, tap, tell=tell, spans=None if spans is None else spans.take)
     sources = RequestSources(RequestCounts(exchanges, group), lambda: requests.dropped, exchanges.cpu_s)
-    return RequestParts(tap, requests, RequestMetrics(sources, own))
+    totals = TotalsView(exchanges, group, kept)
+    return RequestParts(tap, requests, RequestMetrics(sources, own), totals)
