@@ -194,6 +194,17 @@ class Acceptor:
             found += [counters(row) for row in rows[0:count]]
         return found
 
+    def counters_of(self, group: int) -> Counters | None:
+        """Counters of one group; None: no verdict has ever named it."""
+        if self._engine.is_closed:
+            return None
+        row = ffi.new("tg_counters *")
+        result = lib.tg_engine_group_counters(self._engine.handle, group, row)
+        if result == -errno.ENOENT:
+            return None
+        check(result, f"counters of group {group}")
+        return counters(row)
+
     def _collect(self, limit: int) -> list[Record]:
         rows = ffi.new("tg_record[]", limit)
         count = lib.tg_engine_records(self._engine.handle, rows, limit)

@@ -30,6 +30,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     pthread_mutex_init(&engine->submitting, NULL);
     pthread_mutex_init(&engine->collecting, NULL);
     pthread_mutex_init(&engine->control, NULL);
+    engine->clusters.endpoints.room.fd = -1;
     for (int i = 0; i < TG_SIGNALS; i++)
         engine->signals[i].fd = -1;
     for (int i = 0; i < TG_SIGNALS; i++) {
@@ -40,6 +41,9 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
         }
     }
     error = table_init(&engine->verdicts, &engine->epochs);
+    if (error < 0)
+        goto fail;
+    error = clusters_init(&engine->clusters, &engine->epochs, threads);
     if (error < 0)
         goto fail;
     owns_init(&engine->owns, engine->verdicts.seed);
@@ -207,6 +211,7 @@ void tg_engine_free(tg_engine *engine)
     epoch_reclaim(&engine->epochs);
     table_destroy(&engine->verdicts);
     sites_destroy(&engine->sites);
+    clusters_destroy(&engine->clusters);
     groups_destroy(&engine->groups);
     owns_destroy(&engine->owns);
     for (unsigned i = 0; i < engine->worker_count; i++) {

@@ -284,6 +284,9 @@ int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, i
 /* Counters of all groups for which something was ever counted; walked like tg_engine_live. They never go back. */
 int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max);
 
+/* Those of one group. -ENOENT: no verdict ever named it. */
+int tg_engine_group_counters(tg_engine *engine, uint64_t group, tg_counters *out);
+
 /* --- The access log --- */
 
 enum tg_log_format { TG_LOG_NONE = 0, TG_LOG_TEXT = 1, TG_LOG_JSON = 2 };

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance/clusters.h"
 #include "base/epoch.h"
 #include "base/list.h"
 #include "base/put.h"
@@ -71,6 +72,8 @@ struct tg_engine {
     struct tg_groups groups;
     struct tg_sites sites;
     struct tg_door door; /* set before the first site, read without the mutex */
+    struct tg_clusters clusters;
+    struct tg_node *news; /* taken from the endpoints' mailbox, not yet handed out */
     struct tg_listening listeners[TG_MAX_LISTENERS];
     struct tg_owns owns;
     unsigned char *announced; /* by port of the workload: version of the PROXY protocol. NULL: none. See announce.h */

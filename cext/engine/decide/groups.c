@@ -45,14 +45,21 @@ static int grow_chains(struct tg_groups *groups)
     return 0;
 }
 
+struct tg_group *group_find(const struct tg_groups *groups, uint64_t id)
+{
+    struct tg_group *group = groups->chain_count == 0 ? NULL : *chain_of(groups, id);
+    while (group != NULL && group->id != id)
+        group = group->next;
+    return group;
+}
+
 struct tg_group *group_get(struct tg_groups *groups, uint64_t id)
 {
     if (groups->count >= groups->chain_count && grow_chains(groups) < 0)
         return NULL;
-    struct tg_group **chain = chain_of(groups, id);
-    for (struct tg_group *group = *chain; group != NULL; group = group->next)
-        if (group->id == id)
-            return group;
+    struct tg_group *known = group_find(groups, id);
+    if (known != NULL)
+        return known;
     if (groups->count == groups->room) {
         const size_t room = groups->room == 0 ? 64 : 2 * groups->room;
         struct tg_group **all = realloc(groups->all, room * sizeof(struct tg_group *));
@@ -64,6 +71,7 @@ struct tg_group *group_get(struct tg_groups *groups, uint64_t id)
     struct tg_group *group = group_new(groups, id);
     if (group == NULL)
         return NULL;
+    struct tg_group **chain = chain_of(groups, id);
     group->next = *chain;
     *chain = group;
     groups->all[groups->count++] = group;

@@ -39,6 +39,8 @@ struct tg_groups {
 
 /* The group of that id, made when it is new. NULL: no memory. */
 struct tg_group *group_get(struct tg_groups *groups, uint64_t id);
+/* NULL: there is none. */
+struct tg_group *group_find(const struct tg_groups *groups, uint64_t id);
 /* False: nothing was ever counted for it. */
 bool group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out);
 void groups_destroy(struct tg_groups *groups);

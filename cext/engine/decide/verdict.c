@@ -4,27 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t common_divisor(uint64_t one, uint64_t other)
-{
-    while (other != 0) {
-        const uint64_t rest = one % other;
-        one = other;
-        other = rest;
-    }
-    return one;
-}
-
-/* Round robin walks the weights in steps of about 0.618 of their sum: every ticket is drawn once a round, and an
- * endpoint's tickets are spread over the round instead of coming in a row. */
-static uint64_t stride_of(uint64_t total)
-{
-    uint64_t stride = total * 618 / 1000;
-    if (stride == 0)
-        stride = 1;
-    while (common_divisor(stride, total) != 1)
-        stride++;
-    return stride;
-}
+#include "base/stride.h"
 
 static size_t text_size(const char *text)
 {
