@@ -20,6 +20,8 @@ from proxy.lanes import counting
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.dns.relay import DnsRelay
 from proxy.lanes.drain import SERVING, Drain
+from proxy.lanes.health import sources
+from proxy.lanes.health.watch import HealthWatch
 from proxy.lanes.held import HeldProbes
 from proxy.lanes.options import engine_log, lane_defaults, lane_listeners, upstream_options
 from proxy.lanes.publish import Publisher
@@ -110,9 +112,16 @@ class Sidecar:
         held = HeldProbes(probes, self._splice)
         self._feed: Feed | None = None
         self._publisher = Publisher(loop, verdicts, direct, self._splice)
+        self._health = HealthWatch(
+            loop,
+            sources.of_all(self._splice, direct, lambda: verdicts.ledger.loads),
+            self._publisher.set_health,
+            mark=settings.proxy_mark,
+        )
         if configured is not None:
             self._feed = Feed(loop, configured, self._publisher.put_in_force, metrics.reloaded)
-            self._publisher.published, self._publisher.refused = self._feed.published, self._feed.unpublished
+            self._publisher.published = [self._feed.published, self._health.exchange]
+            self._publisher.refused = self._feed.unpublished
             self._publisher.put_in_force(configured.policy)
         drain = self._drain = Drain(
             loop, self._splice, self._punted, self._supervisor.drained, lambda: loop.call_soon(loop.stop)
@@ -157,6 +166,7 @@ class Sidecar:
         if self._feed is not None:
             self._feed.start()
         self._upkeep.start()
+        self._health.start()
         await self._publisher.start()
         self._splice.open()
         self._dns.open()
@@ -168,6 +178,7 @@ class Sidecar:
             self._feed.close()
         self._publisher.close()
         self._upkeep.stop()
+        self._health.close()
         self._engine.close()
         self._punted.close()
         self._splice.take_last_records()

@@ -57,7 +57,9 @@ def cluster_list(proxy: Running) -> list[Any]:
         }
         for direction in Direction
     ]
-    return passing + policy_report.clusters(proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere)
+    return passing + policy_report.clusters(
+        proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere, proxy.verdicts.health
+    )
 
 
 def config_dump(settings: ProxySettings, feed: Feed | None) -> dict[str, Any]:

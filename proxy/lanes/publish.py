@@ -60,7 +60,7 @@ class Publisher:
         self._splice = splice
         self.refused: Callable[[Policy, Exception], None] = lambda *_: None
         """Told of a policy that could not be published; what was in force before stays."""
-        self.published: Callable[[Policy], None] = lambda _: None
+        self.published: list[Callable[[Policy], None]] = []
         """Told of a policy that is in force in the proxy itself; the companion is told of it."""
         self._lowering = Lowering(_Breath())
         self._thread = ThreadPoolExecutor(1, "compile")
@@ -122,7 +122,8 @@ class Publisher:
                 self._refuse(policy, before, defect)
             else:
                 self._problem = self._problem if policy is self._stand_in else None
-                self.published(policy)
+                for tell in self.published:
+                    tell(policy)
             if not self._wake.is_set():
                 self._first.set()
 

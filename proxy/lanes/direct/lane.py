@@ -51,6 +51,8 @@ class DirectLane:
         self._telling = Telling(self._numbers.of, soon)
         self._members: dict[int, dict[UpstreamAddress, Member]] = {}
         """By the number of the service and the endpoint; those that have gone stay, for their connections live on."""
+        self._by_cluster: dict[str, set[int]] = {}
+        """Numbers of services that send to a cluster."""
         self._counts: dict[MemberKey, EndpointCounts] = {}
         self._before: dict[MemberKey, EndpointCounts] = {}
         """Of earlier captures: each begins to count at 0, which shows by counts that have gone back."""
@@ -80,6 +82,8 @@ class DirectLane:
             known = self._members.setdefault(number, {})
             known.update((member.endpoint, member) for member in one.members)
             known[NOWHERE] = Member(NOWHERE, 0, one.verdict)
+            for cluster in {member.of.cluster for member in one.members}:
+                self._by_cluster.setdefault(cluster, set()).add(number)
             yield
         self._telling.exchange(services, gone, frozenset(straight))
 
@@ -121,6 +125,14 @@ class DirectLane:
             member = self._members.get(number, {}).get(endpoint)
             if member is not None:
                 yield number, member, counts
+
+    def counts_of(self, cluster: str) -> Iterator[tuple[UpstreamAddress, EndpointCounts]]:
+        """The same of one cluster; an endpoint comes once for each service that sends to it."""
+        for number in self._by_cluster.get(cluster, ()):
+            for endpoint, member in self._members[number].items():
+                if member.of.cluster == cluster:
+                    key = (number, endpoint)
+                    yield endpoint, self._before.get(key, EndpointCounts()) + self._counts.get(key, EndpointCounts())
 
     def live(self) -> list[ConnectionRecord]:
         """Open connections as of a moment ago."""

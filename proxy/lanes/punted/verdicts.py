@@ -34,6 +34,10 @@ class Verdicts:
     def policy(self) -> Policy:
         return self._policy
 
+    @property
+    def health(self) -> Health:
+        return self._health
+
     def exchange(self, policy: Policy, lanes: Lanes, health: Health, difference: Difference) -> None:
         """For new connections; those that are open keep the verdict that they have. difference: from the policy that
         was in force."""

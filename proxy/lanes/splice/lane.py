@@ -207,6 +207,13 @@ class SpliceLane:
             if group is not None:
                 yield group, counters
 
+    def counters_of(self, cluster: str) -> Iterator[tuple[Group, Counters]]:
+        """The same of one cluster."""
+        for number, group in self._table.groups_of(cluster):
+            counters = self._lane.counters_of(number)
+            if counters is not None:
+                yield group, counters
+
     def abort_all(self) -> None:
         for record in self._lane.connections():
             self._engine.abort(record.id)

@@ -62,6 +62,7 @@ class VerdictTable:
         self._retired = RetiredVerdicts(lane.connection_batches)
         self._groups: list[Group] = []
         self._group_ids: dict[tuple[object, ...], dict[UpstreamAddress, int]] = {}
+        self._by_cluster: dict[str, list[int]] = {}
         self._ids = itertools.count(1)
 
     def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
@@ -101,6 +102,11 @@ class VerdictTable:
 
     def group(self, number: int) -> Group | None:
         return self._groups[number - 1] if 0 < number <= len(self._groups) else None
+
+    def groups_of(self, cluster: str) -> Iterator[tuple[int, Group]]:
+        """Groups of a cluster's endpoints, in whatever direction and lane."""
+        for number in self._by_cluster.get(cluster, ()):
+            yield number, self._groups[number - 1]
 
     def _refresh(self, site: Site) -> None:
         scope = SCOPES[site.direction]
@@ -152,6 +158,7 @@ class VerdictTable:
         if id_ is None:
             self._groups.append(Group(direction, endpoint, of))
             id_ = ids[endpoint] = len(self._groups)
+            self._by_cluster.setdefault(of.cluster, []).append(id_)
         return id_
 
     def forget_retired(self) -> None:

@@ -1,0 +1,160 @@
+"""The engine's clusters, kept as policy and health say, and the meaning of their numbers."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from cext.engine.clusters import Choose, ClusterEndpoint, ClusterLimits, Clusters, ClusterSpec, EndpointCounts, News
+from cext.engine.values import SocketAddress
+from proxy.core.addresses import UpstreamAddress
+from proxy.core.lower.to_cluster import Choosing, choosing
+from proxy.core.policy.cluster import Cluster, Locality
+from proxy.core.policy.upstream import HttpBalancing, Limits
+from proxy.core.resilience.health import Health
+from proxy.core.resilience.tally import Tally
+
+_CHOOSE = {
+    HttpBalancing.EWMA: Choose.EWMA,
+    HttpBalancing.LEAST_REQUEST: Choose.LEAST_REQUEST,
+    HttpBalancing.ROUND_ROBIN: Choose.ROUND_ROBIN,
+    HttpBalancing.RANDOM: Choose.RANDOM,
+    HttpBalancing.PASSTHROUGH: Choose.RANDOM,  # never asked: its requests go where they were sent
+}
+_FAILED = News.IN_A_ROW_5XX | News.IN_A_ROW_GATEWAY | News.IN_A_ROW_LOCAL
+
+
+class Member(NamedTuple):
+    cluster: str
+    endpoint: UpstreamAddress
+
+
+class HealthEvents(NamedTuple):
+    """in_a_row: cluster, endpoint and why. tried: cluster, endpoint and whether the trial was passed."""
+
+    in_a_row: Callable[[str, UpstreamAddress, str], None]
+    tried: Callable[[str, UpstreamAddress, bool], None]
+
+
+class EngineClusters:
+    """Belongs to the event loop. A cluster's number is its own for as long as the policy has it; a group belongs to an
+    endpoint of a cluster of that name, for ever."""
+
+    def __init__(self, clusters: Clusters, events: HealthEvents, connect_timeout_s: float, own: Locality) -> None:
+        """own: where the proxy runs."""
+        self._clusters = clusters
+        self._events = events
+        self._connect_timeout_s = connect_timeout_s
+        self._own = own
+        self._numbers: dict[tuple[str, bool], int] = {}
+        self._free: list[int] = []
+        self._there: dict[int, Choosing] = {}
+        self._groups: dict[Member, int] = {}
+        self._members: list[Member] = []
+        self._by_cluster: dict[str, list[int]] = {}
+
+    @property
+    def news_fd(self) -> int:
+        return self._clusters.news_fd
+
+    def number(self, cluster: Cluster) -> int:
+        """By which the engine knows the cluster."""
+        key = _key(cluster)
+        known = self._numbers.get(key)
+        if known is None:
+            known = self._numbers[key] = self._free.pop() if self._free else len(self._numbers)
+        return known
+
+    def member(self, group: int) -> Member:
+        return self._members[group - 1]
+
+    def exchange(self, clusters: Iterable[Cluster], health: Health) -> Iterator[None]:
+        """All clusters of the policy; those that have not changed cost little. A step for each."""
+        left = set(self._numbers)
+        for cluster in clusters:
+            left.discard(_key(cluster))
+            number, wanted = self.number(cluster), choosing(cluster, health, self._own)
+            if self._there.get(number) != wanted:
+                self._clusters.set(number, self._spec(cluster.name, wanted))
+                self._there[number] = wanted
+            yield
+        for key in left:
+            number = self._numbers.pop(key)
+            self._clusters.remove(number)
+            self._there.pop(number, None)
+            self._free.append(number)
+
+    def take_news(self) -> None:
+        """To be called when the news descriptor is readable."""
+        for group, news in self._clusters.news():
+            cluster, endpoint = self.member(group)
+            if news & News.TRIAL_FAILED:
+                self._events.tried(cluster, endpoint, False)
+            elif news & News.TRIAL_PASSED:
+                self._events.tried(cluster, endpoint, True)
+            if news & _FAILED:
+                self._events.in_a_row(cluster, endpoint, _why(news))
+
+    def counts(self, cluster: str) -> Mapping[UpstreamAddress, EndpointCounts]:
+        found = (
+            (self.member(group).endpoint, self._clusters.counts(group)) for group in self._by_cluster.get(cluster, ())
+        )
+        return {endpoint: counts for endpoint, counts in found if counts is not None}
+
+    def tallies(self, cluster: str) -> Mapping[UpstreamAddress, Tally]:
+        """For health keeping. That failures came in a row is told as news."""
+        return {endpoint: _tally(counts) for endpoint, counts in self.counts(cluster).items()}
+
+    def _spec(self, name: str, one: Choosing) -> ClusterSpec:
+        endpoints = tuple(
+            ClusterEndpoint(SocketAddress(*endpoint), self._group(Member(name, endpoint)), weight, trial)
+            for endpoint, weight, trial in zip(one.endpoints, one.weights, one.trials, strict=True)
+        )
+        connect_s = self._connect_timeout_s if one.connect_s is None else one.connect_s
+        return ClusterSpec(
+            endpoints=endpoints,
+            choose=_CHOOSE[one.method],
+            places=one.table.places,
+            points=one.table.points,
+            in_a_row=one.in_a_row,
+            split_local=one.split_local,
+            limits=_limits(one.limits),
+            connect_timeout_ms=round(connect_s * 1000),
+            idle_timeout_ms=round(one.limits.idle_s * 1000),
+        )
+
+    def _group(self, member: Member) -> int:
+        known = self._groups.get(member)
+        if known is None:
+            self._members.append(member)
+            known = self._groups[member] = len(self._members)
+            self._by_cluster.setdefault(member.cluster, []).append(known)
+        return known
+
+
+def _key(cluster: Cluster) -> tuple[str, bool]:
+    """A name has a cluster for each address family."""
+    return cluster.name, any(endpoint.is_ipv6 for endpoint in cluster.endpoints)
+
+
+def _limits(limits: Limits) -> ClusterLimits:
+    return ClusterLimits(
+        connections=limits.connections or 0,
+        pending=limits.pending or 0,
+        requests=limits.requests or 0,
+        retries=limits.retries or 0,
+        endpoint_connections=limits.endpoint_connections or 0,
+        endpoint_requests=limits.endpoint_requests or 0,
+        connection_requests=limits.requests_per_connection or 0,
+    )
+
+
+def _tally(counts: EndpointCounts) -> Tally:
+    errors = sum(count for status, count in counts.statuses.items() if status >= 500)
+    return Tally(counts.answered - errors, errors + sum(counts.failures), counts.statuses, sequential=True)
+
+
+def _why(news: News) -> str:
+    if news & News.IN_A_ROW_GATEWAY:
+        return "as many gateway errors in a row as allowed"
+    if news & News.IN_A_ROW_5XX:
+        return "as many 5xx in a row as allowed"
+    return "as many failures without an answer in a row as allowed"
