@@ -30,8 +30,8 @@ int bench_counts(struct tg_clusters *clusters, uint64_t group, tg_endpoint_count
 int bench_news(struct tg_clusters *clusters, uint64_t *group);
 int clusters_set(struct tg_clusters *clusters, uint32_t number, const tg_cluster_spec *spec);
 int clusters_remove(struct tg_clusters *clusters, uint32_t number);
-struct tg_cluster *clusters_find(struct tg_clusters *clusters, uint32_t number);
-void cluster_release(struct tg_cluster *cluster);
+struct tg_cluster *bench_use(struct tg_clusters *clusters);
+struct tg_cluster *bench_keep(struct tg_clusters *clusters);
 int32_t cluster_pick(struct tg_cluster *cluster, unsigned worker, const uint64_t *hash, const uint32_t *tried,
                      unsigned tried_count, uint64_t random, uint64_t now_us);
 void endpoint_began(struct tg_cluster *cluster, unsigned worker, uint32_t endpoint);
@@ -55,16 +55,47 @@ _SOURCE = """
 #include "balance/dice.h"
 #include "balance/pick.h"
 
+/* Python's collector has no order, so what is held is given back here. */
+struct bench {
+    struct tg_clusters clusters;
+    struct tg_cluster *held;
+    struct tg_cluster *kept;
+};
+
 static struct tg_clusters *bench_new(unsigned workers)
 {
-    struct tg_clusters *clusters = calloc(1, sizeof *clusters);
+    struct tg_clusters *clusters = calloc(1, sizeof(struct bench));
     if (clusters != NULL && clusters_init(clusters, calloc(1, sizeof(struct tg_epochs)), workers) < 0)
         abort();
     return clusters;
 }
 
+static void give_back(struct tg_cluster *cluster)
+{
+    if (cluster != NULL)
+        cluster_release(cluster);
+}
+
+/* The cluster that is in force now; the one held before is given back. */
+static struct tg_cluster *bench_use(struct tg_clusters *clusters)
+{
+    struct bench *bench = (struct bench *)clusters;
+    give_back(bench->held);
+    return bench->held = clusters_find(clusters, 0);
+}
+
+/* Holds the present one until the end. */
+static struct tg_cluster *bench_keep(struct tg_clusters *clusters)
+{
+    struct bench *bench = (struct bench *)clusters;
+    give_back(bench->kept);
+    return bench->kept = clusters_find(clusters, 0);
+}
+
 static void bench_free(struct tg_clusters *clusters)
 {
+    give_back(((struct bench *)clusters)->held);
+    give_back(((struct bench *)clusters)->kept);
     epoch_reclaim(clusters->epochs);
     free(clusters->epochs);
     clusters_destroy(clusters);
@@ -178,14 +209,11 @@ class Chooser:
 
     def use(self) -> None:
         """Hold the cluster that is in force now."""
-        found = self.lib.clusters_find(self.clusters, 0)
-        release, table = self.lib.cluster_release, self.clusters
+        self.cluster = self.lib.bench_use(self.clusters) or None
 
-        def done(cluster: Any) -> None:
-            release(cluster)
-            assert table  # which has to outlive what it gave
-
-        self.cluster = self.ffi.gc(found, done) if found else None
+    def keep(self) -> Any:
+        """The cluster that is in force now, until the end."""
+        return self.lib.bench_keep(self.clusters)
 
     def pick(
         self, seed: int, *, now: int = 1, tried: Sequence[int] = (), key: int | None = None, worker: int = 0

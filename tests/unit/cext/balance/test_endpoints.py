@@ -29,7 +29,7 @@ def test_state_outlives_a_reload_and_is_freed_with_the_last_that_names_it() -> N
 def test_a_request_under_way_keeps_the_cluster_that_it_began_with() -> None:
     chooser = Chooser()
     chooser.set([1, 1])
-    old = chooser.cluster
+    old = chooser.keep()
     chooser.began(1)
     chooser.set([1], groups=[300])
     chooser.lib.endpoint_answered(old, 0, 1, 200, 700, 5)
