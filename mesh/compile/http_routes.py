@@ -64,7 +64,7 @@ Route = HttpRoute | GrpcRoute
 def drafts(documents: Documents, attach: Attachment, problems: Problems) -> tuple[Rules, Names]:
     """The rules of each port, and the names of the routes that they come from, the oldest first."""
     found: dict[PortKey, list[tuple[tuple[object, ...], Asked]]] = {}
-    names: Names = {}
+    names: dict[PortKey, list[str]] = {}
     routes: list[tuple[Document, Route]] = [*documents.of(HttpRoute), *documents.of(GrpcRoute)]
     for document, route in sorted(routes, key=lambda pair: age(pair[0])):
         if document.kind in ROUTES_NOT_IN_FORCE:
@@ -79,9 +79,9 @@ def drafts(documents: Documents, attach: Attachment, problems: Problems) -> tupl
         for key in attach.ports(document, route.spec.parent_refs):
             producer = not attach.consumes(document, key)
             found.setdefault(key, []).extend(((producer, *rank), one) for rank, one in made)
-            names[key] = (*names.get(key, ()), str(document))
+            names.setdefault(key, []).append(str(document))
     rules = {key: tuple(one for _, one in sorted(some, key=lambda pair: pair[0])) for key, some in found.items()}
-    return rules, names
+    return rules, {key: tuple(some) for key, some in names.items()}
 
 
 class _Route:
