@@ -1,0 +1,132 @@
+"""The engine's sites, kept as the policy says: the rules of each destination, under a number that stays."""
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from cext.engine import sites
+from cext.engine.engine import Engine
+from proxy.core.decide.heads import Reached
+from proxy.core.lanes import Direction
+from proxy.core.lower.site_layout import LAYOUT
+from proxy.core.lower.to_engine import Site
+from proxy.core.lower.to_site import NumberOf, SiteTable, site_table
+from proxy.core.policy.http import HttpRule, HttpTarget
+from proxy.core.policy.policy import Destination
+from proxy.core.route.match import EVERYTHING, Kind, Match
+from proxy.core.route.table import RuleTable
+from proxy.lanes.parsed.decider import Decider
+
+for _name, _layout in LAYOUT.items():
+    if _layout.size != sites.struct_size(_name):
+        raise ImportError(f"site_layout.py and cext/engine/route/spec.h disagree about {_name}: rebuild the extension")
+
+GRACE_S = 60.0
+"""A request is decided within microseconds of finding its site; so long after, none has the former one in hands."""
+
+
+NOWHERE = Site(Direction.OUTBOUND, "", -1)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSite:
+    """What is put in force for a destination. Made outside of the event loop."""
+
+    rules: tuple[HttpRule, ...]
+    table: SiteTable
+    find: RuleTable | None
+    """None: the engine never asks."""
+
+
+def rules_of(destination: Destination, *, ask_always: bool) -> tuple[HttpRule, ...]:
+    """Where no route is attached, all requests go to the destination's own targets; the engine needs no table to know
+    that, unless it is to ask all the same."""
+    if destination.http_rules or not ask_always:
+        return destination.http_rules
+    own = tuple(HttpTarget(one.weight, one.cluster, one.unresolved) for one in destination.targets)
+    return (HttpRule(EVERYTHING, own, destination.route, "0"),)
+
+
+def prepare(destination: Destination, number_of: NumberOf, *, ask_always: bool = False) -> PreparedSite | None:
+    """None: the destination has no rules for requests. Raises regex.BadPattern."""
+    rules = rules_of(destination, ask_always=ask_always)
+    if not rules:
+        return None
+    matches = [rule.match for rule in rules]
+    asks = ask_always or any(map(_has_regex, matches))
+    table = site_table(rules, number_of, Reached(destination.port), ask_always=ask_always)
+    return PreparedSite(rules, table, RuleTable(matches) if asks else None)
+
+
+class Sites:
+    """Belongs to the event loop."""
+
+    def __init__(self, engine: Engine, decider: Decider, now: Callable[[], float]) -> None:
+        self._engine = engine
+        self._decider = decider
+        self._now = now
+        self._numbers: dict[Site, int] = {}
+        self._sites: dict[int, Site] = {}
+        """By number. A number is a site's for ever: clients' connections outlive publications."""
+        self._fresh = itertools.count(1)
+        self._tags = itertools.count(1)
+        self._in_force: dict[Site, tuple[SiteTable, int]] = {}
+        """With the tag that the engine's table has."""
+        self._rules: dict[Site, tuple[HttpRule, ...]] = {}
+        self._retired: list[tuple[float, int]] = []
+
+    def number(self, site: Site) -> int:
+        """For the site's verdict. 0: it has no rules."""
+        return self._numbers[site] if site in self._in_force else 0
+
+    def rule(self, number: int, rule: int) -> HttpRule | None:
+        """What a record's numbers mean; None: it is not in force any more."""
+        rules = self._rules.get(self._sites.get(number, NOWHERE), ())
+        return rules[rule] if 0 <= rule < len(rules) else None
+
+    def exchange(self, prepared: Mapping[Site, PreparedSite | None], gone: Collection[Site]) -> Iterator[None]:
+        """For new requests, also on connections that are open; a step for each site. Verdicts that name a site for the
+        first time are to be published after it, and a site is to be taken away after its verdict."""
+        for site, one in prepared.items():
+            self._put(site, one)
+            yield
+        for site in gone:
+            self._put(site, None)
+            yield
+
+    def forget_retired(self) -> None:
+        """Call it about once a second."""
+        while self._retired and self._retired[0][0] <= self._now():
+            self._decider.forget(self._retired.pop(0)[1])
+
+    def _put(self, site: Site, prepared: PreparedSite | None) -> None:
+        before = self._in_force.get(site)
+        if prepared is None:
+            if before is not None:
+                sites.remove_site(self._engine, self._numbers[site])
+                self._retire(site)
+            return
+        if before is not None and before[0] == prepared.table:
+            self._rules[site] = prepared.rules
+            if prepared.find is not None:
+                self._decider.learn(before[1], prepared.rules, prepared.find)
+            return
+        tag = next(self._tags)
+        if prepared.find is not None:
+            self._decider.learn(tag, prepared.rules, prepared.find)
+        number = self._numbers.get(site) or next(self._fresh)
+        table = prepared.table._asdict()
+        flags, port, text = table.pop("flags"), table.pop("port"), table.pop("text")
+        sites.set_site(self._engine, number, tag=tag, flags=flags, port=port, text=text, arrays=table)
+        if before is not None:
+            self._retire(site)
+        self._numbers[site], self._sites[number], self._in_force[site] = number, site, (prepared.table, tag)
+        self._rules[site] = prepared.rules
+
+    def _retire(self, site: Site) -> None:
+        self._retired.append((self._now() + GRACE_S, self._in_force.pop(site)[1]))
+        self._rules.pop(site, None)
+
+
+def _has_regex(match: Match) -> bool:
+    return match.path.kind is Kind.REGEX or any(one.kind is Kind.REGEX for one in (*match.headers, *match.parameters))
