@@ -3,7 +3,8 @@
  *
  * Conventions: a function that can fail returns 0 (or a count) and -errno on failure. Descriptors are consumed on
  * success only. All functions may be called from any thread, except that tg_engine_free must be the last call. Nothing
- * calls back: what happened is read with tg_engine_completions when the completion descriptor is readable. */
+ * calls back but through one door (route/spec.h, tg_engine_set_decider): what happened is read with
+ * tg_engine_completions when the completion descriptor is readable. */
 #ifndef TG_ENGINE_H
 #define TG_ENGINE_H
 
