@@ -150,6 +150,7 @@ class Sidecar:
             access_log=log,
             metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic).page,
             requests=told.requests,
+            request_counts=told.counts,
             tap=told.tap,
             totals=told.totals.rows,
         )

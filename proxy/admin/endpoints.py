@@ -5,6 +5,7 @@ of what happens from now on; a function that changes something may return a Resp
 rest: methods, who may call, limits, slow clients.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -87,8 +88,13 @@ def listeners(proxy: Running, _: Request) -> Response:
     return _json(views.listener_list(proxy.splice))
 
 
-def clusters(proxy: Running, _: Request) -> Response:
-    return _json(views.cluster_list(proxy))
+def clusters(proxy: Running, _: Request) -> Later:
+    async def made() -> Response:
+        for _ in proxy.request_counts.read():
+            await asyncio.sleep(0)
+        return _json(views.cluster_list(proxy))
+
+    return Later(made())
 
 
 def config_dump(proxy: Running, _: Request) -> Response:

@@ -14,6 +14,7 @@ from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
 from proxy.settings import ProxySettings
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.request_counts import RequestCounts
 from proxy.telemetry.requests import Requests
 from proxy.telemetry.scrapes import Page
 from proxy.telemetry.tap import Tap
@@ -34,6 +35,7 @@ class Running:
     metrics: Callable[[str], Awaitable[Page]]
     """For an Accept header."""
     requests: Requests
+    request_counts: RequestCounts
     tap: Tap
     totals: Callable[[], Awaitable[list[JsonRow]]]
 

@@ -57,8 +57,11 @@ def cluster_list(proxy: Running) -> list[Any]:
         }
         for direction in Direction
     ]
+    answered: dict[tuple[str, str], dict[str, int]] = {}
+    for (cluster, endpoint, status), count in proxy.request_counts.endpoints.items():
+        answered.setdefault((cluster, endpoint), {})[status] = count
     return passing + policy_report.clusters(
-        proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere, proxy.verdicts.health
+        proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere, proxy.verdicts.health, answered
     )
 
 

@@ -1,6 +1,9 @@
 """What each lane tells, and who hears it."""
 
-from collections.abc import Callable, Iterator
+    counts = RequestCounts(exchanges, group)
+    sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time)
+    totals = TotalsView(exchanges, group, kept)
+    return RequestParts(tap, requests, counts, RequestMetrics(sources, own), totals)
 from dataclasses import dataclass
 
 from cext.engine.engine import Engine
@@ -48,6 +51,7 @@ class RequestParts:
 
     tap: Tap
     requests: Requests
+    counts: RequestCounts
     metrics: RequestMetrics
     totals: TotalsView
 
@@ -75,6 +79,7 @@ def request_parts(
     exchanges.make_spans(None if spans is None else spans.share)
     tap = Tap(lambda is_on: lane().tell_each(is_on))
     requests = Requests(exchanges, log, tap, tell=tell, spans=None if spans is None else spans.take)
-    sources = RequestSources(RequestCounts(exchanges, group), lambda: requests.dropped, exchanges.cpu_s)
+    counts = RequestCounts(exchanges, group)
+    sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time)
     totals = TotalsView(exchanges, group, kept)
-    return RequestParts(tap, requests, RequestMetrics(sources, own), totals)
+    return RequestParts(tap, requests, counts, RequestMetrics(sources, own), totals)

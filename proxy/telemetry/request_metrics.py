@@ -25,8 +25,10 @@ class RequestSources:
     counts: RequestCounts
     dropped: Callable[[], int]
     """Records that were neither logged nor shown."""
-    cpu_s: Callable[[], float]
+    engine_cpu_s: Callable[[], float]
     """CPU time of the engine's threads."""
+    process_cpu_s: Callable[[], float]
+    """CPU time of the whole proxy."""
 
 
 class RequestMetrics:
@@ -36,9 +38,18 @@ class RequestMetrics:
         self._sources = sources
         self._own = own
         self._labels: dict[Told, str] = {}
+        self._looked_at = (0, sources.process_cpu_s())
+        """Requests and CPU time when the share of each request was last worked out."""
+        self._cpu_each_s = 0.0
 
     def update(self) -> Iterator[None]:
-        return self._sources.counts.read()
+        """Bring the numbers up to date, in steps."""
+        yield from self._sources.counts.read()
+        requests, cpu_s = self._sources.counts.requests, self._sources.process_cpu_s()
+        earlier, earlier_s = self._looked_at
+        if requests > earlier:
+            self._cpu_each_s = (cpu_s - earlier_s) / (requests - earlier)
+            self._looked_at = (requests, cpu_s)
 
     def slices(self, *, openmetrics: bool) -> Iterator[bytes]:
         return in_slices(self._lines(openmetrics))
@@ -73,7 +84,13 @@ class RequestMetrics:
         )
         yield sample("tidegate_requests_untold_total", "", self._sources.dropped())
         yield begin("tidegate_engine_cpu_seconds_total", "counter", "CPU time of the threads that move bytes.")
-        yield sample("tidegate_engine_cpu_seconds_total", "", self._sources.cpu_s())
+        yield sample("tidegate_engine_cpu_seconds_total", "", self._sources.engine_cpu_s())
+        yield begin(
+            "tidegate_cpu_seconds_per_request",
+            "gauge",
+            "The proxy's own CPU time, of the requests since the last page.",
+        )
+        yield sample("tidegate_cpu_seconds_per_request", "", self._cpu_each_s)
 
     def _labelled(self, key: Told) -> str:
         found = self._labels.get(key)

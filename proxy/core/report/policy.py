@@ -1,6 +1,7 @@
 """A policy as plain values, for people and tools that look at /config_dump and /clusters."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from proxy.core.addresses import UpstreamAddress
@@ -20,14 +21,21 @@ Loads = Mapping[tuple[str, UpstreamAddress], EndpointLoad]
 """By cluster and endpoint."""
 
 
-def clusters(policy: Policy, ledger: Ledger, kept: Loads, health: Health = HEALTHY) -> list[dict[str, Any]]:
+Answered = Mapping[tuple[str, str], Mapping[str, int]]
+"""By cluster and endpoint: requests by the class of their status."""
+_NONE: Answered = MappingProxyType({})
+
+
+def clusters(
+    policy: Policy, ledger: Ledger, kept: Loads, health: Health = HEALTHY, answered: Answered = _NONE
+) -> list[dict[str, Any]]:
     """Each cluster once, with the endpoints of all address families. kept: of connections that the ledger does not know
     of, because they were not decided one by one."""
     named: dict[str, list[Cluster]] = {}
     for cluster in policy.clusters:
         named.setdefault(cluster.name, []).append(cluster)
     weights = _weights(policy)
-    return [_cluster(group, ledger, kept, weights, health) for group in named.values()]
+    return [_cluster(group, ledger, kept, weights, health, answered) for group in named.values()]
 
 
 def _claims(claims: Claims) -> list[dict[str, Any]]:
@@ -64,7 +72,12 @@ def _destination(one: Destination) -> dict[str, Any]:
 
 
 def _cluster(
-    group: list[Cluster], ledger: Ledger, kept: Loads, weights: dict[str, int], health: Health
+    group: list[Cluster],
+    ledger: Ledger,
+    kept: Loads,
+    weights: dict[str, int],
+    health: Health,
+    answered: Answered,
 ) -> dict[str, Any]:
     one = group[0]
     impaired = health.of(one.name) or {}
@@ -96,6 +109,7 @@ def _cluster(
                 "connections_active": load.active,
                 "connections_total": load.connected,
                 "connect_failures": load.failures,
+                "requests": dict(answered.get((one.name, str(endpoint)), {})),
             }
             for endpoint, load in loads
         ],

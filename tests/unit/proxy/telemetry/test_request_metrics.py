@@ -1,5 +1,6 @@
 """Istio's request metrics from the engine's counters: read by Prometheus' own parsers, in both formats."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ GROUPS = {
     1: Group("outbound|80||cart.ns.svc.cluster.local", "10.0.0.9:8080", ServiceName("ns", "cart")),
     2: Group("outbound|80||cart.ns.svc.cluster.local", "", ServiceName("ns", "cart")),
 }
+CPU = itertools.count(10.0, 8.0)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # Istio's documentation, "Labels" of its standard metrics, and grpc_response_status of its dashboards.
 ISTIOS = frozenset(
@@ -33,7 +35,7 @@ ISTIOS = frozenset(
 
 def metrics_of(one: Teller) -> Metrics:
     counts = RequestCounts(one.exchanges, GROUPS.get)
-    requests = RequestMetrics(RequestSources(counts, lambda: 3, lambda: 1.5), OWN)
+    requests = RequestMetrics(RequestSources(counts, lambda: 3, lambda: 1.5, lambda: next(CPU)), OWN)
     sources = MetricSources(list, lambda: 0, lambda: False, 10, kept=list, pauses=lambda: (0, 0))
     return Metrics(sources, OWN, requests)
 
@@ -98,6 +100,7 @@ def test_ours_tell_route_endpoint_and_cpu(told: Teller) -> None:
     assert samples(page, "tidegate_endpoint_requests_total") == [(at, 5)]
     assert samples(page, "tidegate_engine_cpu_seconds_total") == [({}, 1.5)]
     assert samples(page, "tidegate_requests_untold_total") == [({}, 3)]
+    assert samples(page, "tidegate_cpu_seconds_per_request") == [({}, 8.0 / 7)]
     attempts = {labels["route"]: value for labels, value in samples(page, "tidegate_request_attempts_total")}
     assert attempts["ns/canary"] == 5
 
