@@ -1,9 +1,7 @@
 """What each lane tells, and who hears it."""
 
-    counts = RequestCounts(exchanges, group)
-    sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time)
-    totals = TotalsView(exchanges, group, kept)
-    return RequestParts(tap, requests, counts, RequestMetrics(sources, own), totals)
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cext.engine.engine import Engine

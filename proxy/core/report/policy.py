@@ -35,7 +35,7 @@ def clusters(
     for cluster in policy.clusters:
         named.setdefault(cluster.name, []).append(cluster)
     weights = _weights(policy)
-    return [_cluster(group, ledger, kept, weights, health, answered) for group in named.values()]
+    return [_cluster(group, ledger, kept, weights, health=health, answered=answered) for group in named.values()]
 
 
 def _claims(claims: Claims) -> list[dict[str, Any]]:
@@ -76,6 +76,7 @@ def _cluster(
     ledger: Ledger,
     kept: Loads,
     weights: dict[str, int],
+    *,
     health: Health,
     answered: Answered,
 ) -> dict[str, Any]:
