@@ -29,6 +29,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	bench/setup
 	$(PYTHON) -m bench
+	$(PYTHON) -m bench.http
 
 # A million short connections through the proxy, and what they leave: some four minutes.
 soak: $(STAMP)
@@ -39,6 +40,7 @@ soak: $(STAMP)
 bench-smoke: $(STAMP)
 	bench/setup
 	$(PYTHON) -m bench --smoke
+	$(PYTHON) -m bench.http --smoke
 
 # Other kernels under QEMU, on this machine's files: docs/kernels.md. KERNELS=5.10,6.1 for some of them.
 KERNELS ?= 5.10,6.1,6.12,newest,6.1-no-ipv6,6.1-lockdown

@@ -14,17 +14,31 @@ from typing import Any
 from bench.contestants import CONTESTANTS, Contestant
 from bench.descriptors import fitting, raise_limit
 from bench.machine import REPOSITORY, background_busy, describe
-from bench.rounds import Outcome, Settings, measure, say
+from bench.rounds import Outcome, Settings, layer4, measure, say
 from bench.summary import Run, summary
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = REPOSITORY / "docs" / "performance.md"
 BASES = ("none", "haproxy", "haproxy-splice")
 FULL = Settings(
-    rounds=5, seconds=2, threads=1, memory_rounds=3, memory_counts=(1_000, 10_000), memory_apart=True, budget_s=800
+    rounds=5,
+    seconds=2,
+    threads=1,
+    memory_rounds=3,
+    memory_counts=(1_000, 10_000),
+    memory_apart=True,
+    loads=layer4,
+    budget_s=800,
 )
 SMOKE = Settings(
-    rounds=1, seconds=1, threads=1, memory_rounds=1, memory_counts=(100,), memory_apart=False, budget_s=800
+    rounds=1,
+    seconds=1,
+    threads=1,
+    memory_rounds=1,
+    memory_counts=(100,),
+    memory_apart=False,
+    loads=layer4,
+    budget_s=800,
 )
 
 
@@ -49,6 +63,7 @@ def main() -> int:
         memory_rounds=usual.memory_rounds,
         memory_counts=counts,
         memory_apart=usual.memory_apart,
+        loads=usual.loads,
         budget_s=asked.budget,
     )
     # A smoke run proves that the harness works. Its figures must not replace real ones.
@@ -78,7 +93,7 @@ def _document(only: list[Contestant], settings: Settings, outcome: Outcome, busy
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe(),
         "background_busy": round(busy, 3),
-        "settings": asdict(settings) | {"rounds_done": outcome.rounds_done, "seconds_taken": round(outcome.seconds)},
+        "settings": settings.shown() | {"rounds_done": outcome.rounds_done, "seconds_taken": round(outcome.seconds)},
         "contestants": {one.name: one.title for one in only},
         "summary": summary(outcome.runs, BASES),
         "failures": outcome.failures,

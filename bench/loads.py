@@ -56,13 +56,13 @@ def check_worked(figures: Figures) -> None:
 def bulk(where: World, proxy: Program | None, seconds: int, streams: int) -> Figures:
     """iperf3 from the pod to the service."""
     argv = ["iperf3", "-c", BULK_ADDRESS, "-p", str(BULK_PORT), "-t", str(seconds), "-P", str(streams), "-J"]
-    text, used = _measured(proxy, lambda: run(where.pod, argv, seconds + PATIENCE_S))
+    text, used = measured(proxy, lambda: run(where.pod, argv, seconds + PATIENCE_S))
     received = json.loads(text)["end"]["sum_received"]
     if received["bytes"] <= 0:
         raise BenchError("iperf3 delivered nothing")
     return {
         f"bulk{streams}_gbit_s": received["bits_per_second"] / 1e9,
-        **_costs(used, received["bytes"] / GIB, f"bulk{streams}", "gib"),
+        **costs(used, received["bytes"] / GIB, f"bulk{streams}", "gib"),
     }
 
 
@@ -74,7 +74,7 @@ def keepalive(where: World, proxy: Program | None, seconds: int) -> Figures:
         "keepalive_p50_us": result["p50_us"],
         "keepalive_p99_us": result["p99_us"],
         "keepalive_errors": sum(result["errors"].values()),
-        **_costs(used, result["requests"], "keepalive", "request"),
+        **costs(used, result["requests"], "keepalive", "request"),
     }
 
 
@@ -84,7 +84,7 @@ def short(where: World, proxy: Program | None, seconds: int) -> Figures:
     return {
         "short_conn_s": result["requests"] / result["duration_us"] * 1e6,
         "short_errors": sum(result["errors"].values()),
-        **_costs(used, result["requests"], "short", "connection"),
+        **costs(used, result["requests"], "short", "connection"),
     }
 
 
@@ -125,7 +125,7 @@ def _hold(holder: "subprocess.Popen[str]", count: int) -> None:
 def _wrk(where: World, proxy: Program | None, seconds: int, manner: str) -> tuple[dict[str, Any], Cpu]:
     argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT)]
     argv += [f"http://{ADDRESSES[0]}:{HTTP_PORT}/", "--", manner, *ADDRESSES]
-    text, used = _measured(proxy, lambda: run(where.pod, argv, seconds + PATIENCE_S))
+    text, used = measured(proxy, lambda: run(where.pod, argv, seconds + PATIENCE_S))
     return wrk_result(text), used
 
 
@@ -141,7 +141,7 @@ def wrk_result(text: str) -> dict[str, Any]:
     raise BenchError(f"wrk reported nothing: {text[-500:]}")
 
 
-def _measured(proxy: Program | None, work: Callable[[], str]) -> tuple[str, Cpu]:
+def measured(proxy: Program | None, work: Callable[[], str]) -> tuple[str, Cpu]:
     session = None if proxy is None else proxy.session
     before = cpu(session)
     text = work()
@@ -151,7 +151,7 @@ def _measured(proxy: Program | None, work: Callable[[], str]) -> tuple[str, Cpu]
     return text, used
 
 
-def _costs(used: Cpu, amount: float, load: str, unit: str) -> Figures:
+def costs(used: Cpu, amount: float, load: str, unit: str) -> Figures:
     """CPU microseconds a unit of work: the proxy's, and the machine's."""
     return {
         f"{load}_proxy_us_per_{unit}": used.proxy_s * 1e6 / amount,

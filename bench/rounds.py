@@ -13,6 +13,10 @@ from bench.processes import BenchError, Program
 from bench.summary import Figures, Run
 from bench.world import World, world
 
+Load = Callable[[World, Program | None], Figures]
+Loads = Callable[[Contestant, int, "Settings"], list[dict[str, Load]]]
+"""What a contestant is measured with in a round: the loads of one world after another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -27,8 +31,13 @@ class Settings:
     memory_apart: bool
     """In a world of its own: what a load has made a proxy allocate would hide what connections cost, and thousands of
     connections would slow the loads."""
+    loads: Loads
     budget_s: float
     """No round begins that would, going by the longest so far, end later than this."""
+
+    def shown(self) -> dict[str, object]:
+        """What results keep of them."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "loads"}
 
 
 @dataclass(slots=True)
@@ -59,20 +68,7 @@ def measure(contestants: Sequence[Contestant], settings: Settings) -> Outcome:
 
 def _one(contestant: Contestant, number: int, settings: Settings, outcome: Outcome) -> None:
     figures: Figures = {}
-    seconds = settings.seconds
-    # Short connections come last: they leave ports and conntrack entries behind.
-    speed: dict[str, Callable[[World, Program | None], Figures]] = {
-        "bulk1": lambda where, proxy: loads.bulk(where, proxy, seconds, 1),
-        "bulk4": lambda where, proxy: loads.bulk(where, proxy, seconds, 4),
-        "keepalive": lambda where, proxy: loads.keepalive(where, proxy, seconds),
-        "short": lambda where, proxy: loads.short(where, proxy, seconds),
-    }
-    memory: dict[str, Callable[[World, Program | None], Figures]] = {
-        "memory": lambda where, proxy: loads.memory(where, proxy, settings.memory_counts)
-    }
-    groups = [speed]
-    if contestant.proxied and number < settings.memory_rounds:
-        groups = [memory, speed] if settings.memory_apart else [memory | speed]
+    groups = settings.loads(contestant, number, settings)
     for group in groups:
         at = "start"
         try:
@@ -92,6 +88,27 @@ def _one(contestant: Contestant, number: int, settings: Settings, outcome: Outco
     say(f"round {number + 1}  {contestant.name:16}  {brief(figures)}")
 
 
+def layer4(contestant: Contestant, number: int, settings: Settings) -> list[dict[str, Load]]:
+    seconds = settings.seconds
+    # Short connections come last: they leave ports and conntrack entries behind.
+    speed: dict[str, Load] = {
+        "bulk1": lambda where, proxy: loads.bulk(where, proxy, seconds, 1),
+        "bulk4": lambda where, proxy: loads.bulk(where, proxy, seconds, 4),
+        "keepalive": lambda where, proxy: loads.keepalive(where, proxy, seconds),
+        "short": lambda where, proxy: loads.short(where, proxy, seconds),
+    }
+    return with_memory(speed, contestant, number, settings)
+
+
+def with_memory(
+    speed: dict[str, Load], contestant: Contestant, number: int, settings: Settings
+) -> list[dict[str, Load]]:
+    memory: dict[str, Load] = {"memory": lambda where, proxy: loads.memory(where, proxy, settings.memory_counts)}
+    if not contestant.proxied or number >= settings.memory_rounds:
+        return [speed]
+    return [memory, speed] if settings.memory_apart else [memory | speed]
+
+
 def brief(figures: Figures) -> str:
     shown = {
         "bulk1_gbit_s": "{:.2f} Gbit/s",
@@ -99,6 +116,11 @@ def brief(figures: Figures) -> str:
         "keepalive_rps": "{:.0f} rps",
         "keepalive_p50_us": "p50 {:.0f} us",
         "short_conn_s": "{:.0f} conn/s",
+        "requests32_rps": "{:.0f} rps (32)",
+        "requests32_proxy_us_per_request": "{:.1f} us CPU",
+        "requests256_rps": "{:.0f} rps (256)",
+        "requests1_p50_us": "p50 {:.0f} us (1)",
+        "bodies_rps": "{:.0f} MB/s",
     }
     return "  ".join(text.format(figures[name]) for name, text in shown.items() if name in figures)
 

@@ -18,6 +18,7 @@ HTTP_PORT, BULK_PORT = 80, 5201
 BULK_ADDRESS = ADDRESSES[0]
 DESTINATIONS = (*((address, HTTP_PORT) for address in ADDRESSES), (BULK_ADDRESS, BULK_PORT))
 BODY_BYTES = 1024
+BIG_BYTES = 1_000_000
 PROXY_UID = 1337
 PROXY_PORT = 15001
 
@@ -46,10 +47,12 @@ def world() -> Iterator[World]:
 
 
 def _http(netns: str, home: Path) -> Program:
-    """nginx: `/` is a small page; `/port` says from which port it is asked, which tells whether a proxy is between."""
+    """nginx: `/` is a small page, `/big` a large one; `/port` says from which port it is asked, which tells whether a
+    proxy is between."""
     pages = home / "pages"
     pages.mkdir()
     (pages / "index.html").write_bytes(b"x" * BODY_BYTES)
+    (pages / "big").write_bytes(b"x" * BIG_BYTES)
     config = home / "server.conf"
     config.write_text(f"""
 daemon off; pid {home}/server.pid; error_log stderr; worker_processes 1; user root;

@@ -7,7 +7,7 @@ local request_text
 function init(args)
    local close = args[1] == "close"
    wrk.headers["Connection"] = close and "close" or nil
-   request_text = wrk.format("GET", "/")
+   request_text = wrk.format("GET", wrk.path)
    if close then
       for i = 2, #args do
          addresses[#addresses + 1] = wrk.lookup(args[i], "80")[1]

@@ -1,0 +1,1 @@
+"""The HTTP lane beside HAProxy, nginx and Envoy: `python -m bench.http`."""
