@@ -1,11 +1,12 @@
 """One HTTP client of an endpoint. It gets one answer at a time: while one is on its way nothing more is read."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol, cast
 
-from proxy.admin.messages import Answer, Later, Response, Stream
+from proxy.admin.messages import Answer, Later, Request, Response, Stream
 from proxy.admin.reader import Refused, RequestReader
 from proxy.admin.stream import ClientSink
 from proxy.core.addresses import Address
@@ -16,6 +17,8 @@ connection is closed after it."""
 LINGER_S = 1.0
 """How long a refused client may go on sending. Closing over what it sent would reset the connection, and the reset
 would overtake our answer."""
+
+_log = logging.getLogger("tidegate.admin")
 
 
 class Endpoint(Protocol):
@@ -107,7 +110,7 @@ class HttpServerConnection(asyncio.BufferedProtocol):
             self._keep = self._reader.keep_alive
             self._busy = True
             self._transport.pause_reading()
-            answer = self._endpoint.answer(request)
+            answer = self._answer_to(request)
             if isinstance(answer, Stream):
                 if not self._endpoint.may_stream():
                     raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many streams at once")
@@ -117,12 +120,23 @@ class HttpServerConnection(asyncio.BufferedProtocol):
             self._refuse(refused)
             return
         if isinstance(answer, Later):
-            self._coming = self._loop.create_task(self._send_later(answer, with_body=request.method != "HEAD"))
+            self._coming = self._loop.create_task(self._send_later(answer, request))
             return
         self._send(answer, with_body=request.method != "HEAD")
 
-    async def _send_later(self, answer: Later, *, with_body: bool) -> None:
-        self._send(await answer.response, with_body=with_body)
+    async def _send_later(self, answer: Later, request: Request) -> None:
+        try:
+            response = await answer.response
+        except Exception:
+            response = _failed(request)
+        self._send(response, with_body=request.method != "HEAD")
+
+    def _answer_to(self, request: Request) -> Response | Stream | Later:
+        """An endpoint that fails is a defect of ours: it is logged, and costs its client an answer, not the proxy."""
+        try:
+            return self._endpoint.answer(request)
+        except Exception:
+            return _failed(request)
 
     def _send(self, response: Response, *, with_body: bool) -> None:
         if self._transport is None:
@@ -187,6 +201,12 @@ class HttpServerConnection(asyncio.BufferedProtocol):
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete within {REQUEST_S:g} s"))
         else:
             self.abort()  # not close(): a client that does not read would keep us waiting for ever
+
+
+def _failed(request: Request) -> Response:
+    """Called where an exception is handled."""
+    _log.exception("%s %s failed", request.method, request.path)
+    return Response(HTTPStatus.INTERNAL_SERVER_ERROR, b"this endpoint failed; the proxy's log has the reason\n")
 
 
 def _head(response: Response, framing: tuple[str, ...], *, keep: bool) -> bytes:

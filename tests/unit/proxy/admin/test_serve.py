@@ -29,6 +29,8 @@ def answer(request: Request) -> Response | Stream:
     asked.append(request)
     if request.path == "/stream":
         return Stream("text/plain", subscribe, lambda count: b"missed %d\n" % count)
+    if request.path == "/broken":
+        raise RecursionError("deep")
     if request.path == "/big":
         return Response(200, BIG)
     return Response(404 if request.path == "/nothing" else 200, request.path.encode() + b" " + request.body)
@@ -244,3 +246,13 @@ def test_a_probe_is_answered_beside_clients_that_ask_without_a_pause(endpoint: S
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_an_endpoint_that_fails_costs_an_answer_and_not_the_server(
+    endpoint: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, _, body = endpoint.ask("/broken")
+    assert (status, body) == (500, "this endpoint failed; the proxy's log has the reason\n")
+    assert "GET /broken failed" in caplog.text
+    assert "RecursionError" in caplog.text
+    assert endpoint.ask("/a")[0] == 200
