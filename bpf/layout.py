@@ -11,7 +11,7 @@ from typing import NamedTuple
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-VERSION = 4
+VERSION = 5
 """Of everything in this file, direct_layout.py and their headers: maps of another version are never reused."""
 
 SLOTS = 16

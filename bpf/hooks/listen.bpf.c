@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* sockops on the captured cgroup, only with --cgroup: on which addresses and ports of this network namespace its own
  * processes listen. Sockets go into tg_workload, from where the kernel takes them when they close. One that it does not
- * take there is counted by its address and port. */
+ * take there is counted by its address and port; one that finds no place there either, by its port alone. */
 #include "address.h"
 #include "features.h"
 #include "listeners.h"
@@ -22,6 +22,12 @@ static __always_inline bool hears_loopback_only(const __u32 a[4])
     return address_is_loopback(a) && !is_unspecified(a);
 }
 
+static __always_inline __u32 *crowd_at(const struct tg_listening *key)
+{
+    __u32 port = key->port;
+    return bpf_map_lookup_elem(&tg_workload_crowd, &port);
+}
+
 static __always_inline void keep_by_port(struct bpf_sock_ops *ctx, struct tg_listening *key)
 {
     __u32 one = 1;
@@ -30,8 +36,10 @@ static __always_inline void keep_by_port(struct bpf_sock_ops *ctx, struct tg_lis
     if (count_there)
         __sync_fetch_and_add(count_there, 1);
     else if (bpf_map_update_elem(&tg_workload_ports, key, &one, BPF_ANY)) {
+        __u32 *crowd = crowd_at(key);
+        if (crowd)
+            __sync_fetch_and_add(crowd, 1);
         count(TG_RULE_LOST_LISTENER);
-        return;
     }
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
@@ -52,8 +60,12 @@ static __always_inline void on_stop(struct tg_listening *key)
 {
     key->sharer = TG_TOLD_BY_HOOK;
     __u32 *count_there = bpf_map_lookup_elem(&tg_workload_ports, key);
-    if (!count_there)
+    if (!count_there) {
+        __u32 *crowd = crowd_at(key);
+        if (crowd && *(volatile __u32 *)crowd)
+            __sync_fetch_and_add(crowd, -1);
         return;
+    }
     __sync_fetch_and_add(count_there, -1);
     if (*(volatile __u32 *)count_there == 0)
         bpf_map_delete_elem(&tg_workload_ports, key);

@@ -54,13 +54,21 @@ static __always_inline bool workload_listens(const __u32 address[4], __u16 port)
     return bpf_map_lookup_elem(&tg_workload_ports, &key);
 }
 
+/* Whether one of the cgroup listens there at an address for which no place was left. */
+static __always_inline bool is_crowded(__u16 port)
+{
+    __u32 number = port;
+    __u32 *crowd = bpf_map_lookup_elem(&tg_workload_crowd, &number);
+    return crowd && *crowd;
+}
+
 static __always_inline bool in_scope(const __u32 local[4], __u16 port)
 {
     __u32 any_v6[4] = {}, any_v4[4];
     address_v4(any_v4, 0);
     if (workload_listens(local, port) || workload_listens(any_v6, port))
         return true;
-    return address_is_v4(local) && workload_listens(any_v4, port);
+    return (address_is_v4(local) && workload_listens(any_v4, port)) || is_crowded(port);
 }
 
 static __always_inline void read_addresses(struct bpf_sk_lookup *ctx, __u32 local[4], __u32 remote[4])

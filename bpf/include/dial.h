@@ -130,7 +130,7 @@ static __always_inline enum course dial(struct bpf_sock_addr *ctx, const __u32 a
             return TG_DIRECT;
         verdict_t v = outbound_forget(&s, outbound_decide(&s, &d));
         if (sets_peer && d.tcp && course_of(v) == TG_STEER && listener_of(v) == s.policy->outbound_port)
-            balanced = balance(sk, &d, to);
+            balanced = balance(&s, sk, &d, to);
         if (balanced == TG_TURNED_AWAY)
             v = outbound(TG_REFUSE, v & 0xff, 0);
         if (balanced == TG_NO_SERVICE && course_of(v) == TG_STEER && sk->bound_dev_if > LO_IFINDEX)

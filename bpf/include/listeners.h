@@ -25,8 +25,7 @@ struct {
 
 /* How many of the captured cgroup's listeners are at an address and port that no map of sockets takes: MPTCP, a socket
  * that user space may not touch, one too many for tg_workload. Written by listen, which takes them out again, and by
- * intercept/backends/ebpf/workload.py, which does so when it looks again; read by sk_lookup. What finds this full too
- * is counted as lost-listener and told by `status`. */
+ * intercept/backends/ebpf/workload.py, which does so when it looks again; read by sk_lookup. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1 << 16);
@@ -34,5 +33,16 @@ struct {
     __type(key, struct tg_listening);
     __type(value, __u32);
 } tg_workload_ports SEC(".maps");
+
+/* By port, so that it is never full: how many of the captured cgroup's listeners found both maps above full, which one
+ * program can bring about. While there are any, the port counts as the cgroup's at every address: another's listener at
+ * that port is captured too, rather than one of the cgroup's missed. Written by listen, which takes them out again;
+ * read by sk_lookup. `status` tells of it (lost-listener counts how often). */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1 << 16);
+    __type(key, __u32);
+    __type(value, __u32);
+} tg_workload_crowd SEC(".maps");
 
 #endif

@@ -100,7 +100,7 @@ enum tg_rule {
     TG_RULE_LOST_DESTINATION, /* a steered connection whose original destination could not be kept */
     TG_RULE_OUT_LINK_LOCAL,
     TG_RULE_OUT_INTERFACE, /* it would be captured, but its socket is bound to an interface and cannot reach loopback */
-    TG_RULE_LOST_LISTENER, /* of the captured cgroup, for which no place was left: its inbound goes direct */
+    TG_RULE_LOST_LISTENER, /* of the captured cgroup, for which no place was left: its port counts at every address */
     TG_RULES,
 };
 

@@ -181,12 +181,14 @@ class _Prober:
         """Never returns."""
         try:
             prepare()
+        except Exception as error:  # whatever it raises has to reach the parent as words, and none means "no route"
+            self._tell(f"failed {error}")
+            os._exit(0)
+        try:
             self._converse(source_port)
         except OSError as error:
             word = "no-route" if errno.errorcode.get(error.errno or 0, "") in UNROUTABLE else "failed"
             self._tell(f"{word} {error.strerror or error}")
-        except Exception as error:  # whatever prepare() raises has to reach the parent as words
-            self._tell(f"failed {error}")
         finally:
             os._exit(0)
 

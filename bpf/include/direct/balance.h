@@ -92,12 +92,20 @@ static __always_inline bool offers(const struct tg_service *service, const struc
     return found;
 }
 
-static __always_inline void choose_for_client(const struct tg_service *service, const struct dial *d, __u64 ticket,
-                                              struct tg_host_port *to)
+/* Only an address of the namespace's own makes a client of its own: any program may bind thousands of others (127/8,
+ * IP_FREEBIND), and would take the places of all other clients. */
+static __always_inline bool is_client_address(const struct selected *s, const __u32 source[4])
+{
+    return !address_is_loopback(source) && net_has(s, TG_OWN, source);
+}
+
+static __always_inline void choose_for_client(const struct selected *s, const struct tg_service *service,
+                                              const struct dial *d, __u64 ticket, struct tg_host_port *to)
 {
     struct tg_client client = {.service = service->id};
     struct tg_kept now_kept = {.used = bpf_ktime_get_ns()};
-    __builtin_memcpy(client.address, d->source, sizeof(client.address));
+    if (is_client_address(s, d->source))
+        __builtin_memcpy(client.address, d->source, sizeof(client.address));
     struct tg_kept *kept = bpf_map_lookup_elem(&tg_affinity, &client);
     if (kept && now_kept.used - kept->used < service->affinity_ns) {
         *to = kept->endpoint;
@@ -118,7 +126,8 @@ static __always_inline enum balance turned_away(__u64 *counter)
 }
 
 /* TG_NO_SERVICE: the direct lane knows nothing of this destination. TG_CHOSEN: go `to` there. */
-static __always_inline enum balance balance(struct bpf_sock *sk, const struct dial *d, struct tg_host_port *to)
+static __always_inline enum balance balance(const struct selected *s, struct bpf_sock *sk, const struct dial *d,
+                                            struct tg_host_port *to)
 {
     const struct tg_service *service = service_asked_for(d);
     if (!service)
@@ -135,7 +144,7 @@ static __always_inline enum balance balance(struct bpf_sock *sk, const struct di
     if (service->flags & (TG_SERVICE_ROUND_ROBIN | TG_SERVICE_LIMITED) && !admit(service, state, &ticket))
         return turned_away(&state->limited);
     if (service->flags & TG_SERVICE_AFFINE)
-        choose_for_client(service, d, ticket, to);
+        choose_for_client(s, service, d, ticket, to);
     else
         choose(service, ticket, to);
     struct tg_balanced *balanced = bpf_sk_storage_get(&tg_balanced_as, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);

@@ -69,7 +69,7 @@ struct {
 
 struct tg_client {
     __u32 service;
-    __u32 address[4]; /* the source that the socket is bound to; all zero: none */
+    __u32 address[4]; /* the source that the socket is bound to, if it is one of the namespace's; else all zero */
 };
 
 struct tg_kept {

@@ -139,7 +139,10 @@ def _not_captured(plan: Plan, unregistered: tuple[int, ...], counters: Mapping[s
             "what a plain socket would have"
         )
     if lost := counters.get("lost-listener"):
-        yield f"inbound: {lost} listeners of the cgroup for which no place was left in the maps"
+        yield (
+            f"inbound: for {lost} listeners of the cgroup no place was left in the maps: while they listen, another's "
+            "listener at the same port is captured as well"
+        )
 
 
 def remove(name: str, *, wait_s: float) -> list[str]:

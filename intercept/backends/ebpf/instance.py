@@ -37,6 +37,7 @@ MAPS = (
     "tg_inbound",
     "tg_workload",
     "tg_workload_ports",
+    "tg_workload_crowd",
     "tg_services",
     "tg_service_states",
     "tg_members",

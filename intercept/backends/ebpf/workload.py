@@ -16,7 +16,7 @@ from bpf.layout import SHARERS, TOLD_BY_HOOK, TOLD_BY_USER
 from cext.libbpf import libbpf
 from intercept.backends.ebpf.listeners import place
 from intercept.backends.ebpf.sockets import sockets_of, taken
-from intercept.errors import CaptureError, Unsupported
+from intercept.errors import Unsupported
 
 if TYPE_CHECKING:
     from intercept.backends.ebpf.diag import Listener
@@ -27,10 +27,7 @@ _V6_LOOPBACK = bytes(15) + b"\x01"
 
 
 def register_workload(maps: Mapping[str, int], folder: Path) -> None:
-    """Everything of this network namespace that processes of this cgroup folder, or below it, listen on already.
-
-    Raises CaptureError where there are more than the maps hold.
-    """
+    """Everything of this network namespace that processes of this cgroup folder, or below it, listen on already."""
     from intercept.backends.ebpf.diag import listeners
 
     there = {one.inode: one for one in listeners() if hears_others(one.address)}
@@ -72,8 +69,16 @@ def _keep_by_port(maps: Mapping[str, int], ours: "Iterable[Listener]") -> None:
     for key, count in wanted.items():
         try:
             libbpf.map_update(by_port, key, struct.pack("=I", count))
-        except libbpf.BpfError as error:
-            raise CaptureError(f"--cgroup: more listeners than can be told apart by port: {error.strerror}") from error
+        except libbpf.BpfError:  # full; a workload can see to that, and must not keep `init` from working
+            _keep_by_crowd(maps, key)
+
+
+def _keep_by_crowd(maps: Mapping[str, int], key: bytes) -> None:
+    """Its port counts at every address, until the capture is removed: nothing tells when such a listener has gone."""
+    number = struct.pack("=I", struct.unpack_from("=H", key, 16)[0])
+    found = libbpf.map_lookup(maps["tg_workload_crowd"], number, 4)
+    if found is not None and struct.unpack("=I", found)[0] == 0:
+        libbpf.map_update(maps["tg_workload_crowd"], number, struct.pack("=I", 1))
 
 
 def _is_told_by_user(key: bytes) -> bool:

@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import struct
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 from bpf.loader import OBJECTS, features
 from cext.libbpf import libbpf
 from cext.libbpf.kinds import AttachType
+from intercept.backends.ebpf import backend as ebpf
 from intercept.backends.ebpf.anchors import open_anchors
 from intercept.backends.ebpf.direct import inbound
 from intercept.backends.kernel_lane import KernelEndpoint
@@ -220,6 +222,8 @@ def test_a_rate_limit_lets_a_burst_through_and_then_its_rate(lab: Lab) -> None:
 def test_a_client_keeps_its_endpoint_while_it_is_one(lab: Lab) -> None:
     push(lab, service(4, affinity_s=1))
     lab.app.run(["ip", "addr", "add", "10.0.0.3/24", "dev", "eth0"])
+    with lab.app.entered():
+        ebpf.refresh_addresses()  # as the companion does every two seconds
     with servers(lab, 4):
         unbound, bound = call(lab), call(lab, source="10.0.0.3")
         assert unbound != bound, "two clients took their turns"
@@ -237,6 +241,28 @@ def test_a_client_keeps_its_endpoint_while_it_is_one(lab: Lab) -> None:
             time.sleep(1.1)
             seen.add(call(lab))
         assert len(seen) > 1, "a client that was idle for that long is a new one"
+
+
+BINDS_MANY = """
+import os, socket
+os.setresgid(1000, 1000, 1000); os.setresuid(1000, 1000, 1000)
+for n in range(20_000):
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND, which any user may set
+        client.bind((f"{sys_first}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", 0))
+        client.connect_ex(("10.96.0.1", 20000))
+"""
+
+
+@pytest.mark.parametrize("first", [127, 198], ids=["loopback addresses", "addresses of others"])
+def test_a_program_that_binds_many_addresses_takes_nobodys_place(lab: Lab, first: int) -> None:
+    """There are 4,096 places for clients that keep their endpoint."""
+    push(lab, service(4, affinity_s=60))
+    with servers(lab, 4):
+        kept = call(lab)
+        lab.app.run([sys.executable, "-c", BINDS_MANY.replace("{sys_first}", str(first))])
+        assert calls(lab, 6) == {kept: 6}
 
 
 def test_excluded_users_are_not_balanced(lab: Lab) -> None:
