@@ -16,18 +16,16 @@ STDERR = 2
 _log = logging.getLogger("tidegate.proxy")
 
 
-def serve(
-    settings: ProxySettings, source: PolicySource | None = None, companion: tuple[socket.socket, ...] = ()
-) -> int:
-    """Serves until told to end; returns the exit code. Raises ProxyError when it can't start. companion: our ends of
-    its channels, which are taken over.
+def serve(settings: ProxySettings, source: PolicySource | None = None, companions: socket.socket | None = None) -> int:
+    """Serves until told to end; returns the exit code. Raises ProxyError when it can't start. companions: where our
+    ends of each companion's channels arrive; it is taken over.
 
     The source is read first, as the user who starts us: what is wrong is found before anything is changed.
 
     Changes the whole process: user, capabilities, descriptor limit, signal handlers, the root logger.
     """
     configured = None if source is None else Configured(source, *source.load())
-    started = start(settings, companion)
+    started = start(settings, companions)
     handler = _log_to_stderr(settings.log_level)
     try:
         for warning in started.warnings:

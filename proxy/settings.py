@@ -66,6 +66,8 @@ class ProxySettings:
     log_level: str = "info"
     supervisor_fd: int | None = None
     """An inherited stream socket to `tidegate run`; its end ends the proxy."""
+    seccomp: bool = True
+    """Whether only the system calls of proxy/start/calls.py may be made."""
 
     def __post_init__(self) -> None:
         if self.outbound_port and self.outbound_port == self.inbound_port:

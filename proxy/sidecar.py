@@ -86,7 +86,7 @@ class Sidecar:
             lambda: self._publisher.publish(),  # noqa: PLW0108
             observer.direct_ended,
             loop.call_soon,
-            expected=bool(started.companion) and configured is not None,
+            expected=started.companions is not None and configured is not None,
         )
         metrics.add(counting.endpoint_metrics(lambda: self._splice, direct))
         verdicts = Verdicts(Lanes(forced=settings.lane, announced=frozenset(settings.announced)))

@@ -11,6 +11,8 @@ import resource
 import socket
 from collections.abc import Callable
 
+from proxy.start import descriptors
+
 AT_ONCE = 16
 """Connections accepted in one turn of the loop."""
 SHARE = 8
@@ -39,7 +41,7 @@ class Acceptor:
         self._listener = listener
         self._made = made
         self._crowded = crowded
-        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._on_reserved: dict[asyncio.BaseProtocol, None] = {}
         self._starting: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -76,11 +78,8 @@ class Acceptor:
         except OSError as failed:
             if failed.errno != errno.EMFILE or len(self._on_reserved) + len(self._starting) >= SHARE:
                 raise
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
-        try:
+        with descriptors.reserved():
             return self._listener.accept()[0]
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, self._hard))
 
     async def _serve(self, sock: socket.socket) -> None:
         reserved = sock.fileno() >= self._soft

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
 from proxy.settings import InboundOriginalDst, ProxySettings, question_limit
-from proxy.start import descriptors, privileges
+from proxy.start import descriptors, privileges, seccomp
 from proxy.start.bind import BoundListener, bind_listener, bind_service
 from proxy.start.bind_control import bind_control
 from proxy.start.bind_dns import bind_dns
+from proxy.start.calls import PROXY
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Started:
     """UDP, on the same port as `dns`."""
     control: socket.socket | None
     """For tools, by name. None: another process has taken the name."""
-    companion: tuple[socket.socket, ...]
-    """Our ends of the companion's channels."""
+    companions: socket.socket | None
+    """Where our ends of each companion's channels arrive. None: there is no companion."""
     admin: socket.socket | None
     telemetry: socket.socket | None
     supervisor: socket.socket | None
@@ -36,23 +37,33 @@ class Started:
     warnings: tuple[str, ...]
 
 
-def start(settings: ProxySettings, companion: tuple[socket.socket, ...] = ()) -> Started:
-    """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again. companion: our ends
-    of its channels, which are taken over."""
+def start(settings: ProxySettings, companions: socket.socket | None = None) -> Started:
+    """Opens the sockets, then gives up privileges. Raises ProxyError with everything closed again. companions: where
+    the channels of companions arrive; it is taken over."""
     parent = os.getppid()
     limit = descriptors.raise_limit()
     with contextlib.ExitStack() as undo:
-        started = _open(settings, companion, limit, undo)
+        started = _open(settings, companions, limit, undo)
         became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
+        unfiltered = _filter() if settings.seccomp else ()
         undo.pop_all()
-    warnings = tuple(_warnings(settings, started, became=became))
+    warnings = (*_warnings(settings, started, became=became), *unfiltered)
     return replace(started, warnings=started.warnings + warnings)
 
 
+def _filter() -> tuple[str, ...]:
+    """Give up system calls. Warnings, where that can't be done."""
+    try:
+        seccomp.install(PROXY)
+    except seccomp.SeccompMissing as missing:
+        return (f"every system call may be made: {missing.strerror} (--seccomp off: as it is meant)",)
+    return ()
+
+
 def _open(
-    settings: ProxySettings, companion: tuple[socket.socket, ...], descriptor_limit: int, undo: contextlib.ExitStack
+    settings: ProxySettings, companions: socket.socket | None, descriptor_limit: int, undo: contextlib.ExitStack
 ) -> Started:
     def keep(sock: socket.socket) -> socket.socket:
         return undo.enter_context(contextlib.closing(sock))
@@ -63,8 +74,8 @@ def _open(
             keep(sock)
         return bound
 
-    for sock in companion:
-        keep(sock).setblocking(False)
+    if companions is not None:
+        keep(companions).setblocking(False)
     supervisor = None if settings.supervisor_fd is None else keep(inherited_socket(settings.supervisor_fd))
     outbound = listener("--outbound-port", settings.outbound_port, transparent=False)
     inbound = listener(
@@ -82,7 +93,7 @@ def _open(
         dns=dns,
         dns_sockets=dns_sockets,
         control=control,
-        companion=companion,
+        companions=companions,
         admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
         telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
         supervisor=supervisor,

@@ -3,14 +3,15 @@
 It tells the proxy whether capture works (rules that vanish under a running proxy turn it unready) and, with
 `--when-down open`, keeps saying in the kernel that the proxy lives, for as long as the proxy says that it accepts.
 Under ebpf capture it is also the direct lane's hand: what the proxy decides about Services it takes to the kernel.
-Started as root only; it ends with the proxy, and then the kernel's sign of life runs out by itself.
+Started as root only, by its warden (warden.py); it ends with the proxy, and then the kernel's sign of life runs out by
+itself.
 """
 
+import contextlib
 import gc
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -18,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from proxy.core.lower.kernel_messages import LONGEST_LINE
-from tidegate import processes
-from tidegate.beside import privileges
 from tidegate.beside.lines import Lines, parsed
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from intercept.plan.build import Plan
     from tidegate.beside.courier import Courier
 
@@ -39,9 +40,12 @@ CAP_NET_ADMIN = 12
 class Watch:
     """What the companion knows from one look to the next."""
 
+    proxy: int
+    """Its process id."""
     probes: socket.socket
     """The channel by which the proxy is told of probes and witnesses them."""
-    seen_in_force: bool = False
+    memory: "mmap"
+    """One byte that outlives us: whether capture was ever seen in force. The next companion goes on from there."""
     in_force: bool = False
     mode: str = ""
     refreshing: bool = False
@@ -63,39 +67,20 @@ def may_watch() -> bool:
     return bool(int(effective.split()[1], 16) >> CAP_NET_ADMIN & 1)
 
 
-def start(outbound_port: int) -> tuple[socket.socket, ...]:
-    """Fork the companion of the proxy that this process is about to become. Call it before there are threads.
+def watch_over(proxy: int, port: int, channels: tuple[socket.socket, ...], memory: "mmap", *, again: bool) -> None:
+    """Watch the capture that feeds that proxy, whose outbound listener is at `port`. Returns when the proxy has ended.
 
-    Returns the proxy's ends of the channels between them, which the caller owns. They are made before the fork and
-    have no name, so nobody but these two can be at their ends, whatever a workload may bind.
+    channels: three, all of which lead to the proxy. again: another companion did this before and has died.
     """
-    proxy = os.getpid()
-    ours, theirs = zip(socket.socketpair(), socket.socketpair(), socket.socketpair(), strict=True)
-    if os.fork() != 0:
-        for sock in ours:
-            sock.close()
-        return theirs
-    try:
-        for sock in theirs:
-            sock.close()
-        processes.set_name("tidegate-watch")
-        processes.die_with_parent()
-        # The terminal's and the service manager's signals are the proxy's: it drains, and we end with it.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        if os.getppid() == proxy:
-            privileges.reduce_to(privileges.COMPANION)
-            _watch(outbound_port, *ours)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the proxy has ended
-    except Exception as error:
-        print(f"tidegate: the companion that watches capture ended: {error}", file=sys.stderr)
-    finally:
-        os._exit(0)
+    channel, direct, probes = channels
+    watch = Watch(proxy, probes, memory)
+    if again:
+        _look(watch, port, accepting=False)  # the proxy must not hear that all is well before it was looked at
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _watch(watch, port, channel, direct)
 
 
-def _watch(port: int, channel: socket.socket, direct: socket.socket, probes: socket.socket) -> None:
-    watch = Watch(probes)
+def _watch(watch: Watch, port: int, channel: socket.socket, direct: socket.socket) -> None:
     lines = channel.makefile("rw", encoding="utf-8")
     following = _Following(direct)
     looked, frozen = 0.0, False
@@ -191,12 +176,13 @@ def _look(watch: Watch, port: int, accepting: bool) -> None:
         return
     watch.in_force = watch.refreshing = False
     if found is None:
-        watch.problem = "the capture that was in force is gone" if watch.seen_in_force else None
+        watch.problem = "the capture that was in force is gone" if watch.memory[0] else None
         return
     plan = found.plan
     if plan is not None and plan.intent.listeners.outbound != port:
         return  # somebody else's capture
-    watch.seen_in_force = watch.in_force = True
+    watch.in_force = True
+    watch.memory[0] = 1
     watch.mode = found.mode
     watch.problem = "; ".join(found.drift) or None
     if plan is not None:
@@ -218,7 +204,7 @@ def _suit_listener(watch: Watch, port: int, *, transparent: bool) -> None:
     if watch.suited == (port, transparent):
         return
     try:
-        set_transparent(os.getppid(), port, transparent)
+        set_transparent(watch.proxy, port, transparent)
         watch.suited = port, transparent
     except OSError as error:
         print(f"tidegate: the inbound listener could not be suited to the capture: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ from intercept.host.listeners import signs_here
 from intercept.intent.intent import Mode, WhenDown
 from intercept.lock import changing_capture
 from intercept.plan.rules import Plan
+from proxy.start import seccomp
 
 BEAT_S = 0.3
 ABANDONED_S = 5.0
@@ -32,7 +33,7 @@ _ANSWER_S = 2.0
 _START_S = 5.0
 _BUSY_S = 0.3
 _RETRY_S = 0.02
-_CAPABILITIES = {
+CAPABILITIES = {
     Mode.NFTABLES: frozenset({"CAP_NET_ADMIN"}),
     Mode.TPROXY: frozenset({"CAP_NET_ADMIN"}),
     # To see whether the rules are still there; the sets alone would do without.
@@ -42,10 +43,11 @@ _LISTENS = "00010000"
 _CREDENTIALS = struct.Struct("=iII")
 
 
-def suit(applied: Plan, *, wait_s: float) -> tuple[str, ...]:
+def suit(applied: Plan, *, wait_s: float, filtered: bool = True) -> tuple[str, ...]:
     """Have a keeper exactly if the capture in force here needs one. Warnings, when it can't have the one it needs.
 
-    Call it after a change of capture, from a process with one thread. Needs CAP_NET_ADMIN.
+    Call it after a change of capture, from a process with one thread. Needs CAP_NET_ADMIN. filtered: whether the keeper
+    may make the system calls only that it needs.
     """
     if not needs_keeper(applied) and not _names():
         return ()
@@ -68,8 +70,11 @@ def suit(applied: Plan, *, wait_s: float) -> tuple[str, ...]:
             )
         signs_here(plan.intent.listeners)  # raises where the kernel can't tell
         # A suffix that cannot be guessed: any process may bind a name, and would keep us from it.
-        if not _leave_behind(plan, f"{needed}/{os.urandom(8).hex()}"):
+        if not _leave_behind(plan, f"{needed}/{os.urandom(8).hex()}", filtered=filtered):
             return ("--when-down open: the process that looks whether a proxy listens ended; run init again",)
+        why_not = seccomp.why_not() if filtered else None
+    if why_not is not None:
+        return (f"tidegate-keeper may make every system call: {why_not} (--seccomp off: as it is meant)",)
     return ()
 
 
@@ -141,7 +146,7 @@ def _end(keeper: socket.socket) -> None:
             pass
 
 
-def _leave_behind(plan: Plan, name: str) -> bool:
+def _leave_behind(plan: Plan, name: str, *, filtered: bool) -> bool:
     """Fork a process that is no child of ours and holds none of our descriptors but its socket.
 
     True once it has looked for the first time and what it saw holds; False: it has ended instead.
@@ -161,14 +166,15 @@ def _leave_behind(plan: Plan, name: str) -> bool:
         try:
             os.setsid()
             if os.fork() == 0:
-                _keep(plan, door, tell)
+                _keep(plan, door, tell, filtered=filtered)
         finally:
             os._exit(0)
 
 
-def _keep(plan: Plan, door: socket.socket, tell: int) -> None:
+def _keep(plan: Plan, door: socket.socket, tell: int, *, filtered: bool) -> None:
     from tidegate import processes
-    from tidegate.beside.privileges import reduce_to
+    from tidegate.beside.calls import KEEPER
+    from tidegate.beside.privileges import confine
 
     processes.set_name("tidegate-keeper")
     # What ends a session or a terminal is not meant for us; SIGTERM is.
@@ -176,7 +182,7 @@ def _keep(plan: Plan, door: socket.socket, tell: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     processes.keep_only_descriptors(door.fileno(), tell)
-    reduce_to(_CAPABILITIES[plan.mode])
+    confine(CAPABILITIES[plan.mode], KEEPER if filtered else None)
     with contextlib.suppress(CaptureError):  # the rules have gone, and so may we
         _watch(plan, door, tell)
 

@@ -3,6 +3,8 @@
 import ctypes
 import os
 
+from proxy.start.seccomp import Filter, SeccompMissing, install
+
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
@@ -25,12 +27,30 @@ NUMBERS = {
 }
 """Those that a helper of ours may keep."""
 
-COMPANION = frozenset(NUMBERS)
-"""Reading and mending rules: NET_ADMIN, NET_RAW (iptables), BPF, PERFMON, SYS_ADMIN (ebpf, cgroups); nft's view of
-cgroups: SYS_ADMIN, SYS_CHROOT; the proxy's listener: SYS_PTRACE; probes as another user, in another user's cgroup:
-SETUID, SETGID, KILL, DAC_OVERRIDE."""
+COMPANION = frozenset(NUMBERS) - {"CAP_BPF", "CAP_PERFMON"}
+"""Reading and mending rules: NET_ADMIN, NET_RAW (iptables), SYS_ADMIN (ebpf, where it stands for BPF and PERFMON too);
+nft's view of cgroups: SYS_ADMIN, SYS_CHROOT; the proxy's listener: SYS_PTRACE; probes as another user, in another
+user's cgroup: SETUID, SETGID, KILL, DAC_OVERRIDE."""
+
+GUARDIAN = frozenset({"CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_NET_ADMIN", "CAP_NET_RAW"})
+"""Removing a run's rules: NET_ADMIN, NET_RAW (iptables); its folder, which may be its user's: DAC_OVERRIDE; ending its
+processes, whosever they are, before Linux 5.14: KILL. What ebpf mode has put in force ends with the run's process."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def confine(names: frozenset[str], calls: Filter | None) -> str | None:
+    """Keep of our capabilities only `names`, and of the system calls only `calls` (None: all), for good.
+
+    Returns why the calls could not be limited. Raises OSError when the capabilities could not.
+    """
+    reduce_to(names)
+    if calls is not None:
+        try:
+            install(calls)
+        except SeccompMissing as missing:
+            return missing.strerror
+    return None
 
 
 def reduce_to(names: frozenset[str]) -> None:

@@ -12,6 +12,7 @@ from tidegate.commands.options import (
     json_option,
     netns_option,
     raw_flags,
+    seccomp_option,
     wait_option,
     with_documents,
 )
@@ -25,6 +26,7 @@ from tidegate.commands.options import (
 @click.option("--dry-run", is_flag=True, help="print the exact plan, change nothing; needs no privilege")
 @click.option("--from", "peer", metavar="TOOL", help="read TOOL's flags and environment: istio, linkerd, kuma, consul")
 @click.option("--close-existing", is_flag=True, help="reset connections from before capture instead of leaving them be")
+@seccomp_option
 @json_option
 @click.argument("peer_argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- TOOL'S FLAGS]")
 def init(
@@ -35,6 +37,7 @@ def init(
     dry_run: bool,
     peer: str | None,
     close_existing: bool,
+    seccomp: str,
     as_json: bool,
     peer_argv: tuple[str, ...],
     **given: Any,
@@ -70,7 +73,7 @@ def init(
     output.warn(applied.warnings)
     from tidegate.beside import keeper
 
-    output.warn(keeper.suit(applied.plan, wait_s=wait_s))
+    output.warn(keeper.suit(applied.plan, wait_s=wait_s, filtered=seccomp == "on"))
     if not close_existing:
         output.show_applied(applied, as_json)
         return 0

@@ -124,3 +124,12 @@ def wait_option(command: F) -> F:
     return click.option(
         "--wait", metavar="S", default="5", help="seconds to wait for another tool's xtables lock  [5]"
     )(command)
+
+
+def seccomp_option(command: F) -> F:
+    return click.option(
+        "--seccomp",
+        type=click.Choice(("on", "off")),
+        default="on",
+        help="whether the processes that stay are limited to the system calls that they need  [on]",
+    )(command)

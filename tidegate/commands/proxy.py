@@ -155,6 +155,14 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="LEVEL",
     callback=_one_of("debug", "info", "warning", "error"),
 )
+@click.option(
+    "--seccomp",
+    default="on",
+    show_default=True,
+    metavar="on|off",
+    callback=_one_of("on", "off"),
+    help="Whether we, and the companion of a proxy started as root, may make the system calls only that we need.",
+)
 @click.option("--supervisor-fd", hidden=True, callback=_number(3, 1 << 20, "an inherited descriptor"))
 def proxy(**flags: Any) -> int:
     """Run the sidecar in the foreground: accept captured connections and forward them to where they were meant to go.
@@ -192,19 +200,20 @@ def proxy(**flags: Any) -> int:
             log_format=LogFormat(flags["log_format"]),
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],
+            seccomp=flags["seccomp"] == "on",
         )
     except ProxyError as wrong:
         raise click.UsageError(str(wrong)) from None
-    from tidegate.beside import companion
+    from tidegate.beside import companion, warden
 
     # Under `tidegate run` the supervisor looks after capture.
-    channels: tuple[Any, ...] = ()
+    companions = None
     if settings.supervisor_fd is None and settings.outbound_port and companion.may_watch():
-        channels = companion.start(settings.outbound_port)
+        companions = warden.start(settings.outbound_port, filtered=settings.seccomp)
     # Imported after the fork: the companion needs none of it.
     from proxy.serve import serve
 
-    return serve(settings, _source(flags["config"]), channels)
+    return serve(settings, _source(flags["config"]), companions)
 
 
 def _source(paths: tuple[str, ...]) -> Any:

@@ -12,6 +12,7 @@ from tidegate.commands.options import (
     intent_options,
     netns_option,
     raw_flags,
+    seccomp_option,
     wait_option,
     with_documents,
 )
@@ -32,6 +33,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 @click.option("--follow", is_flag=True, help="wait for the processes that outlive CMD, instead of ending them")
 @click.option("--drain-timeout", default="20", metavar="S", help="how long CMD's last bytes may take  [20]")
 @click.option("--log-level", default="error", metavar="LEVEL", help="the proxy's: debug, info, warning, error  [error]")
+@seccomp_option
 @click.option("--quiet", is_flag=True, help="no summary at the end")
 @click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -46,6 +48,7 @@ def run(
     follow: bool,
     drain_timeout: str,
     log_level: str,
+    seccomp: str,
     quiet: bool,
     **given: Any,
 ) -> int:
@@ -76,6 +79,7 @@ def run(
         log_level=_one_of("--log-level", log_level, LOG_LEVELS),
         drain_timeout_s=seconds("--drain-timeout", drain_timeout),
         follow=follow,
+        filtered=seccomp == "on",
         user=None if user is None else parse(user),
     )
     try:

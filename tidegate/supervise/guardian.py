@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate import processes
+from tidegate.beside import calls, privileges
 
 DISMISSAL_S = 5.0
 
@@ -38,12 +39,14 @@ class Guardian:
 class Post:
     """The guardian's place: filled from the construction until `leave`, also when the guardian in it was killed.
 
-    undo: what the guardian does when this process has ended.
+    undo: what the guardian does when this process has ended. filtered: whether it may make the system calls only that
+    it needs.
     """
 
-    def __init__(self, undo: Callable[[], None]) -> None:
+    def __init__(self, undo: Callable[[], None], *, filtered: bool = True) -> None:
         self._undo = undo
-        self._guardian = post(undo)
+        self._filtered = filtered
+        self._guardian = post(undo, filtered=filtered)
 
     def fileno(self) -> int:
         """Readable when the guardian has ended; another descriptor after `replace`."""
@@ -52,14 +55,14 @@ class Post:
     def replace(self) -> None:
         """The guardian has ended: put another one in its place."""
         os.close(self._guardian.pidfd)
-        self._guardian = post(self._undo)
+        self._guardian = post(self._undo, filtered=self._filtered)
 
     def leave(self) -> None:
         """Nothing is left to guard."""
         self._guardian.dismiss()
 
 
-def post(undo: Callable[[], None]) -> Guardian:
+def post(undo: Callable[[], None], *, filtered: bool = True) -> Guardian:
     """Start a guardian that calls `undo` when this process ends. Call it from a process with one thread.
 
     `undo` runs in the guardian: it must find the run by name, not through anything that dies with the supervisor.
@@ -70,7 +73,7 @@ def post(undo: Callable[[], None]) -> Guardian:
         middle = os.fork()
         if middle == 0:
             os.close(answer)
-            _leave_family(supervisor, tell, undo)
+            _leave_family(supervisor, tell, undo, filtered=filtered)
         os.close(tell)
         tell = -1
         # The guardian's parent, the middle process, ends at once; init inherits and reaps the guardian.
@@ -86,23 +89,25 @@ def post(undo: Callable[[], None]) -> Guardian:
                 os.close(fd)
 
 
-def _leave_family(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
+def _leave_family(supervisor: int, tell: int, undo: Callable[[], None], *, filtered: bool) -> None:
     """In the middle process: fork the guardian and end. Neither returns."""
     try:
         os.setsid()
         if os.fork() == 0:
-            _guard(supervisor, tell, undo)
+            _guard(supervisor, tell, undo, filtered=filtered)
     finally:
         os._exit(0)
 
 
-def _guard(supervisor: int, tell: int, undo: Callable[[], None]) -> None:
+def _guard(supervisor: int, tell: int, undo: Callable[[], None], *, filtered: bool) -> None:
     processes.set_name("tidegate-guard")
     # A terminal's or a service manager's signals are for the supervisor; we end when it does.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.chdir("/")
+    # The supervisor has told already where no filter can be had.
+    privileges.confine(privileges.GUARDIAN, calls.CAPTURE if filtered else None)
     processes.keep_only_descriptors(supervisor, tell)
     os.write(tell, str(os.getpid()).encode())
     os.close(tell)

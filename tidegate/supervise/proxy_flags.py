@@ -25,6 +25,8 @@ def proxy_flags(settings: RunSettings, ports: Ports) -> list[str]:
         flags += ["--proxy-gid", str(intent.exempt.gids[0])]
     # See intercept.host.transparency: the listener must be transparent for TPROXY and must not be for REDIRECT.
     flags += ["--inbound-original-dst", "auto" if intent.mode is Mode.TPROXY else "sockopt"]
+    if not settings.filtered:
+        flags += ["--seccomp", "off"]
     for path in settings.config:
         flags += ["--config", path]
     flags += ["--admin", settings.admin, "--telemetry", "off"]

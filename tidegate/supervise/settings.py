@@ -25,5 +25,7 @@ class RunSettings:
     """Wait for the processes that outlive the command, instead of ending them."""
     admin: str = "off"
     """Where the proxy's admin endpoint listens; port 0: any free one."""
+    filtered: bool = True
+    """Whether the guardian and the proxy may make the system calls only that they need."""
     user: User | None = None
     """The user that the command runs as; None: the caller."""

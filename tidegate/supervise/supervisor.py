@@ -12,6 +12,7 @@ from intercept import capture
 from intercept.host import cgroups
 from intercept.host.facts import read_host
 from intercept.intent.intent import Intent
+from proxy.start import seccomp
 from tidegate import processes
 from tidegate.supervise import command, guardian, observed, proof, scope
 from tidegate.supervise.attend import Attendance
@@ -52,7 +53,10 @@ def run(settings: RunSettings) -> Outcome:
         _sweep(settings.wait_s)
         run_scope = scope.create()
         undo.callback(run_scope.remove)
-        guard = guardian.Post(lambda: _undo(run_scope, settings.wait_s))
+        why_not = seccomp.why_not() if settings.filtered else None
+        if why_not is not None:
+            say(f"the guardian and the proxy may make every system call: {why_not} (--seccomp off: as it is meant)")
+        guard = guardian.Post(lambda: _undo(run_scope, settings.wait_s), filtered=settings.filtered)
         undo.callback(guard.leave)
         serving = Serving(settings, run_scope.proxy, say)
         undo.callback(serving.close)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Lab
+from tests.lab.beside import COMPANION, the_one
 from tests.netns.proxy.config_rig import ONE, TWO, VIP, VIP6, ask, file, proxy_with, says, web, write
 from tests.netns.proxy.proxy_rig import APP_V4, PEER_V4, PEER_V6, ProxyProcess, Server, dial, until
 from tests.unit.mesh.support import traffic_policy
@@ -127,6 +128,22 @@ def test_the_proxy_need_not_live(lab: Lab, file: Path) -> None:
         assert [ask(lab) for _ in range(20)] == [b"1"] * 20
         with pytest.raises(ConnectionRefusedError):
             dial(lab.app, PEER_V4, ONE)  # this one goes by the proxy
+
+
+@pytest.mark.takes(5)
+def test_after_a_companion_that_died_changes_reach_the_kernel_again(lab: Lab, file: Path) -> None:
+    with direct(lab, file, web(ONE)) as proxy:
+        until(lambda: ask(lab) == b"1", "the first endpoint")
+        first = the_one(proxy.pid, COMPANION)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: proxy.request("/healthz/ready")[0] == 503, "unreadiness")
+        assert ask(lab) == b"1", "the kernel goes on by what it was told last"
+        write(file, web(TWO))  # while there is nobody to tell
+        until(lambda: proxy.request("/healthz/ready")[0] == 200, "readiness")
+        until(lambda: ask(lab) == b"2", "the other endpoint")
+        before = len(logged(proxy, "direct"))
+        ask(lab)
+        until(lambda: len(logged(proxy, "direct")) > before, "the kernel's records to come again")
 
 
 def test_who_is_denied_and_what_is_too_fast_is_refused_by_the_kernel(lab: Lab, file: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab
+from tests.lab.beside import COMPANION, the_one
 from tests.lab.patience import patient
 from tests.netns.proxy.config_rig import ONE, VIP, file, web, write
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, Server, dial, until
@@ -26,13 +27,6 @@ NETFILTER = ("nftables", "iptables", "tproxy")
 def cleaned(lab: Lab) -> Iterator[None]:
     yield
     lab.tidegate("cleanup").ok()
-
-
-def companion_of(proxy: ProxyProcess) -> int:
-    children = Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
-    named = [int(one) for one in children if Path(f"/proc/{one}/comm").read_text() == "tidegate-watch\n"]
-    assert len(named) == 1
-    return named[0]
 
 
 @contextlib.contextmanager
@@ -66,7 +60,7 @@ def test_a_start_and_a_drain_are_no_broken_capture(lab: Lab, mode: str) -> None:
 def test_a_companion_that_ended_is_noticed(lab: Lab) -> None:
     with ProxyProcess(lab) as proxy:
         until(lambda: proxy.request("/healthz/ready")[0] == 200, "readiness")
-        os.kill(companion_of(proxy), signal.SIGKILL)
+        os.kill(the_one(proxy.pid, COMPANION), signal.SIGKILL)
         until(lambda: proxy.request("/healthz/ready")[0] == 503, "unreadiness")
         assert "companion" in proxy.request("/healthz/ready")[1]
         assert "the companion that looks after capture has ended" in proxy.stderr()

@@ -26,7 +26,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Captured:
     """The settings that the proxy would have been started with."""
     taken: Captured = []
 
-    def serve(settings: ProxySettings, source: object = None, companion: tuple[object, ...] = ()) -> int:
+    def serve(settings: ProxySettings, source: object = None, companions: object = None) -> int:
         taken.append(settings)
         return 0
 

@@ -1,0 +1,1 @@
+"""What the proxy keeps when it has given up the rest."""
