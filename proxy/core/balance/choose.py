@@ -43,9 +43,19 @@ def choose(
         case Balancing.ROUND_ROBIN:
             return fit[turns.next(cluster.name, [one.percent for one in fit], random)].endpoint
         case Balancing.LEAST_REQUEST:
-            return _least(cluster.name, fit, loads, random)
+            return _least(cluster.name, _with_trials_by_chance(fit, random), loads, random)
         case _:
             return fit[by_weight([one.percent for one in fit], random)].endpoint
+
+
+def _with_trials_by_chance(fit: Sequence[Usable], random: Random) -> Sequence[Usable]:
+    """The one on trial alone, as often as its weight says; otherwise those that are on none. Compared by load it would
+    never be tried where there is little to do."""
+    proven = [one for one in fit if not one.trial]
+    if not proven or len(proven) == len(fit):
+        return fit
+    drawn = fit[by_weight([one.percent for one in fit], random)]
+    return [drawn] if drawn.trial else proven
 
 
 def by_weight(weights: Sequence[int], random: Random) -> int:

@@ -30,6 +30,7 @@ class Usable(NamedTuple):
     endpoint: UpstreamAddress
     percent: int
     """1 to WHOLE."""
+    trial: bool = False
 
 
 Impaired = Mapping[UpstreamAddress, Fitness]
@@ -71,6 +72,10 @@ def usable(cluster: Cluster, health: Health) -> list[Usable]:
     impaired = health.of(cluster.name)
     if impaired is None:
         return [Usable(endpoint, WHOLE) for endpoint in cluster.endpoints]
-    percents = ((one, impaired[one].percent if one in impaired else WHOLE) for one in cluster.endpoints)
-    found = [Usable(endpoint, percent) for endpoint, percent in percents if percent]
+    every = [_usable(endpoint, impaired.get(endpoint)) for endpoint in cluster.endpoints]
+    found = [one for one in every if one.percent]
     return found or [Usable(endpoint, WHOLE) for endpoint in cluster.endpoints]
+
+
+def _usable(endpoint: UpstreamAddress, fitness: Fitness | None) -> Usable:
+    return Usable(endpoint, WHOLE) if fitness is None else Usable(endpoint, fitness.percent, fitness.trial)
