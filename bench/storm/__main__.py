@@ -1,5 +1,5 @@
 """`python -m bench.storm [FOLDER]`: runs every case, prints a line for each, and draws the plots into the folder
-(default: docs/plots)."""
+(default: bench/results)."""
 
 import sys
 from pathlib import Path
@@ -20,4 +20,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "docs" / "plots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "bench" / "results")

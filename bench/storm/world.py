@@ -32,7 +32,7 @@ class Endpoint:
 
     service_s: float = 0.25
     """On average; the times are exponential."""
-    longest_queue_s: float = 2.0
+    longest_queue_s: float = 0.8
     """Whoever would wait longer is answered 503 at once."""
     free_at: float = 0.0
     served: int = 0

@@ -46,6 +46,7 @@ class EngineClusters:
         self._own = own
         self._numbers: dict[tuple[str, bool], int] = {}
         self._free: list[int] = []
+        self._gone: set[tuple[str, bool]] = set()
         self._there: dict[int, Choosing] = {}
         self._groups: dict[Member, int] = {}
         self._members: list[Member] = []
@@ -67,7 +68,7 @@ class EngineClusters:
         return self._members[group - 1]
 
     def exchange(self, clusters: Iterable[Cluster], health: Health) -> Iterator[None]:
-        """All clusters of the policy; those that have not changed cost little. A step for each."""
+        """All clusters of the policy, before the sites that name them; a step for each."""
         left = set(self._numbers)
         for cluster in clusters:
             left.discard(_key(cluster))
@@ -76,11 +77,16 @@ class EngineClusters:
                 self._clusters.set(number, self._spec(cluster.name, wanted))
                 self._there[number] = wanted
             yield
-        for key in left:
+        self._gone = left
+
+    def forget_gone(self) -> None:
+        """Clusters that the policy does not have any more, after the sites that named them."""
+        for key in self._gone:
             number = self._numbers.pop(key)
             self._clusters.remove(number)
             self._there.pop(number, None)
             self._free.append(number)
+        self._gone = set()
 
     def take_news(self) -> None:
         """To be called when the news descriptor is readable."""
