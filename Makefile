@@ -2,9 +2,9 @@
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
-INPUTS  := pyproject.toml setup.py scripts/setup scripts/packages.apt
+INPUTS  := pyproject.toml setup.py scripts/needs.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate clean
+.PHONY: setup demo test unit lint bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -63,6 +63,28 @@ vm-test:
 vagrant-validate:
 	scripts/kernels-packages scripts/packages-vagrant.apt
 	cd vagrant && vagrant validate
+
+# What is delivered, into dist/: docs/releasing.md. Two builds of one commit give the same bytes.
+wheel: $(STAMP)
+	$(PYTHON) -m scripts.release wheel
+
+# SUITES="bookworm trixie noble", or some of them.
+SUITES ?= bookworm trixie noble
+deb: $(STAMP)
+	scripts/kernels-packages scripts/packages-release.apt
+	$(PYTHON) -m scripts.release deb $(SUITES:%=--suite %)
+
+# The packages, the image and the manifests, tried in minimal systems of their own: some ten minutes.
+deliver-test: $(STAMP)
+	scripts/kernels-packages scripts/packages-release.apt
+	scripts/kernels-packages scripts/packages-deliver.apt
+	$(PYTHON) -m pytest -q tests/deliver
+
+# A part of CI: Debian 12's package is built twice, judged, installed and removed.
+deliver-smoke: $(STAMP)
+	scripts/kernels-packages scripts/packages-release.apt
+	scripts/kernels-packages scripts/packages-deliver.apt
+	$(PYTHON) -m pytest -q tests/deliver -k "bookworm and not image or wheel"
 
 clean:
 	rm -rf $(VENV) build *.egg-info bpf/objects cext/*/*.so cext/*/_*.c

@@ -1,0 +1,29 @@
+"""Pods start and end under traffic, and no connection of theirs fails. TIDEGATE_PODS: how many; the default is few."""
+
+import os
+import statistics
+
+import pytest
+
+from tests.lab.lab import Lab
+from tests.netns.tidegate import pod
+
+pytestmark = [pytest.mark.kernel, pytest.mark.takes(12), pytest.mark.timeout(1200)]
+PODS = int(os.environ.get("TIDEGATE_PODS", "4"))
+
+
+@pytest.mark.parametrize("mode", ["nftables", "ebpf"])
+def test_pods_and_jobs_come_and_go_without_a_failed_connection(lab: Lab, mode: str) -> None:
+    delays = []
+    calls = served = 0
+    with pod.peer(lab):
+        for number in range(PODS // 2):
+            told = pod.live(lab, mode, job=number % 2 == 1)
+            assert told.failures == []
+            assert told.calls > 10
+            assert told.served > 5
+            delays.append(told.delay_s)
+            calls, served = calls + told.calls, served + told.served
+    print(
+        f"{mode}: {PODS // 2} pods, {calls} calls out, {served} in; start delayed by {statistics.median(delays):.2f} s"
+    )
