@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from tidegate.errors import Refused, Unreachable
+from tidegate.errors import Failed, Forbidden, Refused, Unreachable
 
 DEFAULT = "127.0.0.1:15000"
 TIMEOUT_S = 5.0
+CHANGE_S = 30.0
+"""A large configuration takes seconds to be published."""
 
 
 class Admin:
@@ -28,6 +30,26 @@ class Admin:
         """The JSON that stands at a path."""
         with self._asked(path, query) as answer:
             return json.load(answer)
+
+    def post(self, path: str, body: Any) -> str:
+        """Has something changed, and returns what is said about it. Raises Forbidden and Failed as well."""
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=CHANGE_S)
+        try:
+            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read().decode("utf-8", "replace").strip()
+        except (OSError, http.client.HTTPException) as failed:
+            raise Unreachable(self._address, failed) from None
+        finally:
+            connection.close()
+        match answer.status:
+            case http.client.OK:
+                return said
+            case http.client.FORBIDDEN:
+                raise Forbidden(said)
+            case http.client.BAD_REQUEST:
+                raise Refused(said)
+        raise Failed(said)
 
     def lines(self, path: str, **query: str) -> Iterator[bytes]:
         """The lines of an answer that goes on, as they come. Ends when the proxy does."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "inject": ("tidegate.commands.inject", "Put the proxy into Kubernetes manifests or a compose file."),
     "uninject": ("tidegate.commands.inject", "Take out of manifests what `inject` put there."),
     "top": ("tidegate.commands.top", "Show rates, success and latency by service, route and endpoint, live."),
+    "route": ("tidegate.commands.route", "Change a running proxy's routes."),
     "enroll": ("tidegate.commands.enroll", "Capture a service that runs, without restarting it."),
     "unenroll": ("tidegate.commands.enroll", "Let an enrolled service go again."),
     "ls": ("tidegate.commands.enroll", "Show the enrolments of this host."),

@@ -17,3 +17,15 @@ class Refused(Exception):
     """The question is wrong (exit 2): the message says how."""
 
     exit_code = 2
+
+
+class Failed(Exception):
+    """The proxy could not do what was asked (exit 1); nothing has changed."""
+
+    exit_code = 1
+
+
+class Forbidden(Exception):
+    """The proxy takes changes from root and from its own user only (exit 4)."""
+
+    exit_code = 4

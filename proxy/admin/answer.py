@@ -1,11 +1,11 @@
 """From a table of routes to the function that answers: paths, methods, and who may ask for what."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from proxy.admin.hosts import is_loopback_host, is_same_origin
-from proxy.admin.messages import Answer, Given, Request, Response
+from proxy.admin.messages import Answer, Given, Later, Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Route:
     """What stands at a path. GET and HEAD only ever read; POST is for what changes something."""
 
     read: Answer | None = None
-    change: Callable[[Request], Response] | None = None
+    change: Callable[[Request], Response | Later] | None = None
 
     @property
     def allowed(self) -> str:
@@ -36,8 +36,11 @@ def open_to_all(routes: Routes) -> Answer:
     return lambda request: _answer(routes, request)
 
 
-def local_only(routes: Routes, may_change: Callable[[Request], bool]) -> Answer:
-    """For an endpoint on loopback. may_change: whether the client that sent the request may change something."""
+def local_only(
+    routes: Routes, may_change: Callable[[Request], bool], uid_of: Callable[[Request], int | None] = lambda _: None
+) -> Answer:
+    """For an endpoint on loopback. may_change: whether the client that sent the request may change something. uid_of:
+    whose the client is; what changes something gets to know it."""
 
     def answer(request: Request) -> Given:
         host = request.headers.get("host", "localhost")
@@ -45,6 +48,8 @@ def local_only(routes: Routes, may_change: Callable[[Request], bool]) -> Answer:
             return text(HTTPStatus.FORBIDDEN, "this endpoint answers to loopback names only")
         if not is_same_origin(host, request.headers):
             return text(HTTPStatus.FORBIDDEN, "this endpoint does not answer pages of other origins")
+        if request.method == "POST":
+            request = replace(request, uid=uid_of(request))
         return _answer(routes, request, may_change)
 
     return answer

@@ -1,8 +1,8 @@
 """What stands at which path. A new endpoint is one function and one line in a table below.
 
 A function that reads gets the running proxy and the request, and returns a Response, one that comes Later, or a Stream
-of what happens from now on; a function that changes something may return a Response only. The server sees to the
-rest: methods, who may call, limits, slow clients.
+of what happens from now on; a function that changes something returns a Response, at once or Later. The server sees
+to the rest: methods, who may call, limits, slow clients.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from proxy.admin import views
 from proxy.admin.answer import Route, text
+from proxy.admin.changes import set_weights
 from proxy.admin.messages import Given, Later, Request, Response, Sink, Stream
 from proxy.admin.running import Running
 from proxy.core.report.fields import report
@@ -32,7 +33,7 @@ class Entry:
     """read: answers GET and HEAD, and must not change anything. change: answers POST of those who may."""
 
     read: Callable[[Running, Request], Given] | None = None
-    change: Callable[[Running, Request], Response] | None = None
+    change: Callable[[Running, Request], Response | Later] | None = None
 
 
 def metrics(proxy: Running, request: Request) -> Later:
@@ -155,6 +156,7 @@ ADMIN: Table = {
     "/logging": Entry(read=log_level, change=set_log_level),
     "/drain": Entry(change=drain),
     "/quitquitquit": Entry(change=quit_),
+    "/route/weights": Entry(change=set_weights),
 }
 """Everything, for programs on this machine."""
 

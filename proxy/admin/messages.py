@@ -21,6 +21,8 @@ class Request:
     """The client's socket."""
     local: Address = UNKNOWN
     """The address at which the client reached us."""
+    uid: int | None = None
+    """Whose the client is; known of requests that change something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Endpoints:
         self._loop = loop
         self._callers = Callers()
         self._sockets = (
-            (started.admin, local_only(routes(ADMIN, running), self._may_change)),
+            (started.admin, local_only(routes(ADMIN, running), self._may_change, self._uid_of)),
             (started.telemetry, open_to_all(routes(TELEMETRY, running))),
         )
         self._open: list[HttpEndpoint] = []
@@ -33,4 +33,7 @@ class Endpoints:
         self._callers.close()
 
     def _may_change(self, request: Request) -> bool:
-        return self._callers.uid_of(request.peer, request.local) in (0, os.geteuid())
+        return request.uid in (0, os.geteuid())
+
+    def _uid_of(self, request: Request) -> int | None:
+        return self._callers.uid_of(request.peer, request.local)

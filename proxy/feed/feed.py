@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from proxy.core.policy.policy import Policy
 from proxy.feed.follow import Follower
+from proxy.feed.overrides import Override, Overrides
 from proxy.feed.source import Configured
 
 _log = logging.getLogger("mesh")
@@ -44,6 +45,10 @@ class Feed:
         self._put_in_force = put_in_force
         self._told = told
         self._wanted = configured.policy
+        self._read = configured.policy
+        """What the source said last, without what was changed at run time."""
+        self._overrides = Overrides()
+        self._waiting: list[asyncio.Future[None]] = []
         self._follower = Follower(configured.source, self.push, self.refuse)
 
     def start(self) -> None:
@@ -61,6 +66,23 @@ class Feed:
     def close(self) -> None:
         self._follower.close()
 
+    async def override(self, change: Override) -> None:
+        """Change something at run time; returns when it is in force. Raises ValueError where it does not fit what is
+        configured, RuntimeError where it could not be published; nothing has changed then."""
+        policy = self._overrides.add(self._read, change)
+        if policy.digest != self._wanted.digest:
+            self._wanted = policy
+            self._put_in_force(policy)
+        elif self._wanted is self.policy:
+            return
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(done)
+        try:
+            await done
+        except RuntimeError:
+            self._overrides.discard(change)
+            raise
+
     def push(self, policy: Policy, warnings: tuple[str, ...] = ()) -> None:
         """What the source says now, whole; parts that have not changed are best the same objects as before."""
         self._loop.call_soon_threadsafe(self._take, policy, warnings)
@@ -74,17 +96,23 @@ class Feed:
         if policy is not self.policy:
             _log.info("configuration %s is in force: %d destinations", policy.digest, len(policy.outbound))
         self.policy = policy
+        if policy is self._wanted:
+            # One that was overtaken is a part of the later one.
+            self._release(None)
 
     def unpublished(self, policy: Policy, defect: Exception) -> None:
         """It could not be published: what was in force before stays."""
         if policy is self._wanted:
             self._wanted = self.policy
+            self._release(RuntimeError(f"it could not be published: {defect!r}"))
         self._refuse((f"internal error: {defect!r}",))
 
     def _take(self, policy: Policy, warnings: tuple[str, ...]) -> None:
         self.refused, self.warnings, self.loaded_at = None, warnings, time.time()
         self._told(True)
-        for warning in warnings:
+        self._read = policy
+        policy, unfit = self._overrides.reloaded(policy)
+        for warning in (*warnings, *unfit):
             _log.warning("%s", warning)
         if policy.digest == self._wanted.digest:
             _log.info("configuration read again: nothing changed (%s)", policy.digest)
@@ -100,3 +128,13 @@ class Feed:
         )
         for error in errors[1:]:
             _log.error("%s", error)
+
+    def _release(self, wrong: RuntimeError | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            if done.done():
+                continue
+            if wrong is None:
+                done.set_result(None)
+            else:
+                done.set_exception(wrong)
