@@ -6,6 +6,7 @@
 #include "base/counter.h"
 #include "relay/ending.h"
 #include "state.h"
+#include "tell/talk.h"
 
 enum { LINGER_MS = 2000 /* for a client to read an answer that it did not expect, before a RST could take it away */ };
 
@@ -74,6 +75,7 @@ void exchange_finish(struct tg_worker *worker, struct tg_relay *relay)
     const bool closes = talk->is_closing || talk->settles || !exchange->keeps_alive ||
                         exchange->request != REQUEST_DONE || (!exchange->is_ours && !exchange->answer_keeps_alive) ||
                         atomic_load_explicit(&worker->engine->draining, memory_order_relaxed);
+    talk_tell(worker, relay, TG_FINISHED);
     part(worker, relay);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
     flow_forget(&worker->pool, &talk->flow[DOWNSTREAM]);
@@ -116,6 +118,7 @@ void talk_free(struct tg_worker *worker, struct tg_relay *relay)
 void talk_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int error)
 {
     struct tg_talk *talk = relay->talk;
+    talk_tell(worker, relay, reason);
     if (talk->upstream != NULL) {
         const bool idle = talk->exchange.request == REQUEST_HEAD;
         if (idle && talk_is_pooled(relay) && !talk->is_pinned && !talk->upstream->connecting)

@@ -4,6 +4,7 @@
 #include "ready.h"
 #include "relay/ending.h"
 #include "relay/schedule.h"
+#include "tell/talk.h"
 
 /* All bytes of a flow, framed or not, become what a direction of the relay owes. */
 static bool hand_over(struct tg_worker *worker, struct tg_flow *flow, struct tg_direction *direction)
@@ -28,6 +29,7 @@ void tunnel_begin(struct tg_worker *worker, struct tg_relay *relay)
     if (talk->has_ended) {
         relay->direction[DOWNSTREAM].ended = true;
     }
+    talk_tell(worker, relay, TG_FINISHED); /* what follows is bytes of the connection */
     talk->upstream = NULL;
     relay->connection->group = upstream->group;
     talk_free(worker, relay);

@@ -1,0 +1,108 @@
+#include "tell/talk.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "exchange/talk.h"
+#include "relay/connection.h"
+#include "requests.h"
+#include "tell/exchanges.h"
+
+static const struct {
+    uint32_t flag; /* enum exchange_flag */
+    uint32_t told; /* enum tg_exchange_flag */
+} letters[] = {
+    {EXCHANGE_NO_UPSTREAM, TG_FLAG_UH},  {EXCHANGE_CONNECT_FAILED, TG_FLAG_UF}, {EXCHANGE_UPSTREAM_ENDED, TG_FLAG_UC},
+    {EXCHANGE_TIMEOUT, TG_FLAG_UT},      {EXCHANGE_OVERFLOW, TG_FLAG_UO},       {EXCHANGE_DOWNSTREAM_ENDED, TG_FLAG_DC},
+    {EXCHANGE_BAD_REQUEST, TG_FLAG_DPE}, {EXCHANGE_BAD_ANSWER, TG_FLAG_UPE},    {EXCHANGE_SLOW_REQUEST, TG_FLAG_SI},
+    {EXCHANGE_NO_ROUTE, TG_FLAG_NR},
+};
+
+/* What the end of the connection says about an exchange that was not over. */
+static uint32_t flag_of(int reason)
+{
+    switch (reason) {
+    case TG_DOWNSTREAM_RESET:
+        return TG_FLAG_DC;
+    case TG_UPSTREAM_RESET:
+        return TG_FLAG_UC;
+    case TG_IDLE_TIMEOUT:
+        return TG_FLAG_SI;
+    case TG_LIFETIME:
+        return TG_FLAG_DT;
+    case TG_ABORTED:
+    case TG_INTERNAL_ERROR:
+        return TG_FLAG_LR;
+    default:
+        return 0;
+    }
+}
+
+static uint32_t flags_of(const struct tg_exchange *exchange, int reason)
+{
+    uint32_t told = 0;
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if ((exchange->flags & letters[i].flag) != 0)
+            told |= letters[i].told;
+    /* What happened first is the cause; the connection's end follows from it. */
+    return told != 0 || exchange->answer == ANSWER_DONE ? told : flag_of(reason);
+}
+
+static struct tg_text kept(const struct tg_exchange *exchange, struct span span)
+{
+    if (span.length == 0 || (uint64_t)span.at + span.length > exchange->kept_length)
+        return (struct tg_text){NULL, 0};
+    return (struct tg_text){exchange->kept + span.at, span.length};
+}
+
+static uint64_t since(uint64_t begin_us, uint64_t end_us)
+{
+    return end_us > begin_us ? end_us - begin_us : 0;
+}
+
+void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
+{
+    struct tg_exchange *exchange = &relay->talk->exchange;
+    const struct tg_connection *connection = relay->connection;
+    if (exchange->is_told || (exchange->request == REQUEST_HEAD && !exchange->is_ours))
+        return;
+    exchange->is_told = true;
+    const uint64_t now_us = clock_us();
+    const uint64_t started_us = exchange->started_us == 0 ? now_us : exchange->started_us;
+    const bool answered = exchange->sent_us != 0 && exchange->first_us != 0;
+    const uint64_t upstream_us = answered ? since(exchange->sent_us, exchange->first_us) : 0;
+    const struct tg_group *group = exchange->attempts > 0 ? connection->group : connection->ruling->group;
+    const char *service = connection->ruling->texts.service;
+    struct exchange_told told = {
+        .record =
+            {
+                .scope = connection->listener.scope,
+                .connection = relay->id,
+                .verdict = connection->verdict,
+                .site = connection->ruling->asked.site,
+                .group = group == NULL ? 0 : group->id,
+                .started_us = started_us,
+                .duration_us = since(started_us, now_us),
+                .upstream_us = answered ? (int64_t)upstream_us : -1,
+                .proxy_us = exchange->sent_us == 0 ? since(started_us, now_us) : since(started_us, exchange->sent_us),
+                .request_bytes = exchange->bytes_sent,
+                .response_bytes = exchange->bytes_received,
+                .peer = connection->peer,
+                .original = connection->original,
+                .flags = flags_of(exchange, reason),
+                .attempts = exchange->attempts,
+                .status = exchange->status,
+                .major = 1,
+                .minor = exchange->minor,
+                .inbound = connection->listener.inbound != 0,
+                .grpc = -1,
+            },
+        .method = kept(exchange, exchange->method),
+        .authority = kept(exchange, exchange->authority),
+        .target = kept(exchange, exchange->target),
+        .service = {service, strlen(service)},
+    };
+    if (exchange->attempts > 0)
+        told.record.upstream = connection->upstream;
+    exchange_tell(worker, &told);
+}
