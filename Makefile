@@ -79,6 +79,7 @@ deliver-test: $(STAMP)
 	scripts/kernels-packages scripts/packages-release.apt
 	scripts/kernels-packages scripts/packages-deliver.apt
 	$(PYTHON) -m pytest -q tests/deliver
+	TIDEGATE_PODS=200 $(PYTHON) -m pytest -q tests/netns/tidegate/test_pod.py
 
 # A part of CI: Debian 12's package is built twice, judged, installed and removed.
 deliver-smoke: $(STAMP)

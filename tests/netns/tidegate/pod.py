@@ -89,8 +89,9 @@ def _until_ready(lab: Lab, proxy: "subprocess.Popen[str]") -> None:
 def _application(lab: Lab, told: Told, *, job: bool) -> None:
     script = str(Path(__file__).with_name("workload.py"))
     who = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "/usr/bin/python3", script]
-    argv = [*who, PEER_V4, str(PEER_PORT), str(OWN_PORT), "0.2", "0.3" if job else "0"]
-    with lab.app.popen(argv, stdout=subprocess.PIPE) as application:
+    argv = [*who, PEER_V4, str(PEER_PORT), str(OWN_PORT), "0.2"]
+    with lab.app.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as application:
+        assert application.stdin is not None
         assert application.stdout is not None
         assert application.stdout.readline() == "ready\n"
         # The pod is an endpoint from its readiness until its end has been decided.
@@ -101,7 +102,9 @@ def _application(lab: Lab, told: Told, *, job: bool) -> None:
         time.sleep(0.15)
         endpoint.clear()
         callers.join()
-        if not job:
+        if job:
+            application.stdin.close()
+        else:
             application.terminate()  # the application first
         last = json.loads(application.stdout.readline())
         assert application.wait(10) == 0

@@ -20,8 +20,8 @@ def test_pods_and_jobs_come_and_go_without_a_failed_connection(lab: Lab, mode: s
         for number in range(PODS // 2):
             told = pod.live(lab, mode, job=number % 2 == 1)
             assert told.failures == []
-            assert told.calls > 10
-            assert told.served > 5
+            assert told.calls > 2
+            assert told.served > 2
             delays.append(told.delay_s)
             calls, served = calls + told.calls, served + told.served
     print(

@@ -1,7 +1,8 @@
 """A pod's application: it calls a peer from its first moment to its last, and serves until some time after SIGTERM.
 
-`python workload.py PEER PORT OWN_PORT LINGER_S JOB_S`. Each call is a connection of its own. JOB_S above 0: it ends by
-itself after so long, as a Job's does. It says `ready`, and at its end a line of JSON: calls made, and what went wrong.
+`python workload.py PEER PORT OWN_PORT LINGER_S`. Each call is a connection of its own. When its standard input ends,
+its work is done, and it ends by itself, as a Job's does. It says `ready`, and at its end a line of JSON: calls made,
+and what went wrong.
 """
 
 import json
@@ -12,7 +13,7 @@ import threading
 import time
 
 PEER, PORT, OWN_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-LINGER_S, JOB_S = float(sys.argv[4]), float(sys.argv[5])
+LINGER_S = float(sys.argv[4])
 
 
 def call() -> None:
@@ -36,6 +37,8 @@ def serve(listener: socket.socket) -> None:
 
 def main() -> None:
     asked: list[float] = []
+    done = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
     failures, calls = [], 0
     began = time.monotonic()
@@ -51,7 +54,7 @@ def main() -> None:
             threading.Thread(target=serve, args=(listener,), daemon=True).start()
             print("ready", flush=True)
         now = time.monotonic()
-        if (asked and now - asked[0] >= LINGER_S) or 0 < JOB_S <= now - began:
+        if (asked and now - asked[0] >= LINGER_S) or done.is_set():
             break
     print(json.dumps({"calls": calls, "failures": failures}), flush=True)
 
