@@ -9,6 +9,7 @@
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/tunnel.h"
+#include "http/head_line.h"
 #include "state.h"
 
 enum { RETRY_MS = 64 };
@@ -31,10 +32,10 @@ static bool is_bad(struct tg_worker *worker, struct tg_relay *relay, const char 
 {
     struct tg_talk *talk = relay->talk;
     if (talk->exchange.answer == ANSWER_HEAD || talk->exchange.answer == ANSWER_NONE) {
-        reply(worker, relay, 502, EXCHANGE_BAD_ANSWER, why);
+        reply(worker, relay, 502, TG_FLAG_UPE, why);
         return true;
     }
-    talk->exchange.flags |= EXCHANGE_BAD_ANSWER;
+    talk->exchange.flags |= TG_FLAG_UPE;
     talk_end(worker, relay, TG_UPSTREAM_RESET, EPROTO);
     return false;
 }
@@ -43,20 +44,14 @@ static bool is_bad(struct tg_worker *worker, struct tg_relay *relay, const char 
 static bool say_close(struct tg_talk *talk, const struct http_head *head, const char *bytes)
 {
     static const char LINE[] = "connection: close\r\n";
-    const uint32_t empty_line = bytes[head->length - 2] == '\r' ? 2 : 1;
-    char *at;
-    struct tg_buffer *edited;
     if (!head->keep_alive || !talk->exchange.keeps_alive || flow_owes(&talk->flow[UPSTREAM]))
         return false;
     for (uint32_t i = 0; i < head->headers; i++)
         if (head->header[i].name.length == 10 && strncasecmp(bytes + head->header[i].name.at, "connection", 10) == 0)
             return false;
-    edited = buffer_of(bytes, head->length + sizeof LINE - 1);
+    struct tg_buffer *edited = head_with_line(bytes, head->length, LINE, sizeof LINE - 1);
     if (edited == NULL)
         return false;
-    at = (char *)edited->data + head->length - empty_line;
-    memcpy(at, LINE, sizeof LINE - 1);
-    memcpy(at + sizeof LINE - 1, bytes + head->length - empty_line, empty_line);
     talk->flow[UPSTREAM].first = edited;
     return true;
 }
@@ -148,7 +143,7 @@ static bool upstream_ended(struct tg_worker *worker, struct tg_relay *relay, int
         place_lost(worker, relay);
         return true;
     case ANSWER_HEAD:
-        exchange->flags |= EXCHANGE_UPSTREAM_ENDED;
+        exchange->flags |= TG_FLAG_UC;
         return is_bad(worker, relay, "the upstream ended the connection within the head of its answer");
     default:
         break;
@@ -159,7 +154,7 @@ static bool upstream_ended(struct tg_worker *worker, struct tg_relay *relay, int
         return true;
     }
     /* What the upstream did is done to the client: FIN for FIN, RST for RST. */
-    exchange->flags |= EXCHANGE_UPSTREAM_ENDED;
+    exchange->flags |= TG_FLAG_UC;
     talk_end(worker, relay, error == 0 ? TG_FINISHED : TG_UPSTREAM_RESET, error);
     return false;
 }
@@ -207,7 +202,7 @@ static bool write_answer(struct tg_worker *worker, struct tg_relay *relay)
     if (step == FLOW_STARVED)
         talk->retry_ms = worker->now_us / 1000 + RETRY_MS;
     if (step == FLOW_FAILED) {
-        talk->exchange.flags |= EXCHANGE_DOWNSTREAM_ENDED;
+        talk->exchange.flags |= TG_FLAG_DC;
         talk_end(worker, relay, TG_DOWNSTREAM_RESET, side->error);
         return false;
     }

@@ -121,7 +121,7 @@ void talk_run(struct tg_worker *worker, struct tg_relay *relay)
         return;
     }
     if (talk_downstream(relay)->error != 0) {
-        talk->exchange.flags |= EXCHANGE_DOWNSTREAM_ENDED;
+        talk->exchange.flags |= TG_FLAG_DC;
         talk_end(worker, relay, TG_DOWNSTREAM_RESET, talk_downstream(relay)->error);
         return;
     }
@@ -155,10 +155,10 @@ static void time_is_up(struct tg_worker *worker, struct tg_relay *relay)
         talk_end(worker, relay, talk_is_busy(talk) ? TG_IDLE_TIMEOUT : TG_FINISHED, 0);
     } else if (answer == ANSWER_NONE || answer == ANSWER_HEAD) {
         atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
-        reply(worker, relay, 504, EXCHANGE_TIMEOUT, "no answer in time");
+        reply(worker, relay, 504, TG_FLAG_UT, "no answer in time");
         worker_enqueue(worker, relay);
     } else {
-        talk->exchange.flags |= EXCHANGE_TIMEOUT;
+        talk->exchange.flags |= TG_FLAG_UT;
         talk_end(worker, relay, TG_IDLE_TIMEOUT, 0);
     }
 }
@@ -175,7 +175,7 @@ void talk_timer(struct tg_worker *worker, struct tg_relay *relay)
         time_is_up(worker, relay);
     } else if (talk->head_deadline_ms != 0 && now_ms >= talk->head_deadline_ms) {
         talk->head_deadline_ms = 0;
-        reply(worker, relay, 408, EXCHANGE_SLOW_REQUEST, "the head of the request did not come in time");
+        reply(worker, relay, 408, TG_FLAG_SI, "the head of the request did not come in time");
         worker_enqueue(worker, relay);
     } else {
         if (talk->retry_ms != 0 && now_ms >= talk->retry_ms) {

@@ -11,6 +11,7 @@ void exchange_reset(struct tg_exchange *exchange)
     memset(exchange, 0, offsetof(struct tg_exchange, small));
     exchange->kept = exchange->small;
     exchange->kept_room = EXCHANGE_INLINE;
+    exchange->minor = 1;
     exchange->is_whole = true;
 }
 

@@ -25,24 +25,18 @@ enum answer_state {
     ANSWER_DONE
 };
 
-/* Why an exchange ended as it did: the proxy's own words for Envoy's response flags. A set. */
-enum exchange_flag {
-    EXCHANGE_NO_UPSTREAM = 1 << 0,      /* UH: no endpoint is there to be tried */
-    EXCHANGE_CONNECT_FAILED = 1 << 1,   /* UF */
-    EXCHANGE_UPSTREAM_ENDED = 1 << 2,   /* UC: the upstream connection ended before or within the answer */
-    EXCHANGE_TIMEOUT = 1 << 3,          /* UT */
-    EXCHANGE_OVERFLOW = 1 << 4,         /* UO */
-    EXCHANGE_DOWNSTREAM_ENDED = 1 << 5, /* DC: the client went away */
-    EXCHANGE_BAD_REQUEST = 1 << 6,      /* DPE */
-    EXCHANGE_BAD_ANSWER = 1 << 7,       /* UPE */
-    EXCHANGE_SLOW_REQUEST = 1 << 8,     /* DT in no list of Envoy's: the head did not come in time */
-    EXCHANGE_NO_ROUTE = 1 << 9          /* NR */
+/* Of the request's head; zeros: none. */
+struct exchange_trace {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_id[8];
+    uint8_t traced; /* enum tg_traced */
 };
 
 struct tg_exchange {
     enum request_state request;
     enum answer_state answer;
-    uint32_t flags; /* enum exchange_flag */
+    uint32_t flags; /* enum tg_exchange_flag */
     uint16_t status;
     uint8_t minor;
     uint8_t attempts;
@@ -53,10 +47,11 @@ struct tg_exchange {
     bool keeps_alive : 1;
     bool has_body : 1;
     bool answer_keeps_alive : 1;
-    bool reused : 1;    /* the upstream connection of this attempt has carried exchanges before */
-    bool has_sent : 1;  /* a byte of the request has been written in this attempt */
-    bool is_whole : 1;  /* `kept` has every byte framed so far */
-    bool informs : 1;   /* the head that was read last is an informational one */
+    bool reused : 1;   /* the upstream connection of this attempt has carried exchanges before */
+    bool has_sent : 1; /* a byte of the request has been written in this attempt */
+    bool is_whole : 1; /* `kept` has every byte framed so far */
+    bool informs : 1;  /* the head that was read last is an informational one */
+    bool is_told : 1;
     bool is_ours : 1;   /* the answer is one of our own */
     bool is_told : 1;   /* tell/talk.h */
     bool must_dial : 1; /* a connection that had been used before failed: the next one is new */
@@ -66,7 +61,10 @@ struct tg_exchange {
     struct span method; /* this and the next two: places in `kept` */
     struct span target;
     struct span authority;
+    uint64_t group_id; /* of the endpoint tried last; 0: none was */
+    struct exchange_trace trace;
     uint64_t started_us;
+    uint64_t ready_us;   /* when there was an upstream that it could be written to */
     uint64_t sent_us;    /* when the head had been written, of the last attempt; 0: it was not */
     uint64_t first_us;   /* when the first byte of the answer came; 0: it did not */
     uint64_t bytes_sent; /* this and the next one: of messages, heads included; to upstream, to downstream */

@@ -61,6 +61,8 @@ static void use(struct tg_worker *worker, struct tg_relay *relay)
     upstream->relay = relay;
     exchange->reused = upstream->exchanges++ > 0;
     exchange->has_sent = false;
+    exchange->ready_us = worker->now_us;
+    exchange->group_id = upstream->group->id;
     talk->connect_deadline_ms = 0;
     talk->upstream_error = 0;
     frame_answers(&talk->frame[UPSTREAM]);
@@ -113,6 +115,7 @@ static bool has_another(const struct tg_relay *relay)
 static void count_failure(struct tg_worker *worker, struct tg_relay *relay, struct tg_group *group)
 {
     struct tg_talk *talk = relay->talk;
+    talk->exchange.group_id = group->id;
     counter_add(&group->share[worker->index].connect_failures, 1);
     if (relay->connection->ruling->target_count > 0)
         talk->target = (talk->target + 1) % relay->connection->ruling->target_count;
@@ -149,7 +152,7 @@ static void attempt(struct tg_worker *worker, struct tg_relay *relay)
         talk->connect_deadline_ms = 0;
         count_failure(worker, relay, group);
         if (!has_another(relay)) {
-            reply(worker, relay, 503, EXCHANGE_CONNECT_FAILED, "no connection to the upstream");
+            reply(worker, relay, 503, TG_FLAG_UF, "no connection to the upstream");
             return;
         }
     }
@@ -199,7 +202,7 @@ void place_step(struct tg_worker *worker, struct tg_relay *relay)
     if (has_another(relay))
         attempt(worker, relay);
     else
-        reply(worker, relay, 503, EXCHANGE_CONNECT_FAILED,
+        reply(worker, relay, 503, TG_FLAG_UF,
               result == -ETIMEDOUT ? "the upstream did not accept the connection in time"
                                    : "no connection to the upstream");
 }
@@ -231,5 +234,5 @@ void place_lost(struct tg_worker *worker, struct tg_relay *relay)
         attempt(worker, relay);
         return;
     }
-    reply(worker, relay, 503, EXCHANGE_UPSTREAM_ENDED, "the upstream ended the connection before it answered");
+    reply(worker, relay, 503, TG_FLAG_UC, "the upstream ended the connection before it answered");
 }

@@ -68,21 +68,21 @@ void reply_to_refused(struct tg_worker *worker, struct tg_relay *relay, enum fra
 {
     switch (refusal) {
     case REFUSED_CODING:
-        reply(worker, relay, 501, EXCHANGE_BAD_REQUEST, "unknown transfer coding");
+        reply(worker, relay, 501, TG_FLAG_DPE, "unknown transfer coding");
         break;
     case REFUSED_VERSION:
-        reply(worker, relay, 505, EXCHANGE_BAD_REQUEST, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        reply(worker, relay, 505, TG_FLAG_DPE, "only HTTP/1.0 and HTTP/1.1 are spoken here");
         break;
     case REFUSED_HEAD_SIZE:
-        reply(worker, relay, 431, EXCHANGE_BAD_REQUEST, "too many headers, or too long trailers");
+        reply(worker, relay, 431, TG_FLAG_DPE, "too many headers, or too long trailers");
         break;
     case REFUSED_FRAMING:
-        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "the length of the request can be read in more than one way");
+        reply(worker, relay, 400, TG_FLAG_DPE, "the length of the request can be read in more than one way");
         break;
     case REFUSED_END:
-        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "the request was cut short");
+        reply(worker, relay, 400, TG_FLAG_DPE, "the request was cut short");
         break;
     default:
-        reply(worker, relay, 400, EXCHANGE_BAD_REQUEST, "not a well-formed HTTP/1 request");
+        reply(worker, relay, 400, TG_FLAG_DPE, "not a well-formed HTTP/1 request");
     }
 }

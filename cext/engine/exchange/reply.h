@@ -5,7 +5,7 @@
 #include "exchange/talk.h"
 
 /* Answers the exchange; nothing of another answer may have been written. What was under way for it is dropped, and its
- * upstream, if there is one, is closed. flag: of enum exchange_flag. text: one line that says why, for people. */
+ * upstream, if there is one, is closed. flag: of enum tg_exchange_flag. text: one line that says why, for people. */
 void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text);
 
 /* The answer to a request that cannot be framed. */

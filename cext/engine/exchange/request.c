@@ -3,12 +3,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "exchange/ending.h"
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "http/head_line.h"
 #include "relay/side.h"
 #include "state.h"
+#include "trace/spans.h"
 
 enum { RETRY_MS = 64 };
 
@@ -49,13 +52,38 @@ static void read_headers(struct tg_talk *talk, const struct http_head *head, con
     }
 }
 
+/* The head as it came, or with a header more where spans are made and no trace came in. */
+static void pass_head(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head, char *bytes)
+{
+    struct tg_exchange *exchange = &talk->exchange;
+    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
+    struct exchange_trace *trace = &exchange->trace;
+    tg_exchange_record record = {0};
+    char line[TRACE_LINE];
+    const size_t added = span_begin(worker, head, bytes, &record, line);
+    trace->traced = record.traced;
+    memcpy(trace->trace_id, record.trace_id, sizeof trace->trace_id);
+    memcpy(trace->span_id, record.span_id, sizeof trace->span_id);
+    memcpy(trace->parent_id, record.parent_id, sizeof trace->parent_id);
+    struct tg_buffer *edited = added == 0 ? NULL : head_with_line(bytes, head->length, line, added);
+    if (edited == NULL) {
+        exchange_keep(exchange, bytes, head->length);
+        flow->ready += head->length;
+        return;
+    }
+    exchange_keep(exchange, edited->data, edited->end);
+    flow->first = edited;
+    flow_skip(&worker->pool, flow, head->length);
+}
+
 static void head_is_whole(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head)
 {
     struct tg_exchange *exchange = &talk->exchange;
     struct tg_flow *flow = &talk->flow[DOWNSTREAM];
     const char *bytes = flow_at(flow);
     exchange->request = REQUEST_BODY;
-    exchange->started_us = worker->now_us;
+    if (exchange->started_us == 0)
+        exchange->started_us = worker->now_us;
     exchange->minor = head->minor;
     exchange->keeps_alive = head->keep_alive;
     exchange->upgrades = head->upgrade;
@@ -67,8 +95,7 @@ static void head_is_whole(struct tg_worker *worker, struct tg_talk *talk, const 
     exchange->target = head->target;
     exchange->head_length = head->length;
     read_headers(talk, head, bytes);
-    exchange_keep(exchange, bytes, head->length);
-    flow->ready += head->length;
+    pass_head(worker, talk, head, (char *)flow->buffer->data + flow->ready);
     talk->seen[DOWNSTREAM] = 0;
     talk->head_deadline_ms = 0;
 }
@@ -82,7 +109,7 @@ static void refuse(struct tg_worker *worker, struct tg_relay *relay)
     }
     /* Something was answered already: all that is left is a close, and an upstream that does not take the request for
      * whole. */
-    talk->exchange.flags |= EXCHANGE_BAD_REQUEST;
+    talk->exchange.flags |= TG_FLAG_DPE;
     talk_drop_upstream(worker, relay, true);
     talk->exchange.request = REQUEST_VOID;
     talk_close(worker, relay);
@@ -118,9 +145,9 @@ static bool too_long(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_talk *talk = relay->talk;
     const struct http_head *head = talk->head[DOWNSTREAM];
     if (head != NULL && head->headers == 0 && !talk->frame[DOWNSTREAM].has_version)
-        reply(worker, relay, 414, EXCHANGE_BAD_REQUEST, "the target of the request is too long");
+        reply(worker, relay, 414, TG_FLAG_DPE, "the target of the request is too long");
     else
-        reply(worker, relay, 431, EXCHANGE_BAD_REQUEST, "the head of the request is too large");
+        reply(worker, relay, 431, TG_FLAG_DPE, "the head of the request is too large");
     return true;
 }
 
@@ -154,7 +181,7 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
     case FLOW_END:
         return ended(worker, relay);
     case FLOW_FAILED:
-        talk->exchange.flags |= EXCHANGE_DOWNSTREAM_ENDED;
+        talk->exchange.flags |= TG_FLAG_DC;
         talk_end(worker, relay, TG_DOWNSTREAM_RESET, side->error);
         return false;
     case FLOW_STARVED:
@@ -183,6 +210,8 @@ static bool read_head(struct tg_worker *worker, struct tg_relay *relay)
             place_begin(worker, relay);
         return relay->talk != NULL;
     case FRAME_MORE:
+        if (talk->exchange.started_us == 0)
+            talk->exchange.started_us = worker->now_us;
         if (talk->head_deadline_ms == 0)
             talk->head_deadline_ms = worker->now_us / 1000 + TG_HEAD_MS;
         lend_across(worker, talk, DOWNSTREAM, (uint32_t)there);
@@ -210,7 +239,7 @@ static bool write_request(struct tg_worker *worker, struct tg_relay *relay)
         talk->exchange.has_sent = true;
         talk_moved(worker, relay, DOWNSTREAM, sent);
         if (talk->exchange.sent_us == 0)
-            talk->exchange.sent_us = worker->now_us;
+            talk->exchange.sent_us = clock_us();
     }
     if (step == FLOW_STARVED)
         talk->retry_ms = worker->now_us / 1000 + RETRY_MS;

@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 #include "exchange/exchange.h"
-#include "exchange/flow.h"
 #include "http/frame.h"
+#include "relay/flow.h"
+#include "requests.h"
 #include "upstream/upstream.h"
 #include "worker.h"
 

@@ -8,16 +8,6 @@
 #include "requests.h"
 #include "tell/exchanges.h"
 
-static const struct {
-    uint32_t flag; /* enum exchange_flag */
-    uint32_t told; /* enum tg_exchange_flag */
-} letters[] = {
-    {EXCHANGE_NO_UPSTREAM, TG_FLAG_UH},  {EXCHANGE_CONNECT_FAILED, TG_FLAG_UF}, {EXCHANGE_UPSTREAM_ENDED, TG_FLAG_UC},
-    {EXCHANGE_TIMEOUT, TG_FLAG_UT},      {EXCHANGE_OVERFLOW, TG_FLAG_UO},       {EXCHANGE_DOWNSTREAM_ENDED, TG_FLAG_DC},
-    {EXCHANGE_BAD_REQUEST, TG_FLAG_DPE}, {EXCHANGE_BAD_ANSWER, TG_FLAG_UPE},    {EXCHANGE_SLOW_REQUEST, TG_FLAG_SI},
-    {EXCHANGE_NO_ROUTE, TG_FLAG_NR},
-};
-
 /* What the end of the connection says about an exchange that was not over. */
 static uint32_t flag_of(int reason)
 {
@@ -40,12 +30,8 @@ static uint32_t flag_of(int reason)
 
 static uint32_t flags_of(const struct tg_exchange *exchange, int reason)
 {
-    uint32_t told = 0;
-    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
-        if ((exchange->flags & letters[i].flag) != 0)
-            told |= letters[i].told;
     /* What happened first is the cause; the connection's end follows from it. */
-    return told != 0 || exchange->answer == ANSWER_DONE ? told : flag_of(reason);
+    return exchange->flags != 0 || exchange->answer == ANSWER_DONE ? exchange->flags : flag_of(reason);
 }
 
 static struct tg_text kept(const struct tg_exchange *exchange, struct span span)
@@ -60,6 +46,15 @@ static uint64_t since(uint64_t begin_us, uint64_t end_us)
     return end_us > begin_us ? end_us - begin_us : 0;
 }
 
+/* The time in which neither side was waited for: from when the request could be sent until it was, and the turn in
+ * which the answer's last bytes were. */
+static uint64_t proxy_us(const struct tg_worker *worker, const struct tg_exchange *exchange, uint64_t now_us)
+{
+    if (exchange->sent_us == 0)
+        return since(worker->now_us, now_us);
+    return since(exchange->ready_us, exchange->sent_us) + (exchange->first_us == 0 ? 0 : since(worker->now_us, now_us));
+}
+
 void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
 {
     struct tg_exchange *exchange = &relay->talk->exchange;
@@ -71,7 +66,6 @@ void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
     const uint64_t started_us = exchange->started_us == 0 ? now_us : exchange->started_us;
     const bool answered = exchange->sent_us != 0 && exchange->first_us != 0;
     const uint64_t upstream_us = answered ? since(exchange->sent_us, exchange->first_us) : 0;
-    const struct tg_group *group = exchange->attempts > 0 ? connection->group : connection->ruling->group;
     const char *service = connection->ruling->texts.service;
     struct exchange_told told = {
         .record =
@@ -80,11 +74,11 @@ void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
                 .connection = relay->id,
                 .verdict = connection->verdict,
                 .site = connection->ruling->asked.site,
-                .group = group == NULL ? 0 : group->id,
+                .group = exchange->group_id != 0 ? exchange->group_id : connection->ruling->http_group->id,
                 .started_us = started_us,
                 .duration_us = since(started_us, now_us),
                 .upstream_us = answered ? (int64_t)upstream_us : -1,
-                .proxy_us = exchange->sent_us == 0 ? since(started_us, now_us) : since(started_us, exchange->sent_us),
+                .proxy_us = proxy_us(worker, exchange, now_us),
                 .request_bytes = exchange->bytes_sent,
                 .response_bytes = exchange->bytes_received,
                 .peer = connection->peer,
@@ -96,12 +90,16 @@ void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
                 .minor = exchange->minor,
                 .inbound = connection->listener.inbound != 0,
                 .grpc = -1,
+                .traced = exchange->trace.traced,
             },
         .method = kept(exchange, exchange->method),
         .authority = kept(exchange, exchange->authority),
         .target = kept(exchange, exchange->target),
         .service = {service, strlen(service)},
     };
+    memcpy(told.record.trace_id, exchange->trace.trace_id, sizeof told.record.trace_id);
+    memcpy(told.record.span_id, exchange->trace.span_id, sizeof told.record.span_id);
+    memcpy(told.record.parent_id, exchange->trace.parent_id, sizeof told.record.parent_id);
     if (exchange->attempts > 0)
         told.record.upstream = connection->upstream;
     exchange_tell(worker, &told);

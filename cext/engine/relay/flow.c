@@ -1,4 +1,4 @@
-#include "exchange/flow.h"
+#include "relay/flow.h"
 
 #include <errno.h>
 #include <string.h>
