@@ -16,6 +16,17 @@ class Lane(StrEnum):
     PARSED = "parsed"
 
 
+class Speaking(StrEnum):
+    """What is done about the protocol of connections to a destination."""
+
+    OPAQUE = "opaque"
+    """Nothing: bytes are bytes."""
+    DETECTED = "detected"
+    """First bytes decide: HTTP/1 is parsed, all else is spliced."""
+    HTTP = "http"
+    """What is no HTTP is refused."""
+
+
 class LaneChoice(StrEnum):
     """What an operator may ask for; a lane by its own name, or the cheapest that does."""
 

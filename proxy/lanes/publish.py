@@ -109,7 +109,7 @@ class Publisher:
             await self._wake.wait()
             self._wake.clear()
             before, policy, health = self._verdicts.policy, self._policy, self._health
-            available = frozenset({Lane.SPLICE, Lane.DIRECT} if self._direct.available else {Lane.SPLICE})
+            available = frozenset({Lane.SPLICE, Lane.PARSED} | ({Lane.DIRECT} if self._direct.available else set()))
             lanes = replace(self._wanted, available=available)
             try:
                 with _collector_at_rest(self._is_large(policy)):

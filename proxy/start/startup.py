@@ -141,7 +141,6 @@ _WITHOUT_LANE = {
         "--lane direct: for what a Service claims, under ebpf capture, by a companion (started as root); all else is"
         " spliced"
     ),
-    LaneChoice.PARSED: "--lane parsed: HTTP is not parsed in this version, so connections are spliced",
 }
 
 

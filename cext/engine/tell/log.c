@@ -57,6 +57,24 @@ static size_t room_for(const struct tg_relay *relay)
     return LONGEST_FIXED + strlen(texts->protocol) + strlen(texts->lane) + strlen(texts->lane_reason);
 }
 
+/* proxy/lanes/parsed/spoken.py says the same. */
+static const char *protocol_of(const struct tg_connection *connection)
+{
+    static const char *const PROTOCOLS[] = {
+        [TG_SPOKEN_UNKNOWN] = "tcp", [TG_SPOKEN_HTTP1] = "http/1.1", [TG_SPOKEN_HTTP2] = "http/2",
+        [TG_SPOKEN_TLS] = "tls",     [TG_SPOKEN_SERVER] = "tcp",     [TG_SPOKEN_OTHER] = "tcp",
+    };
+    const struct tg_ruling *ruling = connection->ruling;
+    return ruling->asked.speaks == TG_OPAQUE ? ruling->texts.protocol : PROTOCOLS[connection->spoken];
+}
+
+static const char *lane_of(const struct tg_connection *connection)
+{
+    if (connection->ruling->asked.speaks == TG_OPAQUE)
+        return connection->ruling->texts.lane;
+    return connection->spoken == TG_SPOKEN_HTTP1 ? "parsed" : "splice";
+}
+
 static char *render(char *at, struct tg_dated *dated, const struct form *form, const struct tg_relay *relay,
                     uint64_t skew)
 {
@@ -71,8 +89,8 @@ static char *render(char *at, struct tg_dated *dated, const struct form *form, c
     at = put_address(put(at, form->peer), &connection->peer);
     at = put_address(put(at, form->original), &connection->original);
     at = put_address(put(at, form->upstream), &connection->upstream);
-    at = put(put(at, form->protocol), texts->protocol);
-    at = put(put(at, form->lane), texts->lane);
+    at = put(put(at, form->protocol), protocol_of(connection));
+    at = put(put(at, form->lane), lane_of(connection));
     at = put_number(put(at, form->sent), counter_read(&relay->direction[sent].bytes), 1);
     at = put_number(put(at, form->received), counter_read(&relay->direction[1 - sent].bytes), 1);
     at = put_milliseconds(put(at, form->duration), lasted_us);

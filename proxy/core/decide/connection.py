@@ -7,7 +7,7 @@ from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAdd
 from proxy.core.balance.choose import choose, pick_target
 from proxy.core.balance.ledger import Ledger
 from proxy.core.close_reason import CloseReason
-from proxy.core.decide.lane import Lanes, choose_lane, on_arrival
+from proxy.core.decide.lane import Lanes, choose_lane, on_arrival, singly
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.decide.verdict import decide as pass_through
 from proxy.core.dice import Random
@@ -43,6 +43,7 @@ def decide(
     if claimed is None:
         return pass_through(direction, destination, lanes.forced)
     lane, reason = on_arrival(*choose_lane(claimed, lanes.forced, lanes.of(direction, destination.port).available))
+    lane, reason = singly(lane, reason)
     sending = _Sending(claimed, lane, reason, destination, client.ip, (), at)
     if client.ip in claimed.denied:
         return sending.refused(CloseReason.DENIED_SOURCE)

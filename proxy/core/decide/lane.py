@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from proxy.core.lanes import Direction, Lane, LaneChoice
+from proxy.core.lanes import Direction, Lane, LaneChoice, Speaking
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Protocol, Timeouts
 
 MOST_DIRECT_ENDPOINTS = 128
@@ -11,7 +11,7 @@ NO_TIMEOUTS = Timeouts()
 
 _MISSING = {
     Lane.DIRECT: "the direct lane needs eBPF capture, and inbound a port of which all claims allow it",
-    Lane.PARSED: "HTTP is not parsed in this version, so its bytes are opaque",
+    Lane.PARSED: "HTTP is not parsed here, so its bytes are opaque",
 }
 
 
@@ -109,6 +109,20 @@ def _direct_obstacle(cluster: Cluster, *, alone: bool) -> str | None:
     if cluster.balancing is Balancing.PASSTHROUGH or not cluster.endpoints:
         return "one backend of several has no endpoints"
     return None
+
+
+def speaking(destination: Destination, lane: Lane) -> Speaking:
+    """What the engine is to do about the protocol, in that lane. gRPC and HTTP/2 pass as they are, once detected."""
+    if lane is not Lane.PARSED:
+        return Speaking.OPAQUE
+    return Speaking.HTTP if destination.protocol is Protocol.HTTP else Speaking.DETECTED
+
+
+def singly(lane: Lane, reason: str) -> tuple[Lane, str]:
+    """The lane of a connection that is decided by itself: the engine relays its bytes."""
+    if lane is not Lane.PARSED:
+        return lane, reason
+    return Lane.SPLICE, f"{reason}; but its connections are decided one by one, and then HTTP is not parsed"
 
 
 def on_arrival(lane: Lane, reason: str) -> tuple[Lane, str]:

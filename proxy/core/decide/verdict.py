@@ -14,10 +14,10 @@ NOWHERE = UpstreamAddress(Address("", 0))
 """In place of an address that was never chosen."""
 
 _REASONS = {
-    LaneChoice.AUTO: "no Service claims the destination; HTTP is not parsed in this version, so its bytes are opaque",
+    LaneChoice.AUTO: "no Service claims the destination",
     LaneChoice.SPLICE: "forced by --lane splice",
     LaneChoice.DIRECT: "--lane direct can't be had: no Service claims the destination",
-    LaneChoice.PARSED: "--lane parsed can't be had: HTTP is not parsed in this version",
+    LaneChoice.PARSED: "forced by --lane parsed",
 }
 
 

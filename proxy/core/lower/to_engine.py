@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
 from proxy.core.balance.weights import parts
-from proxy.core.decide.lane import Lanes, choose_lane, on_arrival
+from proxy.core.decide.lane import Lanes, choose_lane, on_arrival, speaking
 from proxy.core.decide.verdict import NOWHERE, Verdict
 from proxy.core.decide.verdict import decide as pass_through
-from proxy.core.lanes import Direction
+from proxy.core.lanes import Direction, Lane, LaneChoice, Speaking
 from proxy.core.policy.policy import Balancing, Cluster, Destination, Policy, Protocol, Target
 from proxy.core.resilience.health import HEALTHY, Health
 
@@ -48,6 +48,7 @@ class Ruling:
     verdict: Verdict
     shares: tuple[Share, ...] = ()
     round_robin: bool = False
+    speaking: Speaking = Speaking.OPAQUE
 
     def told(self, endpoint: UpstreamAddress | None) -> Verdict:
         """What is told about a connection with that endpoint; None: with none."""
@@ -64,8 +65,11 @@ def rulings(policy: Policy, lanes: Lanes, health: Health = HEALTHY) -> Mapping[S
 
 
 def unclaimed(direction: Direction, lanes: Lanes) -> Ruling:
-    """For all that no Service claims."""
-    return Ruling(pass_through(direction, OriginalDestination(Address("", 0)), lanes.forced))
+    """For all that no Service claims: what it speaks is detected, unless another lane is forced."""
+    verdict = pass_through(direction, OriginalDestination(Address("", 0)), lanes.forced)
+    if lanes.forced not in (LaneChoice.AUTO, LaneChoice.PARSED) or Lane.PARSED not in lanes.available:
+        return Ruling(verdict)
+    return Ruling(replace(verdict, lane=Lane.PARSED), speaking=Speaking.DETECTED)
 
 
 def obstacle(destination: Destination) -> str | None:
@@ -122,10 +126,11 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
 
     verdicts = {cluster.name: verdict(cluster) for cluster in clusters}
     general = verdicts[clusters[0].name]
+    speaks = speaking(destination, lane)
     if clusters[0].balancing is Balancing.PASSTHROUGH:
-        return Ruling(general)
+        return Ruling(general, speaking=speaks)
     shares = (
         Share(part.weight, part.endpoint, verdicts[part.cluster.name]) for part in parts(destination.targets, health)
     )
     in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
-    return Ruling(general, tuple(shares), in_turn)
+    return Ruling(general, tuple(shares), in_turn, speaks)

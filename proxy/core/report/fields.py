@@ -31,6 +31,8 @@ FIELDS: tuple[Field[ConnectionRecord], ...] = (
     Field("lane_reason", Kind.TEXT, lambda one: one.verdict.lane_reason),
     Field("state", Kind.WORD, lambda one: one.state, logged=False),
     Field("age_ms", Kind.MILLISECONDS, lambda one: one.age_s * 1000, logged=False),
+    Field("sni", Kind.TEXT, lambda one: one.sni, logged=False),
+    Field("alpn", Kind.TEXT, lambda one: one.alpn, logged=False),
     Field("cluster", Kind.TEXT, lambda one: one.verdict.cluster, logged=False),
     Field("service", Kind.TEXT, lambda one: one.verdict.service.host if one.verdict.service else "", logged=False),
 )

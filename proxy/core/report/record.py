@@ -33,3 +33,6 @@ class ConnectionRecord(NamedTuple):
     """Seconds since the epoch."""
     age_s: float
     close_reason: CloseReason | None
+    sni: str = ""
+    """This and the next one: what a TLS client has said. Empty: nothing."""
+    alpn: str = ""

@@ -135,6 +135,7 @@ class SpliceLane:
             self._accepted[index] = self.accepted(index)
             for number in numbers:
                 self._lane.unlisten(number, DRAIN_BACKLOG_MS)
+        self._lane.drain()
         self._numbers.clear()
         self._fds.clear()
         self.state = "closed"
@@ -272,6 +273,8 @@ class SpliceLane:
             started_at=now - record.duration_us / 1e6,
             age_s=record.duration_us / 1e6,
             close_reason=reason,
+            sni=record.server_name,
+            alpn=record.alpn,
         )
 
 

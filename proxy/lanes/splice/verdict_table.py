@@ -9,8 +9,9 @@ from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Re
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
-from proxy.core.lanes import Direction
+from proxy.core.lanes import Direction, Speaking
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.lanes.parsed.spoken import SPEAKS, told
 from proxy.lanes.splice.retired import RetiredVerdicts
 from proxy.lanes.terms import SCOPES, address
 
@@ -94,7 +95,9 @@ class VerdictTable:
     def verdict(self, record: Record) -> Verdict:
         """What is to be told about a connection of the engine's. Its upstream is not always the connection's."""
         upstream = None if record.upstream is None else UpstreamAddress(address(record.upstream))
-        return self._told[record.verdict].told(upstream)
+        ruling = self._told[record.verdict]
+        verdict = ruling.told(upstream)
+        return verdict if ruling.speaking is Speaking.OPAQUE else told(verdict, record.spoken)
 
     def counted(self, counters: Counters) -> Group | None:
         """None: that of verdicts without a group, which has nothing to count."""
@@ -144,6 +147,7 @@ class VerdictTable:
             connect_timeout_ms=_milliseconds(timeouts.connect_s, defaults.connect_s),
             idle_timeout_ms=_milliseconds(timeouts.idle_s, defaults.idle_s),
             lifetime_ms=_milliseconds(timeouts.lifetime_s, 0),
+            speaks=SPEAKS[ruling.speaking],
             log_protocol=protocol,
             log_lane=lane,
             log_reason=reason[:MAX_TEXT],
