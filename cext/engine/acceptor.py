@@ -97,7 +97,7 @@ class Acceptor:
         endpoints = ffi.new("tg_endpoint[]", len(verdict.endpoints))
         for row, endpoint in zip(endpoints, verdict.endpoints, strict=True):
             row.address = to_c(endpoint.address)
-            row.weight, row.group = endpoint.weight, endpoint.group
+            row.weight, row.group, row.http_group = endpoint.weight, endpoint.group, endpoint.http_group
         asked = ffi.new(
             "tg_verdict *",
             {
@@ -105,6 +105,7 @@ class Acceptor:
                 "action": int(verdict.action),
                 "balance": int(verdict.balance),
                 "group": verdict.group,
+                "http_group": verdict.http_group,
                 "endpoints": endpoints,
                 "endpoint_count": len(verdict.endpoints),
                 "max_attempts": verdict.max_attempts,

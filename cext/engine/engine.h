@@ -175,15 +175,17 @@ enum tg_balance { TG_RANDOM = 0, TG_ROUND_ROBIN = 1 }; /* both by weight */
 
 typedef struct {
     tg_address address;
-    uint32_t weight; /* 0: never chosen */
-    uint64_t group;  /* whose counters a connection to it moves */
+    uint32_t weight;     /* 0: never chosen */
+    uint64_t group;      /* whose counters a connection to it moves */
+    uint64_t http_group; /* the same of connections that speak HTTP/1; 0: `group` */
 } tg_endpoint;
 
 typedef struct {
     uint64_t id; /* the caller's; comes back in records */
     int32_t action;
     int32_t balance;
-    uint64_t group; /* counts what is refused, connections under max_connections, and the traffic of TG_PASS */
+    uint64_t group;      /* counts what is refused, connections under max_connections, and the traffic of TG_PASS */
+    uint64_t http_group; /* the same of TG_PASS's connections that speak HTTP/1; 0: `group` */
     const tg_endpoint *endpoints;
     uint32_t endpoint_count;
     uint32_t max_attempts;       /* how many endpoints a connection may try; 0: each once */

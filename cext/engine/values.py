@@ -105,6 +105,8 @@ class Endpoint:
     address: SocketAddress
     group: int
     weight: int = 1
+    http_group: int = 0
+    """Whose counters its connections move that speak HTTP/1; 0: `group`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class Verdict:
     action: Action
     id: int = 0
     group: int = 0
+    http_group: int = 0
+    """The same of PASS's connections that speak HTTP/1; 0: `group`."""
     endpoints: tuple[Endpoint, ...] = ()
     balance: Balance = Balance.RANDOM
     max_attempts: int = 0

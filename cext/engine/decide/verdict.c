@@ -28,7 +28,8 @@ struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict
     if (ruling == NULL)
         return NULL;
     ruling->group = group_get(groups, verdict->group);
-    if (ruling->group == NULL)
+    ruling->http_group = verdict->http_group == 0 ? ruling->group : group_get(groups, verdict->http_group);
+    if (ruling->group == NULL || ruling->http_group == NULL)
         goto fail;
     for (uint32_t i = 0; i < count; i++) {
         const tg_endpoint *endpoint = &verdict->endpoints[i];
@@ -38,7 +39,8 @@ struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict
         total += endpoint->weight;
         *target = (struct tg_target){.address = endpoint->address, .ceiling = total - 1};
         target->group = group_get(groups, endpoint->group);
-        if (target->group == NULL)
+        target->http_group = endpoint->http_group == 0 ? target->group : group_get(groups, endpoint->http_group);
+        if (target->group == NULL || target->http_group == NULL)
             goto fail;
     }
     ruling->asked = *verdict;

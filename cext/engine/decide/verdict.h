@@ -15,6 +15,7 @@ struct tg_target {
     tg_address address;
     uint64_t ceiling; /* weights up to and including this one */
     struct tg_group *group;
+    struct tg_group *http_group;
 };
 
 /* Of the log; in the same block of memory as the ruling, behind its targets. */
@@ -33,6 +34,7 @@ struct tg_ruling {
     _Atomic uint64_t turn; /* of round robin */
     tg_verdict asked;      /* its endpoints pointer is not used */
     struct tg_group *group;
+    struct tg_group *http_group;
     uint64_t stride;
     struct tg_log_texts texts;
     uint32_t target_count;

@@ -31,6 +31,12 @@ static bool is_detected_http(const struct tg_worker *worker, const struct tg_con
     return memory_recall(&worker->memory, connection->listener.scope, &connection->original) == TG_SPOKEN_HTTP1;
 }
 
+static bool is_detected_opaque(const struct tg_worker *worker, const struct tg_connection *connection)
+{
+    const enum tg_spoken spoken = memory_recall(&worker->memory, connection->listener.scope, &connection->original);
+    return spoken == TG_SPOKEN_SERVER || spoken == TG_SPOKEN_OTHER;
+}
+
 static void decided(struct tg_worker *worker, struct tg_relay *relay, enum tg_spoken spoken)
 {
     struct tg_connection *connection = relay->connection;
@@ -38,6 +44,10 @@ static void decided(struct tg_worker *worker, struct tg_relay *relay, enum tg_sp
     connection->spoken = (uint8_t)spoken;
     if (!is_declared(relay))
         memory_keep(&worker->memory, connection->listener.scope, &connection->original, spoken);
+    /* What was held is delivered only now. */
+    atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
+    if (spoken != TG_SPOKEN_HTTP1 && connection->connect_us >= 0)
+        connection_opened(worker, relay);
     if (spoken == TG_SPOKEN_HTTP1)
         talk_begin(worker, relay);
     else if (relay->side[UPSTREAM].fd < 0 && !connection->connecting)
@@ -151,7 +161,7 @@ static void wait_on(struct tg_worker *worker, struct tg_relay *relay)
     if (has_spoken && !connection->held) {
         connection->held = true;
         connection->hold_ms = 0;
-        if (memory_recall(&worker->memory, connection->listener.scope, &connection->original) == TG_SPOKEN_SERVER) {
+        if (is_detected_opaque(worker, connection)) {
             decided(worker, relay, TG_SPOKEN_OTHER);
             return;
         }

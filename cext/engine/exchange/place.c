@@ -9,6 +9,7 @@
 #include "exchange/ending.h"
 #include "exchange/reply.h"
 #include "relay/dial.h"
+#include "relay/ending.h"
 #include "state.h"
 
 enum { RETRY_MS = 64, MOST_ATTEMPTS = 3 };
@@ -17,11 +18,11 @@ static const tg_address *aim(const struct tg_relay *relay, struct tg_group **gro
 {
     const struct tg_connection *connection = relay->connection;
     if (connection->ruling->asked.action == TG_PASS) {
-        *group = connection->ruling->group;
+        *group = connection->ruling->http_group;
         return &connection->original;
     }
     const struct tg_target *target = &connection->ruling->targets[relay->talk->target];
-    *group = target->group;
+    *group = target->http_group;
     return &target->address;
 }
 
@@ -42,14 +43,15 @@ static void note_attempt(struct tg_worker *worker, struct tg_relay *relay, const
 static void note_opened(struct tg_worker *worker, struct tg_relay *relay, struct tg_group *group)
 {
     struct tg_connection *connection = relay->connection;
-    if (connection->connect_us >= 0)
+    if (connection->counted)
         return;
     connection->group = group;
     pthread_mutex_lock(&worker->registry.mutex);
-    connection->connect_us = (int64_t)(clock_us() - relay->started_us);
+    if (connection->connect_us < 0)
+        connection->connect_us = (int64_t)(clock_us() - relay->started_us);
     connection->group_id = group->id;
     pthread_mutex_unlock(&worker->registry.mutex);
-    counter_add(&group->share[worker->index].opened, 1);
+    connection_opened(worker, relay);
 }
 
 /* The upstream is connected: the exchange begins on it. */

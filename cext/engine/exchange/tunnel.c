@@ -31,7 +31,6 @@ void tunnel_begin(struct tg_worker *worker, struct tg_relay *relay)
     }
     talk_tell(worker, relay, TG_FINISHED); /* what follows is bytes of the connection */
     talk->upstream = NULL;
-    relay->connection->group = upstream->group;
     talk_free(worker, relay);
     const int error = upstream_surrender(worker, upstream, relay);
     if (error < 0) {

@@ -145,8 +145,9 @@ static void connected(struct tg_worker *worker, struct tg_relay *relay)
     connection->connect_us = (int64_t)(now_us - relay->started_us);
     connection->group_id = connection->group->id;
     pthread_mutex_unlock(&worker->registry.mutex);
-    counter_add(&connection->group->share[worker->index].opened, 1);
-    counter_add(&connection->group->share[worker->index].retries, connection->attempts - 1);
+    /* Whose counters it moves depends on what it speaks. */
+    if (!connection->looking)
+        connection_opened(worker, relay);
     atomic_store_explicit(&relay->active_ms, now_us / 1000, memory_order_relaxed);
     relay_schedule(worker, relay);
 }

@@ -37,6 +37,7 @@ struct tg_connection {
     uint8_t spoken;      /* enum tg_spoken */
     bool looking;        /* at the first bytes: detect/first.h */
     bool held;           /* the client has said something that is not whole */
+    bool counted;        /* as opened, in `group` */
     bool connecting;
     bool answered; /* an event came for the attempt under way ... */
     bool troubled; /* ... that speaks of an error */

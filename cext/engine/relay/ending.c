@@ -9,12 +9,24 @@
 #include "ready.h"
 #include "state.h"
 
+void connection_opened(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_connection *connection = relay->connection;
+    struct tg_share *share = &connection->group->share[worker->index];
+    connection->counted = true;
+    counter_add(&share->opened, 1);
+    counter_add(&share->retries, connection->attempts - 1);
+}
+
 void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_connection *connection = relay->connection;
     own_remove(&worker->engine->owns, &connection->own);
     accept_starving(worker, relay, false);
-    if (connection->connect_us >= 0)
+    /* One whose first bytes never said what it is. */
+    if (connection->connect_us >= 0 && !connection->counted)
+        connection_opened(worker, relay);
+    if (connection->counted)
         counter_add(&connection->group->share[worker->index].ended[relay->reason], 1);
     if (connection->admitted != NULL)
         atomic_fetch_sub(&connection->admitted->admitted, 1);

@@ -117,7 +117,9 @@ int upstream_adopt(struct tg_worker *worker, struct tg_relay *relay, struct tg_u
     upstream->side = relay->side[UPSTREAM];
     upstream->address = connection->upstream;
     upstream->scope = connection->listener.scope;
-    upstream->group = connection->group;
+    upstream->group = connection->ruling->asked.action == TG_PASS
+                          ? connection->ruling->http_group
+                          : connection->ruling->targets[connection->target].http_group;
     upstream->connecting = connection->connecting;
     upstream->answered = connection->answered;
     upstream->troubled = connection->troubled;

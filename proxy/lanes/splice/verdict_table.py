@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cext.engine.acceptor import Acceptor
-from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress
+from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress, Spoken
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
@@ -131,16 +131,19 @@ class VerdictTable:
         endpoints = tuple(
             Endpoint(
                 SocketAddress(*share.endpoint),
-                self._group(site.direction, share.endpoint, share.of),
-                share.weight,
+                group=self._opaque_group(site.direction, share.endpoint, share.of, ruling.speaking),
+                weight=share.weight,
+                http_group=self._http_group(site.direction, share.endpoint, share.of, ruling.speaking),
             )
             for share in ruling.shares
         )
+        general = NOWHERE if endpoints else ruling.verdict.upstream
         return EngineVerdict(
             Action.RELAY if endpoints else Action.PASS,
             id=id_,
             # With endpoints it counts requests that are answered without any of them.
-            group=self._group(site.direction, NOWHERE if endpoints else ruling.verdict.upstream, ruling.verdict),
+            group=self._opaque_group(site.direction, general, ruling.verdict, ruling.speaking),
+            http_group=self._http_group(site.direction, general, ruling.verdict, ruling.speaking),
             endpoints=endpoints,
             balance=Balance.ROUND_ROBIN if ruling.round_robin else Balance.RANDOM,
             max_attempts=MAX_ATTEMPTS,
@@ -153,6 +156,16 @@ class VerdictTable:
             log_reason=reason[:MAX_TEXT],
             service=b"" if ruling.verdict.service is None else str(ruling.verdict.service).encode(),
         )
+
+    def _opaque_group(
+        self, direction: Direction, endpoint: UpstreamAddress, of: Verdict, speaking: Speaking
+    ) -> int:
+        one = of if speaking is Speaking.OPAQUE else told(of, Spoken.OTHER)
+        return self._group(direction, endpoint, one)
+
+    def _http_group(self, direction: Direction, endpoint: UpstreamAddress, of: Verdict, speaking: Speaking) -> int:
+        """0: its connections are no HTTP."""
+        return 0 if speaking is Speaking.OPAQUE else self._group(direction, endpoint, told(of, Spoken.HTTP1))
 
     def _group(self, direction: Direction, endpoint: UpstreamAddress, of: Verdict) -> int:
         """The same for all that the metrics don't tell apart: counters are never given up
