@@ -157,9 +157,7 @@ class VerdictTable:
             service=b"" if ruling.verdict.service is None else str(ruling.verdict.service).encode(),
         )
 
-    def _opaque_group(
-        self, direction: Direction, endpoint: UpstreamAddress, of: Verdict, speaking: Speaking
-    ) -> int:
+    def _opaque_group(self, direction: Direction, endpoint: UpstreamAddress, of: Verdict, speaking: Speaking) -> int:
         one = of if speaking is Speaking.OPAQUE else told(of, Spoken.OTHER)
         return self._group(direction, endpoint, one)
 

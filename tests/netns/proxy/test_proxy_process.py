@@ -165,7 +165,7 @@ def test_as_many_threads_move_bytes_as_are_asked_for(lab: Lab) -> None:
 
 
 @pytest.mark.usefixtures("captured")
-@pytest.mark.parametrize("lane", ["direct", "parsed"])
+@pytest.mark.parametrize("lane", ["direct"])
 def test_a_lane_that_cannot_be_had_is_said_and_the_next_best_taken(lab: Lab, lane: str) -> None:
     with ProxyProcess(lab, "--lane", lane, "--log-format", "json") as proxy, Server(lab.peer, PEER_V4, PORT, echo):
         assert f"--lane {lane}" in proxy.stderr()
