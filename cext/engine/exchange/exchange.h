@@ -53,7 +53,6 @@ struct tg_exchange {
     bool informs : 1;  /* the head that was read last is an informational one */
     bool is_told : 1;
     bool is_ours : 1;   /* the answer is one of our own */
-    bool is_told : 1;   /* tell/talk.h */
     bool must_dial : 1; /* a connection that had been used before failed: the next one is new */
     uint32_t head_length;
     uint32_t kept_length;
