@@ -20,6 +20,7 @@ from tests.unit.cext.engine_support import Bench, descriptors, receive, tcp_pair
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
+    gc.collect()  # an engine or a socket that a cycle keeps would be closed in the middle of the test
     before = descriptors(), threads()
     made = Bench(Engine(threads=1))
     try:
