@@ -8,6 +8,7 @@
 #include "base/counter.h"
 #include "exchange/ending.h"
 #include "exchange/reply.h"
+#include "relay/announce.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
 #include "state.h"
@@ -192,6 +193,8 @@ void place_step(struct tg_worker *worker, struct tg_relay *relay)
         result = -ETIMEDOUT;
     if (result == -EINPROGRESS)
         return;
+    if (result == 0)
+        result = announce(worker, relay->connection, &upstream->address, upstream->side.fd);
     if (result == 0) {
         upstream->connecting = false;
         /* What was readable while it connected was no word of the server's. */

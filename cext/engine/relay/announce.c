@@ -42,19 +42,18 @@ static size_t write_v1(const tg_address *client, const tg_address *destination, 
                             destination->port);
 }
 
-int announce(const struct tg_worker *worker, const struct tg_relay *relay)
+int announce(const struct tg_worker *worker, const struct tg_connection *connection, const tg_address *upstream, int fd)
 {
-    const struct tg_connection *connection = relay->connection;
     const unsigned char *versions = worker->engine->announced;
     char header[LONGEST];
     if (versions == NULL || connection->listener.inbound == 0)
         return 0;
-    const int version = versions[connection->upstream.port];
+    const int version = versions[upstream->port];
     if (version == 0)
         return 0;
     const size_t size = version == 1 ? write_v1(&connection->peer, &connection->original, header)
                                      : write_v2(&connection->peer, &connection->original, header);
-    const ssize_t sent = send(relay->side[UPSTREAM].fd, header, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = send(fd, header, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         return -errno;
     return (size_t)sent == size ? 0 : -ENOBUFS; /* the send buffer is empty, and larger than any header */

@@ -4,8 +4,9 @@
 
 #include "worker.h"
 
-/* Sends the header where the workload's port wants one. The upstream side has just been connected and nothing has been
- * sent. 0, or -errno: then nothing may follow on that socket. */
-int announce(const struct tg_worker *worker, const struct tg_relay *relay);
+/* Sends the header where the port of `upstream` wants one. The socket has just been connected to it for this
+ * connection, and nothing has been sent. 0, or -errno: then nothing may follow on that socket. */
+int announce(const struct tg_worker *worker, const struct tg_connection *connection, const tg_address *upstream,
+             int fd);
 
 #endif

@@ -179,7 +179,7 @@ void connect_step(struct tg_worker *worker, struct tg_relay *relay)
     if (error == -EINPROGRESS)
         return;
     if (error == 0)
-        error = announce(worker, relay);
+        error = announce(worker, connection, &connection->upstream, relay->side[UPSTREAM].fd);
     if (error == 0) {
         connected(worker, relay);
         return;

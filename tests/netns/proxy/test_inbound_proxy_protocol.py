@@ -23,16 +23,16 @@ V2, V1, PLAIN = 7501, 7502, 7503
 FLAGS = ("--inbound-proxy-protocol", f"{V2},{V1}/v1")
 
 
-def received(lab: Lab, family: int, port: int) -> tuple[bytes, bytes, dict[int, bytes]]:
-    """What the workload got from a client that said `hello`, what the client got, and both headers."""
+def received(lab: Lab, family: int, port: int, word: bytes = b"hello") -> tuple[bytes, bytes, dict[int, bytes]]:
+    """What the workload got from a client that said `word`, what the client got, and both headers."""
     with listening(lab.app, family, port) as server, made_in(lab.peer, family) as client:
         client.connect((APP[family], port))
-        client.sendall(b"hello")
+        client.sendall(word)
         accepted, _ = server.accept()
         with accepted:
             accepted.settimeout(5)
             got = b""
-            while not got.endswith(b"hello"):
+            while not got.endswith(word):
                 got += accepted.recv(4096)
             accepted.sendall(b"answer")
             mine = Address(*client.getsockname()[:2])
@@ -52,6 +52,31 @@ def test_versions(lab: Lab, mode: str, family: int) -> None:
             assert received(lab, family, PLAIN)[0] == b"hello"
             moved = {(line["bytes_received"], line["bytes_sent"]) for line in proxy.wait_logged(3)}
             assert moved == {(5, 6)}, "a header is none of the client's bytes"
+    finally:
+        lab.tidegate("cleanup").ok()
+
+
+def test_of_http(lab: Lab) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    lab.tidegate("init", "--mode", "nftables").ok()
+    try:
+        with ProxyProcess(lab, *FLAGS):
+            for _ in range(3):
+                got, _, headers = received(lab, socket.AF_INET, V2, request)
+                assert got == headers[2] + request
+    finally:
+        lab.tidegate("cleanup").ok()
+
+
+def test_of_a_declared_http_port(lab: Lab, file: Path) -> None:
+    own = web(V2, host=APP[socket.AF_INET]).replace("tcp-main", "http-main").replace("name: tcp", "name: http")
+    request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    lab.tidegate("init", "--mode", "nftables").ok()
+    try:
+        with proxy_with(lab, file, own, *FLAGS):
+            for _ in range(3):
+                got, _, headers = received(lab, socket.AF_INET, V2, request)
+                assert got == headers[2] + request
     finally:
         lab.tidegate("cleanup").ok()
 
