@@ -53,7 +53,7 @@ class ProxySettings:
     idle_timeout_s: float = 3600.0
     """0: no idle timeout."""
     keepalive_s: int = 300
-    """Idle seconds before the first TCP keepalive probe, on both sides."""
+    """Idle seconds before the first TCP keepalive probe, on both sides; 0: none."""
     drain_timeout_s: float = 20.0
     max_connections: int | None = None
     """None: as many as RLIMIT_NOFILE allows."""

@@ -113,6 +113,7 @@ class Acceptor:
                 "connect_timeout_ms": verdict.connect_timeout_ms,
                 "idle_timeout_ms": verdict.idle_timeout_ms,
                 "lifetime_ms": verdict.lifetime_ms,
+                "keepalive": (0, 0, 0, 0) if verdict.keepalive is None else (1, *verdict.keepalive),
                 "site": verdict.site,
                 "speaks": int(verdict.speaks),
             },

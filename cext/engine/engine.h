@@ -180,6 +180,14 @@ typedef struct {
     uint64_t http_group; /* the same of connections that speak HTTP/1; 0: `group` */
 } tg_endpoint;
 
+/* Of TCP, of upstream sockets. wanted 0: as the listener says. Fields of 0: the kernel's own settings. */
+typedef struct {
+    int32_t wanted;
+    uint32_t time_s;
+    uint32_t interval_s;
+    uint32_t probes;
+} tg_keepalive;
+
 typedef struct {
     uint64_t id; /* the caller's; comes back in records */
     int32_t action;
@@ -193,6 +201,7 @@ typedef struct {
     uint64_t connect_timeout_ms; /* of each attempt; 0: the kernel's */
     uint64_t idle_timeout_ms;
     uint64_t lifetime_ms;
+    tg_keepalive keepalive;
     uint64_t site;  /* whose rules its requests are for; 0: they go where the verdict says */
     int32_t speaks; /* enum tg_speaks; of TG_RELAY and TG_PASS only */
     const char

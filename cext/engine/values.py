@@ -109,6 +109,14 @@ class Endpoint:
     """Whose counters its connections move that speak HTTP/1; 0: `group`."""
 
 
+class Keepalive(NamedTuple):
+    """Of TCP, of upstream sockets, in seconds; 0: the kernel's own setting."""
+
+    time_s: int = 0
+    interval_s: int = 0
+    probes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is decided for a destination. Immutable; connections keep the one they began with.
@@ -130,6 +138,8 @@ class Verdict:
     connect_timeout_ms: int = 10_000
     idle_timeout_ms: int = 0
     lifetime_ms: int = 0
+    keepalive: Keepalive | None = None
+    """None: as the listener says."""
     speaks: Speaks = Speaks.OPAQUE
     """Of RELAY and PASS only."""
     site: int = 0

@@ -35,7 +35,6 @@ FIELDS_NOT_IN_FORCE = (
     "loadBalancer.consistentHash",
     "loadBalancer.localityLbSetting",
     "loadBalancer.warmup",
-    "connectionPool.tcp.tcpKeepalive",
     "connectionPool.http",
     "connectionPool.perEndpoint",
     "outlierDetection",

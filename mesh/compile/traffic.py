@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mesh.compile.catalogue import Catalogue
 from mesh.compile.in_force import not_in_force
 from mesh.compile.settings import http_settings
-from mesh.compile.upstream import upstream_settings
+from mesh.compile.upstream import keepalive, upstream_settings
 from mesh.documents import Document, Documents
 from mesh.kinds.traffic_policy import TrafficPolicy, TrafficPolicySpec
 from mesh.yaml.problems import Problems
@@ -70,6 +70,7 @@ def traffic_of(document: Document, spec: TrafficPolicySpec) -> Traffic:
             connect_s=_seconds(pool.connect_timeout),
             idle_s=_seconds(pool.idle_timeout),
             lifetime_s=_seconds(pool.max_connection_duration),
+            keepalive=keepalive(pool.tcp_keepalive),
         ),
         max_connections=pool.max_connections,
         denied=NetworkSet.of(network(one) for one in spec.denied_sources),

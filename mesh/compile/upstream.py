@@ -38,7 +38,7 @@ def upstream_settings(spec: TrafficPolicySpec) -> UpstreamSettings:
         status_weights=tuple(sorted((int(status), weight) for status, weight in spec.status_weights.items())),
         health_checks=tuple(_check(one) for one in spec.health_checks),
         limits=_limits(spec.connection_pool),
-        keepalive=_keepalive(spec.connection_pool.tcp.tcp_keepalive),
+        keepalive=keepalive(spec.connection_pool.tcp.tcp_keepalive),
     )
 
 
@@ -139,7 +139,7 @@ def _limits(pool: ConnectionPool) -> Limits:
     )
 
 
-def _keepalive(spec: TcpKeepalive | None) -> Keepalive | None:
+def keepalive(spec: TcpKeepalive | None) -> Keepalive | None:
     if spec is None:
         return None
     time, interval = (None if one is None else seconds(one) for one in (spec.time, spec.interval))

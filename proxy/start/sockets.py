@@ -36,6 +36,15 @@ def name_client(sock: socket.socket, client: Address) -> None:
         sock.setsockopt(_SOL_TIDEGATE, _SO_CLIENT, value)
 
 
+def keep_alive_as(sock: socket.socket, time_s: int, interval_s: int, probes: int) -> None:
+    """Have the kernel find out about a vanished peer; 0: as it does by itself."""
+    options = {socket.TCP_KEEPIDLE: time_s, socket.TCP_KEEPINTVL: interval_s, socket.TCP_KEEPCNT: probes}
+    for option, value in options.items():
+        if value:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
 def keep_alive(sock: socket.socket, idle_s: int) -> None:
     """Have the kernel find out about a vanished peer: after idle_s without traffic, then four times a quarter of it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

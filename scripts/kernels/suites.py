@@ -51,6 +51,7 @@ def steps(boot: Boot) -> tuple[Step, ...]:
         # After capture, which has made the kernel load its modules.
         Step("doctor", limit_s=200),
         Step("direct", ("tests/netns/direct/test_hosts_direct.py",), 400),
+        Step("workload", ("tests/netns/ebpf/test_ebpf_client_address.py",), 400),
         Step("engine", (*_ENGINE, "-k", _TIMED), 150),
         Step(
             "splice",

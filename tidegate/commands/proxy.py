@@ -121,6 +121,14 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
 )
 @click.option("--connect-timeout", default="10", show_default=True, metavar="S", callback=_seconds(0.05))
 @click.option("--idle-timeout", default="3600", show_default=True, metavar="S", callback=_seconds(0), help="0: none.")
+@click.option(
+    "--tcp-keepalive",
+    default="300",
+    show_default=True,
+    metavar="S",
+    callback=_number(0, 32767, "a number of seconds"),
+    help="Without traffic for so long, both sides are asked whether they are there; 0: never.",
+)
 @click.option("--drain-timeout", default="20", show_default=True, metavar="S", callback=_seconds(0))
 @click.option(
     "--max-connections",
@@ -192,6 +200,7 @@ def proxy(**flags: Any) -> int:
             workers=flags["workers"],
             connect_timeout_s=flags["connect_timeout"],
             idle_timeout_s=flags["idle_timeout"],
+            keepalive_s=flags["tcp_keepalive"],
             drain_timeout_s=flags["drain_timeout"],
             max_connections=flags["max_connections"],
             inbound_original_dst=InboundOriginalDst(flags["inbound_original_dst"]),

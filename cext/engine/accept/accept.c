@@ -115,6 +115,9 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
     connection->group_id = ruling->asked.group;
     relay->idle_timeout_ms = ruling->asked.idle_timeout_ms;
     relay->lifetime_ms = ruling->asked.lifetime_ms;
+    /* The accepted socket has the listener's settings already. */
+    if (ruling->asked.keepalive.wanted != 0)
+        relay->keepalive_s = 0;
     if (ruling->asked.action == TG_PUNT)
         return TG_PUNT;
     if (ruling->asked.action != TG_REFUSE && is_admitted(connection))

@@ -34,6 +34,17 @@ void socket_tune(int fd, uint32_t keepalive_s)
     }
 }
 
+void socket_keep_alive(int fd, const tg_keepalive *keepalive)
+{
+    if (keepalive->time_s != 0)
+        set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive->time_s);
+    if (keepalive->interval_s != 0)
+        set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)keepalive->interval_s);
+    if (keepalive->probes != 0)
+        set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)keepalive->probes);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 void socket_name_client(int fd, const tg_address *client)
 {
     struct sockaddr_storage from;

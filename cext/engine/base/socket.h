@@ -10,6 +10,9 @@
 /* The options of a connection that lasts. keepalive_s 0: the socket's own keepalive settings stay. */
 void socket_tune(int fd, uint32_t keepalive_s);
 
+/* Finds out about a peer that has vanished. */
+void socket_keep_alive(int fd, const tg_keepalive *keepalive);
+
 /* Urgent bytes stay in the stream, in their place, instead of being lost. */
 void socket_keep_urgent(int fd);
 

@@ -101,7 +101,13 @@ static bool take_idle(struct tg_worker *worker, struct tg_relay *relay, const tg
 static int open_new(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
 {
     struct tg_connection *connection = relay->connection;
-    const struct tg_caller caller = {&connection->listener, &connection->peer, connection->hops, true};
+    const struct tg_caller caller = {
+        .listener = &connection->listener,
+        .client = &connection->peer,
+        .keepalive = &connection->ruling->asked.keepalive,
+        .hops = connection->hops,
+        .has_spoken = true,
+    };
     int error = upstream_open(worker, &caller, address, &relay->talk->upstream);
     if (dial_is_shortage(-error) && idle_give_up_one(worker))
         error = upstream_open(worker, &caller, address, &relay->talk->upstream);

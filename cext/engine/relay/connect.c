@@ -28,6 +28,7 @@ static int attempt(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
     const struct tg_caller caller = {
         .listener = &relay->connection->listener,
         .client = &relay->connection->peer,
+        .keepalive = &relay->connection->ruling->asked.keepalive,
         .hops = relay->connection->hops,
         .has_spoken = direction_is_pending(&relay->direction[DOWNSTREAM]),
     };

@@ -64,6 +64,8 @@ int dial(const struct tg_caller *caller, const tg_address *address)
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0)
         goto fail;
     socket_keep_urgent(fd);
+    if (caller->keepalive->wanted != 0)
+        socket_keep_alive(fd, caller->keepalive);
     if (caller->listener->inbound != 0)
         socket_name_client(fd, caller->client);
     if (caller->has_spoken)

@@ -11,6 +11,7 @@
 struct tg_caller {
     const tg_listener *listener;
     const tg_address *client;
+    const tg_keepalive *keepalive;
     uint32_t hops;   /* of the accepted connection: own.h */
     bool has_spoken; /* bytes for the upstream are there already */
 };

@@ -101,7 +101,7 @@ def _direct_obstacle(cluster: Cluster, *, alone: bool) -> str | None:
     if cluster.max_connections is not None:
         return "maxConnections is kept by the proxy"
     if cluster.timeouts != NO_TIMEOUTS:
-        return "connect, idle and lifetime limits are kept by the proxy"
+        return "connect, idle and lifetime limits and TCP keepalive are kept by the proxy"
     if alone:
         return None
     if cluster.affinity_s is not None:

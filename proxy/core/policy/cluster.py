@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from proxy.core.addresses import UpstreamAddress
-from proxy.core.policy.upstream import DEFAULT_UPSTREAM, UpstreamSettings
+from proxy.core.policy.upstream import DEFAULT_UPSTREAM, Keepalive, UpstreamSettings
 
 CLUSTER_DOMAIN = "svc.cluster.local"
 
@@ -51,6 +51,8 @@ class Timeouts:
     connect_s: float | None = None
     idle_s: float | None = None
     lifetime_s: float | None = None
+    keepalive: Keepalive | None = None
+    """TCP's, of connections to the endpoints."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ class Keepalive(NamedTuple):
     interval_s: float | None = None
     probes: int | None = None
 
+    def whole(self) -> tuple[int, int, int]:
+        """As sockets take it: whole seconds, 0 for the kernel's own setting."""
+        time_s, interval_s = (None if one is None else max(1, round(one)) for one in (self.time_s, self.interval_s))
+        return time_s or 0, interval_s or 0, self.probes or 0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -12,7 +12,7 @@ from proxy.core.addresses import UpstreamSource, from_sockaddr, to_sockaddr
 from proxy.core.lanes import Direction
 from proxy.core.proxy_protocol import Announced, header
 from proxy.lanes.punted.connection import Connection
-from proxy.start.sockets import keep_alive, name_client
+from proxy.start.sockets import keep_alive, keep_alive_as, name_client
 
 SWEEP_S = 0.1
 """How often deadlines, vanished clients and free descriptors are looked for while anything is connecting."""
@@ -106,7 +106,11 @@ class Connector:
         self._waiting.pop(connection.id, None)
         connection.upstream = sock
         try:
-            keep_alive(sock, options.keepalive_s)
+            keepalive = connection.verdict.timeouts.keepalive
+            if keepalive is not None:
+                keep_alive_as(sock, *keepalive.whole())
+            elif options.keepalive_s:
+                keep_alive(sock, options.keepalive_s)
             if options.mark is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, options.mark)
             if connection.direction is Direction.INBOUND:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cext.engine.acceptor import Acceptor
-from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Record, SocketAddress, Spoken
+from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Keepalive, Record, SocketAddress, Spoken
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
@@ -151,6 +151,7 @@ class VerdictTable:
             idle_timeout_ms=_milliseconds(timeouts.idle_s, defaults.idle_s),
             lifetime_ms=_milliseconds(timeouts.lifetime_s, 0),
             speaks=SPEAKS[ruling.speaking],
+            keepalive=None if timeouts.keepalive is None else Keepalive(*timeouts.keepalive.whole()),
             log_protocol=protocol,
             log_lane=lane,
             log_reason=reason[:MAX_TEXT],
