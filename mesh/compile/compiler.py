@@ -9,6 +9,7 @@ from mesh.compile.clusters import ClusterList
 from mesh.compile.contribution import NOTHING, Claim, Contribution, Ports, contribution
 from mesh.compile.digest import of_all
 from mesh.compile.home import Home
+from mesh.compile.patches import NO_PATCHES, Patches
 from mesh.compile.ports import Port
 from mesh.compile.services import ports_of, without_service
 from mesh.compile.stock import Change, Stock
@@ -43,6 +44,7 @@ class Compiler:
         self._home = home
         self._stock = Stock()
         self._tables = Tables()
+        self._patches = NO_PATCHES
         self._ports = Ports()
         self._own: dict[ServiceName, _Own] = {}
         self._contributions: dict[Owner, Contribution] = {}
@@ -51,9 +53,11 @@ class Compiler:
         self._clusters = ClusterList()
         self._warned: set[Owner] = set()
 
-    def compile(self, documents: Documents, problems: Problems) -> Compiled:
-        """The policy that these documents make, whatever was compiled before."""
+    def compile(self, documents: Documents, problems: Problems, patches: Patches = NO_PATCHES) -> Compiled:
+        """The policy that these documents and patches make, whatever was compiled before."""
         change = self._stock.take(documents)
+        change.others |= patches != self._patches
+        self._patches = patches
         touched = self._touched(change)
         for name in touched:
             self._prepare(name)
@@ -75,11 +79,14 @@ class Compiler:
         touched: set[Owner] = {*change.services, *change.sliced}
         if change.services or change.others:
             documents = self._stock.others()
-            before, self._tables = self._tables, tables(documents, self._stock.catalogue, self._home.namespace)
+            before, self._tables = self._tables, self._made_tables(documents)
             touched |= differing(before, self._tables)
         if change.pods:
             touched |= self._tables.with_subsets(change.pods)
         return touched
+
+    def _made_tables(self, documents: Documents) -> Tables:
+        return tables(documents, self._stock.catalogue, self._patches, self._home.namespace)
 
     def _prepare(self, name: Owner) -> None:
         """The ports of a Service, which other Services' routes may refer to."""

@@ -8,6 +8,7 @@ from mesh.compile.attachment import Attachment
 from mesh.compile.catalogue import Catalogue
 from mesh.compile.http_routes import Names, Rules, drafts
 from mesh.compile.l4_routes import Splits, backend_tls, splits
+from mesh.compile.patches import Patches
 from mesh.compile.traffic import Attached
 from mesh.documents import Documents
 from mesh.yaml.problems import Problem, Problems
@@ -43,11 +44,11 @@ class Tables:
         }
 
 
-def tables(documents: Documents, catalogue: Catalogue, namespace: str | None) -> Tables:
+def tables(documents: Documents, catalogue: Catalogue, patches: Patches, namespace: str | None) -> Tables:
     """documents: policies, routes and grants. namespace: the workload's own; None: not known."""
     problems = Problems()
     traffic = Attached()
-    traffic.attach(documents, catalogue, problems)
+    traffic.attach(documents, catalogue, patches, problems)
     attach = Attachment(documents, catalogue, traffic, namespace, problems)
     rules, names = drafts(documents, attach, problems)
     routes = Routing(splits(documents, attach, problems), rules, names)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from mesh.compile.catalogue import Catalogue
 from mesh.compile.in_force import not_in_force
+from mesh.compile.patches import Patch, Patches, patched, unpatched
 from mesh.compile.settings import http_settings
 from mesh.compile.upstream import keepalive, upstream_settings
 from mesh.documents import Document, Documents
 from mesh.kinds.traffic_policy import TrafficPolicy, TrafficPolicySpec
-from mesh.yaml.problems import Problems
+from mesh.yaml.problems import Place, Problems
 from mesh.yaml.texts import network, seconds
 from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.networks import NetworkSet
@@ -59,12 +60,13 @@ class Traffic:
 DEFAULT = Traffic()
 
 
-def traffic_of(document: Document, spec: TrafficPolicySpec) -> Traffic:
+def traffic_of(policy: str, spec: TrafficPolicySpec) -> Traffic:
+    """policy: its name, for people."""
     pool = spec.connection_pool.tcp
     rate = spec.connection_rate_limit
     return Traffic(
         lane=LaneChoice(spec.lane),
-        lane_policy=f"{document.namespace}/{document.name}",
+        lane_policy=policy,
         balancing=_BALANCING[spec.load_balancer.simple or "UNSPECIFIED"],
         timeouts=Timeouts(
             connect_s=_seconds(pool.connect_timeout),
@@ -92,11 +94,11 @@ class Attached:
         self.by_port: dict[tuple[ServiceName, str | None], Traffic] = {}
         """A section of a Service, None the whole Service -> what holds for it."""
 
-    def attach(self, documents: Documents, services: Catalogue, problems: Problems) -> None:
+    def attach(self, documents: Documents, services: Catalogue, patches: Patches, problems: Problems) -> None:
         winners: dict[tuple[ServiceName, str | None], Document] = {}
         policies = sorted(documents.of(TrafficPolicy), key=lambda pair: age(pair[0]))
         for document, policy in policies:
-            made = traffic_of(document, policy.spec)
+            made = traffic_of(f"{document.namespace}/{document.name}", policy.spec)
             for line, what in not_in_force(policy.spec):
                 problems.warning(document.at(line), f"{document}: {what} is not obeyed in this version")
             for line, what in _without_effect(policy.spec):
@@ -124,6 +126,29 @@ class Attached:
                         place,
                         f"{document}: {first} ({first.place}), which is older, is attached to the same: no effect",
                     )
+
+        for service, patch in patches.items():
+            self._patch(service, patch, winners, problems)
+
+    def _patch(
+        self,
+        service: ServiceName,
+        patch: Patch,
+        winners: dict[tuple[ServiceName, str | None], Document],
+        problems: Problems,
+    ) -> None:
+        """A patch changes the policy of the Service, which it need not have, and the policies of its ports."""
+        place = Place(f"patch of {service}", 1)
+        bases = {key: document.object.spec for key, document in winners.items() if key[0] == service}
+        for key, base in {(service, None): unpatched(service), **bases}.items():
+            spec = patched(base, patch)
+            for _, what in spec.mistakes():
+                problems.error(place, what)
+            for _, what in not_in_force(spec):
+                if what.partition(".")[0] in patch.names:
+                    problems.warning(place, f"{what} is not obeyed in this version")
+            named = f"{winners[key].namespace}/{winners[key].name}" if key in winners else "patch"
+            self.by_port[key] = traffic_of(named, spec)
 
     def to(self, service: ServiceName, port_name: str) -> Traffic:
         exact = self.by_port.get((service, port_name)) if port_name else None

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from mesh.capture import capture_problems
 from mesh.compile.compiler import Compiler
 from mesh.compile.home import Home
+from mesh.compile.patches import NO_PATCHES, Patch, Patches, read_patch
 from mesh.documents import Documents
 from mesh.reading import Reader
 from mesh.yaml import files
 from mesh.yaml.problems import ConfigError, Problem, Problems, Severity
-from proxy.core.policy.policy import Policy
-from proxy.feed.source import PolicyRefused
+from proxy.core.policy.policy import Policy, ServiceName
+from proxy.feed.source import Change, PolicyRefused
 
 _REST_S = 0.03
 _TRIES = 10
@@ -47,14 +48,31 @@ class _Loader:
         self._home = replace(home, namespace=namespace or home.namespace)
         self._reader = Reader()
         self._compiler = Compiler(self._home)
+        self._documents = Documents()
 
-    def load(self, paths: Sequence[str]) -> Loaded:
+    def load(self, paths: Sequence[str], patches: Patches = NO_PATCHES) -> Loaded:
         problems = Problems()
         documents = self._reader.read(paths, problems)
         capture_problems(documents, problems)
         # What is refused leaves no trace in the compiler, and yet its warnings are told.
         compiler = Compiler(self._home) if problems.errors else self._compiler
-        policy = compiler.compile(documents, problems).policy
+        policy = compiler.compile(documents, problems, patches).policy
+        problems.refuse_if_any()
+        self._documents = documents
+        return Loaded(policy, documents, problems.sorted())
+
+    def anew(self) -> "_Loader":
+        """With a compiler that nothing has gone wrong in, and the documents that were accepted last."""
+        other = _Loader(self._home.namespace)
+        other._documents = self._documents
+        return other
+
+    def patch(self, patches: Patches) -> Loaded:
+        """Of the documents that were accepted last, whatever has become of their files."""
+        documents, problems = self._documents, Problems()
+        for one in documents.files:
+            problems.extend(one.problems)
+        policy = self._compiler.compile(documents, problems, patches).policy
         problems.refuse_if_any()
         return Loaded(policy, documents, problems.sorted())
 
@@ -72,6 +90,13 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
+Made = dict[ServiceName, tuple[Change, Patch]]
+
+
+def _patches(made: Made) -> Patches:
+    return {name: patch for name, (_, patch) in made.items()}
+
+
 class ConfigSource:
     """What `proxy.feed.source.PolicySource` asks for."""
 
@@ -80,6 +105,7 @@ class ConfigSource:
         self._names = tuple(paths)
         self._seen: files.Fingerprint = ()
         self._loader = _Loader()
+        self._made: Made = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,9 +117,29 @@ class ConfigSource:
     def changed(self) -> bool:
         return files.fingerprint(self._paths) != self._seen
 
+    def changes(self) -> tuple[tuple[Change, tuple[str, ...]], ...]:
+        return tuple((change, patch.names) for change, patch in self._made.values())
+
+    def change(self, change: Change) -> tuple[Policy, tuple[str, ...]]:
+        service = ServiceName(change.namespace, change.name)
+        made = {name: one for name, one in self._made.items() if name != service}
+        try:
+            if change.patch is not None:
+                made[service] = (change, read_patch(service, change.patch))
+            with without_collector():
+                loaded = self._loader.patch(_patches(made))
+        except ConfigError as wrong:
+            raise PolicyRefused(tuple(str(problem) for problem in wrong.problems)) from None
+        except Exception:
+            self._loader = self._loader.anew()
+            raise
+        self._made = made
+        return loaded.policy, tuple(str(problem) for problem in loaded.problems)
+
     def load(self) -> tuple[Policy, tuple[str, ...]]:
-        """Waits until the files are at rest, so that no half-written file or half-swapped folder is read. Raises
-        PolicyRefused."""
+        """Changes at run time end with it, but for those that are kept. Waits until the files are at rest, so that no
+        half-written file or half-swapped folder is read. Raises PolicyRefused."""
+        kept = {name: one for name, one in self._made.items() if one[0].keep}
         refused: ConfigError | None = None
         loaded: Loaded | None = None
         for _ in range(_TRIES):
@@ -101,19 +147,20 @@ class ConfigSource:
             refused = loaded = None
             try:
                 with without_collector():
-                    loaded = self._loader.load(self._paths)
+                    loaded = self._loader.load(self._paths, _patches(kept))
             except ConfigError as wrong:
                 refused = wrong
             except Exception as defect:
                 # No document may end the proxy. What was compiled half is not built upon.
                 _log.exception("reading the configuration failed")
-                self._loader = _Loader()
+                self._loader = self._loader.anew()
                 raise PolicyRefused((f"internal error: {defect!r}",)) from defect
             if not self.changed():
                 break
         if loaded is None:
             problems = () if refused is None else refused.problems
             raise PolicyRefused(tuple(str(problem) for problem in problems))
+        self._made = kept
         return loaded.policy, tuple(str(problem) for problem in loaded.problems)
 
     def unreadable(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from proxy.admin import views
+from proxy.admin import policies, views
 from proxy.admin.answer import Route, text
 from proxy.admin.changes import set_weights
 from proxy.admin.messages import Given, Later, Request, Response, Sink, Stream
@@ -157,6 +157,8 @@ ADMIN: Table = {
     "/drain": Entry(change=drain),
     "/quitquitquit": Entry(change=quit_),
     "/route/weights": Entry(change=set_weights),
+    "/policy": Entry(read=policies.listed, change=policies.set_),
+    "/policy/revert": Entry(change=policies.revert),
 }
 """Everything, for programs on this machine."""
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.core.policy.policy import Policy
-from proxy.feed.follow import Follower
+from proxy.feed.follow import Changed, Follower
 from proxy.feed.overrides import Override, Overrides
-from proxy.feed.source import Configured
+from proxy.feed.source import Change, Configured, PolicyRefused
 
 _log = logging.getLogger("mesh")
 
@@ -83,6 +83,21 @@ class Feed:
             self._overrides.discard(change)
             raise
 
+    def changes(self) -> tuple[tuple[Change, tuple[str, ...]], ...]:
+        """What the source was asked to change at run time, and the fields that each change sets."""
+        return self._source.changes()
+
+    async def change(self, change: Change) -> None:
+        """Have the source change what a TrafficPolicy says; returns when it is in force. Raises PolicyRefused, and then
+        nothing has changed, and RuntimeError where it could not be published."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def made(found: Changed | PolicyRefused) -> None:
+            self._loop.call_soon_threadsafe(self._changed, found, done)
+
+        self._follower.change(change, made)
+        await done
+
     def push(self, policy: Policy, warnings: tuple[str, ...] = ()) -> None:
         """What the source says now, whole; parts that have not changed are best the same objects as before."""
         self._loop.call_soon_threadsafe(self._take, policy, warnings)
@@ -119,6 +134,24 @@ class Feed:
             return
         self._wanted = policy
         self._put_in_force(policy)
+
+    def _changed(self, found: Changed | PolicyRefused, done: "asyncio.Future[None]") -> None:
+        if isinstance(found, PolicyRefused):
+            if not done.done():
+                done.set_exception(found)
+            return
+        self._read, self.warnings = found
+        policy, unfit = self._overrides.on(self._read)
+        for warning in (*self.warnings, *unfit):
+            _log.warning("%s", warning)
+        if policy.digest != self._wanted.digest:
+            self._wanted = policy
+            self._put_in_force(policy)
+        elif self._wanted is self.policy:
+            if not done.done():
+                done.set_result(None)
+            return
+        self._waiting.append(done)
 
     def _refuse(self, errors: tuple[str, ...]) -> None:
         self.refused = Refused(time.time(), errors)

@@ -4,6 +4,7 @@ what no notice comes for (links to elsewhere, network file systems). The event l
 import contextlib
 import logging
 import os
+import queue
 import select
 import threading
 import time
@@ -11,11 +12,15 @@ from collections.abc import Callable
 
 from proxy.core.policy.policy import Policy
 from proxy.feed.file_watch import FileWatch
-from proxy.feed.source import PolicyRefused, PolicySource
+from proxy.feed.source import Change, PolicyRefused, PolicySource
 
 POLL_S = 1.0
 REST_S = 0.02
 """Between two looks, however often the kernel calls: others may be busy in the same folder."""
+
+Changed = tuple[Policy, tuple[str, ...]]
+"""A policy, and warnings."""
+Made = Callable[[Changed | PolicyRefused], None]
 
 _log = logging.getLogger("mesh")
 
@@ -33,6 +38,7 @@ class Follower:
         self._push = push
         self._refuse = refuse
         self._asked = threading.Event()
+        self._changes: queue.SimpleQueue[tuple[Change, Made]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="config", daemon=True)
@@ -43,6 +49,11 @@ class Follower:
     def request(self) -> None:
         """Read again, whether anything seems changed or not."""
         self._asked.set()
+        os.eventfd_write(self._wake, 1)
+
+    def change(self, change: Change, made: Made) -> None:
+        """made: called from the thread with the policy that has the change, or why there is none."""
+        self._changes.put((change, made))
         os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
@@ -77,6 +88,8 @@ class Follower:
                 time.sleep(REST_S)
 
     def _look(self) -> None:
+        while not self._changes.empty():
+            self._make(*self._changes.get())
         asked = self._asked.is_set()
         self._asked.clear()
         try:
@@ -90,6 +103,17 @@ class Follower:
         else:
             if found is not None:
                 self._tell(self._push, *found)
+
+    def _make(self, change: Change, made: Made) -> None:
+        found: Changed | PolicyRefused
+        try:
+            found = self._source.change(change)
+        except PolicyRefused as refused:
+            found = refused
+        except Exception as failed:
+            _log.exception("changing what a policy says failed")
+            found = PolicyRefused((f"internal error: {failed!r}",))
+        self._tell(made, found)
 
     def _tell(self, what: Callable[..., None], *values: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has been closed: there is nothing left to tell

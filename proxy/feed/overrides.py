@@ -35,6 +35,10 @@ class Overrides:
         """It could not be put in force."""
         self._all = [other for other in self._all if other is not one]
 
+    def on(self, policy: Policy) -> tuple[Policy, list[str]]:
+        """What is in force of a policy that the source has changed, and what does not fit it any more, in words."""
+        return self._applied(policy, self._all)
+
     def reloaded(self, policy: Policy) -> tuple[Policy, list[str]]:
         """What is in force of a policy that has just been read, and what can't be kept, in words."""
         self._all = [one for one in self._all if one.keep]

@@ -18,6 +18,18 @@ class PolicyRefused(ProxyError):
         self.messages = messages
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an operator changes at run time in what TrafficPolicies say of a Service."""
+
+    namespace: str
+    name: str
+    patch: str | None
+    """Fields as YAML or JSON; None: what was changed before is taken back."""
+    keep: bool = False
+    """Whether it outlives the next reading of the configuration."""
+
+
 class PolicySource(Protocol):
     """Files and folders. Methods may be called from any thread, but only one at a time."""
 
@@ -32,7 +44,14 @@ class PolicySource(Protocol):
         """Whether anything differs from what the last `load` saw. Cheap: asked every second, by the source's thread."""
 
     def load(self) -> tuple[Policy, tuple[str, ...]]:
-        """A policy made of all of it, and warnings. Raises PolicyRefused; reading again is then up to `changed`."""
+        """A policy made of all of it, and warnings, without changes at run time but those that are kept. Raises
+        PolicyRefused; reading again is then up to `changed`."""
+
+    def change(self, change: Change) -> tuple[Policy, tuple[str, ...]]:
+        """A policy with the change, and warnings. Raises PolicyRefused: the change is not made."""
+
+    def changes(self) -> tuple[tuple[Change, tuple[str, ...]], ...]:
+        """Those that are made, and the names of the fields that each of them sets. Any thread may ask at any time."""
 
     def unreadable(self) -> tuple[str, ...]:
         """What this process, as the user that it is now, could not read again, in words."""

@@ -101,7 +101,7 @@ def test_the_tables_are_what_the_contract_promises() -> None:
     assert set(TELEMETRY) == {"/metrics", "/healthz/ready", "/healthz/live"}
     assert all(entry.change is None for entry in TELEMETRY.values())
     changing = {path for path, entry in ADMIN.items() if entry.change is not None}
-    assert changing == {"/logging", "/drain", "/quitquitquit", "/route/weights"}
+    assert changing == {"/logging", "/drain", "/quitquitquit", "/route/weights", "/policy", "/policy/revert"}
 
 
 @given(st.text(max_size=30))

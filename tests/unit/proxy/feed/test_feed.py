@@ -10,7 +10,7 @@ import pytest
 
 from proxy.core.policy.policy import Policy
 from proxy.feed.feed import Feed
-from proxy.feed.source import Configured, PolicyRefused
+from proxy.feed.source import Change, Configured, PolicyRefused
 
 FIRST, SECOND, THIRD = (Policy(digest=name) for name in ("first", "second", "third"))
 
@@ -37,11 +37,20 @@ class Source:
 
     def load(self) -> tuple[Policy, tuple[str, ...]]:
         self.seen = self.text()
-        if self.seen == "wrong":
+        return self.read(self.seen)
+
+    def change(self, change: Change) -> tuple[Policy, tuple[str, ...]]:
+        return self.read(change.patch or "first")
+
+    def changes(self) -> tuple[tuple[Change, tuple[str, ...]], ...]:
+        return ()
+
+    def read(self, text: str) -> tuple[Policy, tuple[str, ...]]:
+        if text == "wrong":
             raise PolicyRefused(("file:1: wrong", "file:2: wrong too"))
-        if self.seen == "defect":
+        if text == "defect":
             raise RecursionError("too deep")
-        return {"first": FIRST, "second": SECOND, "third": THIRD}[self.seen], ("a warning",)
+        return {"first": FIRST, "second": SECOND, "third": THIRD}[text], ("a warning",)
 
     def unreadable(self) -> tuple[str, ...]:
         return ()
