@@ -9,6 +9,7 @@ from typing import Any
 
 from cext.engine._engine import ffi, lib
 from cext.engine.engine import Engine
+from cext.engine.layout import socket_address
 
 
 class ReplyKind(IntEnum):
@@ -77,16 +78,18 @@ class Question:
         return self._bytes(self._asked.target_at, self._asked.target_length)
 
     @property
-    def first_line(self) -> bytes:
-        head = self.head
-        return head[: head.index(b"\r\n")]
+    def peer(self) -> str:
+        """The client's IP; empty: not known."""
+        asked = self._asked.peer
+        found = socket_address(bytes(asked.ip), asked.zone, asked.port, asked.family)
+        return "" if found is None else found.ip
 
     @property
     def head(self) -> bytes:
         return self._bytes(0, self._asked.head_length)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Names and values, in the order they came."""
+        """Names and values of a request, in the order they came."""
         head = self.head
         count = 4 * self._asked.header_count
         numbers = memoryview(ffi.buffer(ffi.cast("uint32_t *", self._asked.headers), 4 * count)).cast("I").tolist()
@@ -140,12 +143,15 @@ class Door:
         """To be called before the first site is set."""
         lib.tg_engine_set_decider(engine.handle, lib.tg_decide, self._handle)
 
+    def asked(self, question: Any, reply: Any) -> None:
+        """A tg_question and a tg_reply."""
+        try:
+            self.decide(Question(question), Reply(reply))
+        except BaseException as wrong:  # nothing may go through C
+            reply.kind = int(ReplyKind.FAILED)
+            self.failed(wrong)
+
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
 def tg_decide(data: Any, question: Any, reply: Any) -> None:
-    door: Door = ffi.from_handle(data)
-    try:
-        door.decide(Question(question), Reply(reply))
-    except BaseException as wrong:  # nothing may go through C
-        reply.kind = lib.TG_REPLY_FAILED
-        door.failed(wrong)
+    ffi.from_handle(data).asked(question, reply)

@@ -107,28 +107,37 @@ enum route_kind route_ask(const struct tg_door *door, const struct http_head *he
     return kind;
 }
 
-int64_t ask_answer(const struct route_outcome *outcome, const struct http_head *head, const char *bytes, char *out,
-                   size_t room)
+/* Asks about an answer's head, which is in `out` and has been edited. Returns the length of what is there then; -1:
+ * what was asked failed, or there is no room. */
+static int64_t ask_answer(const struct route_outcome *outcome, uint16_t status, char *out, int64_t length, size_t room)
 {
-    tg_reply reply = {.kind = TG_REPLY_FAILED, .room = room > ASK_ROOM ? ASK_ROOM : (uint32_t)room, .out = out};
-    tg_question question = question_of(outcome, head, bytes);
+    char written[ASK_ROOM];
+    tg_reply reply = {.kind = TG_REPLY_FAILED, .room = sizeof written, .out = written};
+    const tg_question question = {
+        .site = outcome->site->number,
+        .tag = outcome->site->spec.tag,
+        .random = outcome->random,
+        .head = out,
+        .head_length = (uint32_t)length,
+        .status = status,
+        .rule = outcome->rule,
+        .backend = outcome->backend,
+        .context = outcome->context,
+    };
 
-    question.status = head->status;
     outcome->door->decider(outcome->door->data, &question, &reply);
     if (reply.kind == TG_REPLY_AS_IS)
-        return 0;
-    if (reply.kind != TG_REPLY_ANSWER || reply.written == 0 || reply.written > reply.room)
+        return length;
+    if (reply.kind != TG_REPLY_ANSWER || reply.written == 0 || reply.written > reply.room || reply.written > room)
         return -1;
+    memcpy(out, written, reply.written);
     return reply.written;
 }
 
 int64_t route_write_answer(struct route_outcome *outcome, const struct http_head *head, const char *bytes, char *out,
                            size_t room)
 {
-    if (outcome->door != NULL) {
-        const int64_t written = ask_answer(outcome, head, bytes, out, room);
-        if (written != 0)
-            return written;
-    }
-    return edit_answer(outcome, head, bytes, out, room);
+    const int64_t length = edit_answer(outcome, head, bytes, out, room);
+
+    return length < 0 || outcome->door == NULL ? length : ask_answer(outcome, head->status, out, length, room);
 }

@@ -18,9 +18,4 @@ struct tg_door {
 enum route_kind route_ask(const struct tg_door *door, const struct http_head *head, const char *bytes,
                           const tg_address *peer, struct route_outcome *outcome);
 
-/* Asks about an answer's head. Returns what was written into `out`; 0: nothing, the head stays as it came; -1: what was
- * asked failed, or there is no room. */
-int64_t ask_answer(const struct route_outcome *outcome, const struct http_head *head, const char *bytes, char *out,
-                   size_t room);
-
 #endif

@@ -74,7 +74,7 @@ int64_t route_write_request(const struct route_outcome *outcome, const struct ht
                             char *out, size_t room);
 
 /* The head of an answer to send downstream; `head` and `bytes` are the answer's. As above. A final answer of upstream
- * only: informational ones pass as they came. */
+ * only: informational ones pass as they came. -1 also where a filter wrote more than there is room for, or failed. */
 int64_t route_write_answer(struct route_outcome *outcome, const struct http_head *head, const char *bytes, char *out,
                            size_t room);
 

@@ -143,8 +143,8 @@ enum tg_reply_kind {
     TG_REPLY_AS_IS = 5    /* an answer's head stays as it came */
 };
 
-/* Pointers are good during the call only. Spans count from `head`: of each header the name's place and length, then
- * the value's. */
+/* Pointers are good during the call only. Spans count from `head`: of each header of a request the name's place and
+ * length, then the value's. */
 typedef struct {
     uint64_t site; /* its number; 0: none */
     uint64_t tag;

@@ -3,9 +3,10 @@
 Runs in the engine's threads. What it reads is immutable; the event loop exchanges whole entries of one dict."""
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cext.engine.door import Question, Reply, ReplyKind
+from proxy.core.decide.heads import Reached
 from proxy.core.policy.http import HttpRule
 from proxy.core.route.match import Request
 from proxy.core.route.table import RuleTable
@@ -23,27 +24,39 @@ def request_of(question: Question) -> Request:
     return Request(text(question.method), text(question.target), headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The rules of a site, as the engine's table with the same tag has them."""
+
+    rules: tuple[HttpRule, ...]
+    table: RuleTable
+    reached: Reached
+
+
 class Decider:
     """By tag, so that the rules are those that the engine's table was made of, whatever is being published."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, tuple[tuple[HttpRule, ...], RuleTable]] = {}
+        self._known: dict[int, Known] = {}
         self.failures = 0
 
-    def learn(self, tag: int, rules: Sequence[HttpRule], table: RuleTable) -> None:
+    def learn(self, tag: int, known: Known) -> None:
         """To be called before the engine's table with that tag is in force."""
-        self._tables[tag] = tuple(rules), table
+        self._known[tag] = known
 
     def forget(self, tag: int) -> None:
         """When no request can be asked by that tag any more."""
-        self._tables.pop(tag, None)
+        self._known.pop(tag, None)
 
-    def rules(self, tag: int) -> tuple[tuple[HttpRule, ...], RuleTable]:
-        return self._tables[tag]
+    def known(self, tag: int) -> Known:
+        return self._known[tag]
 
     def decide(self, question: Question, reply: Reply) -> None:
-        _, table = self._tables[question.tag]
-        number = table.find(request_of(question))
+        self.say(question, request_of(question), reply)
+
+    def say(self, question: Question, request: Request, reply: Reply) -> None:
+        """Which rule takes the request; the engine does the rest."""
+        number = self._known[question.tag].table.find(request)
         if number is None:
             reply.say(ReplyKind.NO_RULE)
         else:

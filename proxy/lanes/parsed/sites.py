@@ -15,7 +15,7 @@ from proxy.core.policy.http import HttpRule, HttpTarget
 from proxy.core.policy.policy import Destination
 from proxy.core.route.match import EVERYTHING, Kind, Match
 from proxy.core.route.table import RuleTable
-from proxy.lanes.parsed.decider import Decider
+from proxy.lanes.parsed.decider import Decider, Known
 
 for _name, _layout in LAYOUT.items():
     if _layout.size != sites.struct_size(_name):
@@ -34,7 +34,7 @@ class PreparedSite:
 
     rules: tuple[HttpRule, ...]
     table: SiteTable
-    find: RuleTable | None
+    known: Known | None
     """None: the engine never asks."""
 
 
@@ -54,8 +54,9 @@ def prepare(destination: Destination, number_of: NumberOf, *, ask_always: bool =
         return None
     matches = [rule.match for rule in rules]
     asks = ask_always or any(map(_has_regex, matches))
-    table = site_table(rules, number_of, Reached(destination.port), ask_always=ask_always)
-    return PreparedSite(rules, table, RuleTable(matches) if asks else None)
+    reached = Reached(destination.port)
+    table = site_table(rules, number_of, reached, ask_always=ask_always)
+    return PreparedSite(rules, table, Known(rules, RuleTable(matches), reached) if asks else None)
 
 
 class Sites:
@@ -108,12 +109,12 @@ class Sites:
             return
         if before is not None and before[0] == prepared.table:
             self._rules[site] = prepared.rules
-            if prepared.find is not None:
-                self._decider.learn(before[1], prepared.rules, prepared.find)
+            if prepared.known is not None:
+                self._decider.learn(before[1], prepared.known)
             return
         tag = next(self._tags)
-        if prepared.find is not None:
-            self._decider.learn(tag, prepared.rules, prepared.find)
+        if prepared.known is not None:
+            self._decider.learn(tag, prepared.known)
         number = self._numbers.get(site) or next(self._fresh)
         table = prepared.table._asdict()
         flags, port, text = table.pop("flags"), table.pop("port"), table.pop("text")

@@ -7,26 +7,28 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cext.engine.door import Question, Reply, ReplyKind
+from cext.engine.door import Door, Question, Reply, ReplyKind
 from proxy.core.decide.request import decide, linear
 from proxy.core.policy.http import HttpRule, HttpTarget
 from proxy.core.route.match import Match, Path
 from proxy.core.route.table import RuleTable
-from proxy.lanes.parsed.decider import Decider
+from proxy.lanes.parsed.decider import Decider, Known
 from tests.unit.cext.route.both import cluster, request_of
-from tests.unit.cext.route.evaluator import Outcome, Site, library, takes
+from tests.unit.cext.route.evaluator import PLAIN, Outcome, Site, library, takes
 from tests.unit.cext.route.strategies import RULES, heads
 
 RULE = HttpRule(Match(Path(value="/a")), (HttpTarget(1, cluster("v1")), HttpTarget(1, cluster("v2"))), "shop/r", "0")
+FAILURES: list[BaseException] = []
 HEAD = b"GET /a?x HTTP/1.1\r\nHost:  shop\r\nX-A: 1\r\n\r\n"
 
 
 def ask(site: Site, head: bytes, decider: Callable[[Question, Reply], None], random: int = 0) -> Outcome:
     ffi, _ = library()
+    real = Door(decider, FAILURES.append)
 
     @ffi.callback("tg_decider")  # type: ignore[untyped-decorator]
     def called(_data: Any, question: Any, reply: Any) -> None:
-        decider(Question(question), Reply(reply))
+        real.asked(question, reply)
 
     return site.decide(head, random, ffi.new("struct tg_door *", {"decider": called}))
 
@@ -36,7 +38,7 @@ def ask(site: Site, head: bytes, decider: Callable[[Question, Reply], None], ran
 def test_what_is_asked_is_decided_as_the_table_does(rules: list[HttpRule], head: bytes, random: int) -> None:
     assume(takes(head))
     decider = Decider()
-    decider.learn(3, rules, RuleTable([rule.match for rule in rules]))
+    decider.learn(3, Known(tuple(rules), RuleTable([rule.match for rule in rules]), PLAIN))
     site = Site(rules, ask_always=True)
     try:
         found = ask(site, head, decider.decide, random)
@@ -121,6 +123,12 @@ def _refused() -> None:
 
     assert answered(say).status == 500
     raise wrong[0]
+
+
+def test_an_exception_is_told_and_a_500() -> None:
+    FAILURES.clear()
+    assert answered(lambda _: 1 / 0).status == 500  # type: ignore[arg-type,return-value]
+    assert [type(one) for one in FAILURES] == [ZeroDivisionError]
 
 
 def test_nobody_who_answers_is_a_500() -> None:

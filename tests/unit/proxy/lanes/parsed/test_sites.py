@@ -83,18 +83,18 @@ def test_the_decider_knows_former_rules_until_nobody_can_ask(kept: Kept) -> None
     kept.put({HERE: prepared(rule("/a.*", Kind.REGEX))})
     kept.put({HERE: prepared(rule("/b.*", Kind.REGEX))})
     kept.sites.forget_retired()
-    assert [kept.decider.rules(tag)[0][0].match.path.value for tag in (1, 2)] == ["/a.*", "/b.*"]
+    assert [kept.decider.known(tag).rules[0].match.path.value for tag in (1, 2)] == ["/a.*", "/b.*"]
     kept.time = GRACE_S
     kept.sites.forget_retired()
     with pytest.raises(KeyError):
-        kept.decider.rules(1)
+        kept.decider.known(1)
 
 
 def test_without_rules_there_is_no_site_but_where_all_is_asked(kept: Kept) -> None:
     assert prepared() is None
     asked = prepared(ask_always=True)
     assert asked is not None
-    assert asked.find is not None
+    assert asked.known is not None
     kept.put({HERE: asked})
     assert kept.sites.number(HERE) == 1
 
