@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/needs.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
+.PHONY: setup demo test unit lint faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -24,6 +24,10 @@ unit: $(STAMP)
 
 lint: $(STAMP)
 	scripts/lint
+
+# Every fault that can be injected here, for real, and docs/reliability.md from what was seen: some five minutes.
+faults: $(STAMP)
+	$(PYTHON) -m scripts.faults
 
 # Compares with HAProxy and nginx; under 15 minutes on a machine that does nothing else.
 bench: $(STAMP)

@@ -6,6 +6,7 @@ import socket
 
 import uvloop
 
+from proxy.errors import ProxyError
 from proxy.feed.source import Configured, PolicySource
 from proxy.settings import ProxySettings
 from proxy.sidecar import Sidecar
@@ -13,6 +14,8 @@ from proxy.start.startup import Started, start
 from proxy.telemetry.log_writer import QueuedHandler
 
 STDERR = 2
+_NO_THREAD = "can't start new thread"
+"""CPython's words, for an error that has no type of its own."""
 _log = logging.getLogger("tidegate.proxy")
 
 
@@ -26,14 +29,19 @@ def serve(settings: ProxySettings, source: PolicySource | None = None, companion
     """
     configured = None if source is None else Configured(source, *source.load())
     started = start(settings, companions)
-    handler = _log_to_stderr(settings.log_level)
     try:
-        for warning in started.warnings:
-            _log.warning("%s", warning)
-        _run(settings, started, handler, configured)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        handler = _log_to_stderr(settings.log_level)
+        try:
+            for warning in started.warnings:
+                _log.warning("%s", warning)
+            _run(settings, started, handler, configured)
+        finally:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    except RuntimeError as failed:
+        if str(failed) != _NO_THREAD:
+            raise
+        raise ProxyError("no more threads can be started: raise the limit of processes (ulimit -u, pids.max)") from None
     return 0
 
 

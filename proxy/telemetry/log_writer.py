@@ -86,8 +86,8 @@ class QueuedHandler(logging.Handler):
     """The same for log records."""
 
     def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
+        self._writer = LineWriter(fd, limit)  # first: where no thread can be started, logging must not know of us
         super().__init__()
-        self._writer = LineWriter(fd, limit)
 
     @property
     def dropped(self) -> int:

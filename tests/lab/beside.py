@@ -1,4 +1,4 @@
-"""The processes that stay beside a proxy, found by their names among its descendants."""
+"""The processes that stay beside a proxy, found by their names among its children and theirs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ WARDEN = "tidegate-warden"
 
 def beside(proxy: int, name: str) -> list[int]:
     """Process ids; empty while there is none. One that waits for its parent to take note of its end is dead."""
-    return [pid for pid in _descendants(proxy) if has_name(pid, name)]
+    near = [one for child in _children(proxy) for one in (child, *_children(child))]
+    return [pid for pid in near if has_name(pid, name)]  # a companion's probes bear its name, too
 
 
 def the_one(proxy: int, name: str) -> int:
@@ -34,9 +35,8 @@ def status_of(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, value in (line.split(":", 1) for line in lines)}
 
 
-def _descendants(pid: int) -> list[int]:
+def _children(pid: int) -> list[int]:
     try:
-        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return children + [one for child in children for one in _descendants(child)]

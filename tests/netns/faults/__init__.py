@@ -1,0 +1,1 @@
+"""The faults of `make faults` that are quick enough for every run."""
