@@ -1,0 +1,1 @@
+"""The admin endpoints of a running proxy, as hostile clients use them."""
