@@ -13,7 +13,8 @@ PLACES = 64
 """Clients at once. One more takes the place of another (places.py)."""
 STREAMS = 8
 UNSENT = 4 * 1024 * 1024
-"""Bytes of answers that clients have not taken. Beyond that, the client that has waited longest is dropped."""
+"""Bytes of answers that clients have not taken. Beyond that, clients are dropped that have waited longest, but for the
+last one."""
 BUFFER = 16 * 1024
 
 
@@ -47,7 +48,7 @@ class HttpEndpoint:
         self._waiting = {one: None for one in self._waiting if one.unsent}
         self._waiting[connection] = None
         unsent = sum(one.unsent for one in self._waiting)
-        for one in list(self._waiting):
+        for one in list(self._waiting)[:-1]:  # one answer may be longer than that: /clusters of 10,000 Services is
             if unsent <= UNSENT:
                 return
             unsent -= one.unsent
