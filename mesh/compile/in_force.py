@@ -34,12 +34,9 @@ FILTERS_NOT_IN_FORCE = frozenset(
 FIELDS_NOT_IN_FORCE = (
     "loadBalancer.consistentHash",
     "loadBalancer.localityLbSetting",
-    "loadBalancer.warmup",
     "connectionPool.http",
     "connectionPool.perEndpoint",
-    "outlierDetection",
     "statusWeights",
-    "healthChecks",
     "timeouts",
     "deadline",
     "retries",

@@ -1,0 +1,44 @@
+"""The examples of docs/resilience.md are configuration, and mean what the page says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from proxy.core.policy.upstream import UpstreamSettings
+from tests.unit.mesh.support import endpoints, policy_of, service
+
+PAGE = (Path(__file__).parents[3] / "docs" / "resilience.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+SHOP = service("shop", "10.0.0.1", port="port: 80, name: http") + endpoints("shop", "10.1.0.1", port_name="http")
+
+
+def settings(field: str) -> UpstreamSettings:
+    (text,) = [one for one in EXAMPLES if f"  {field}" in one]
+    policy, warnings = policy_of(SHOP + f"\n---\n{text}")
+    assert warnings == []
+    (cluster,) = policy.clusters
+    return cluster.settings
+
+
+def test_every_example_is_looked_at() -> None:
+    assert len(EXAMPLES) == 3
+
+
+def test_ejection() -> None:
+    found = settings("outlierDetection:").outlier
+    assert found is not None
+    assert (found.consecutive_5xx, found.base_ejection_s) == (3, 30)
+    assert (found.max_ejection_percent, found.min_health_percent) == (50, 50)
+
+
+def test_checks() -> None:
+    (check,) = settings("healthChecks:").health_checks
+    assert (check.path, check.interval_s, check.timeout_s) == ("/healthz", 5, 1)
+    assert (check.unhealthy_threshold, check.healthy_threshold) == (3, 2)
+
+
+def test_warmup() -> None:
+    warmup = settings("loadBalancer:").warmup
+    assert warmup is not None
+    assert (warmup.duration_s, warmup.minimum_percent) == (30, 10)
