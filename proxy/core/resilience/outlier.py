@@ -27,7 +27,7 @@ class OutlierDetector(Generic[E]):
         endpoint is out already, or because too many others are."""
         known = self._ejections.get(endpoint)
         if known is not None and known.in_use_since is None:
-            return self.tried(endpoint, False, now, why) if known.is_on_trial(now) else False
+            return self.tried(endpoint, False, now, why)
         if endpoint not in members or not self._has_room(members):
             return False
         self._ejections[endpoint] = ejected(known, why, now, self.settings.base_ejection_s)
