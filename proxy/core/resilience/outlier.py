@@ -73,10 +73,6 @@ class OutlierDetector(Generic[E]):
             if ejection.in_use_since is None
         }
 
-    def next_change(self, now: float) -> float | None:
-        """When `opinions` will differ by themselves; None: never."""
-        return min((one.until for one in self._ejections.values() if one.is_out(now)), default=None)
-
     def _has_room(self, members: Collection[E]) -> bool:
         """As in Envoy: another one may be ejected as long as fewer than the percentage are, so one always may unless
         the percentage is 0."""

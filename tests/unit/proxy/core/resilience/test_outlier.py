@@ -44,11 +44,9 @@ def test_out_then_on_trial_then_whole() -> None:
     detector = OutlierDetector[int](Outlier())
     assert detector.failed_in_a_row(3, "five 5xx in a row", 0, TEN)
     assert out(detector, 29.9) == {3}
-    assert "five 5xx" in detector.opinions(0)[3].reason
-    assert detector.next_change(0) == 30
+    assert detector.opinions(0)[3].reason == "ejected: five 5xx in a row"
     trial = detector.opinions(30)[3]
     assert (trial.percent, trial.trial) == (TRIAL_PERCENT, True)
-    assert detector.next_change(30) is None
     assert not detector.tried(3, True, 29)
     assert detector.tried(3, True, 31)
     assert detector.opinions(31) == {}
@@ -76,7 +74,8 @@ def test_what_was_well_for_as_long_as_it_was_out_begins_anew() -> None:
         detector.tried(3, True, 30)
         detector.interval({}, 30 + well_s, TEN)
         detector.failed_in_a_row(3, "x", 100, TEN)
-        assert detector.next_change(100) == 100 + expected
+        assert out(detector, 100 + expected - 0.1) == {3}
+        assert out(detector, 100 + expected) == set()
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(0, 100))
@@ -97,6 +96,15 @@ def test_one_on_trial_counts_as_ejected() -> None:
     assert detector.failed_in_a_row(4, "x", 33, TEN)
 
 
+def test_the_percentage_is_of_those_that_are_there() -> None:
+    detector = OutlierDetector[int](Outlier(max_ejection_percent=1))
+    many = range(101)
+    assert detector.failed_in_a_row(1, "x", 0, many)
+    assert detector.failed_in_a_row(2, "x", 0, many)  # one of 101 is less than a percent
+    assert not detector.failed_in_a_row(3, "x", 0, many)
+    assert detector.failed_in_a_row(3, "x", 0, range(3, 101))  # those that were out have gone
+
+
 def test_an_endpoint_that_has_gone_is_forgotten_and_never_ejected() -> None:
     detector = OutlierDetector[int](HALF)
     assert not detector.failed_in_a_row(11, "x", 0, TEN)
@@ -115,7 +123,7 @@ def test_success_rate_ejects_the_one_that_stands_out() -> None:
 
 
 def test_the_worst_goes_first_where_only_one_may() -> None:
-    rates = {one: Answers({4: 30, 5: 10}.get(one, 100), 100) for one in range(20)}
+    rates = {one: Answers(100, 100) for one in range(20)} | {4: Answers(30, 100), 5: Answers(20, 200)}
     detector = OutlierDetector[int](Outlier(max_ejection_percent=5, success_rate=SuccessRate()))
     assert len(outliers(SuccessRate(), rates)) == 2
     detector.interval(rates, 10, range(20))
@@ -134,6 +142,7 @@ def test_too_little_is_no_statistics() -> None:
     assert outliers(settings, rates | {4: Answers(99, 99)}) == {}
     assert outliers(settings, dict(list(rates.items())[:4])) == {}
     assert outliers(SuccessRate(0, 0, 1.0), {0: Answers(0, 0), 1: Answers(5, 5)}) == {}
+    assert outliers(SuccessRate(0, 0, 0.5), {0: Answers(0, 1), 1: Answers(1, 1)}).keys() == {0}
 
 
 @given(st.lists(st.integers(0, 100), min_size=5, max_size=12), st.floats(0, 3))
