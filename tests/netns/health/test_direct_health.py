@@ -12,7 +12,7 @@ from tests.lab import Lab
 from tests.netns.direct.test_direct_proxy import backends, captured, direct, logged
 from tests.netns.proxy.config_rig import DEAD, ONE, ask, file, says, web
 from tests.netns.proxy.proxy_rig import PEER_V4, Server, until
-from tests.netns.proxy.test_health import endpoint
+from tests.netns.health.test_health import endpoint
 from tests.unit.mesh.support import traffic_policy
 
 __all__ = ["backends", "captured", "file"]
