@@ -10,9 +10,9 @@ import pytest
 
 from tests.lab import Lab
 from tests.netns.direct.test_direct_proxy import backends, captured, direct, logged
+from tests.netns.health.test_health import endpoint
 from tests.netns.proxy.config_rig import DEAD, ONE, ask, file, says, web
 from tests.netns.proxy.proxy_rig import PEER_V4, Server, until
-from tests.netns.health.test_health import endpoint
 from tests.unit.mesh.support import traffic_policy
 
 __all__ = ["backends", "captured", "file"]
