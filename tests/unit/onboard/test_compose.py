@@ -1,6 +1,7 @@
 """Compose files: a proxy and an init service join each service's network, and leave the file as it was."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,3 +96,16 @@ def test_a_manifest_is_no_compose_file() -> None:
     assert is_compose(Source("c.yaml", SHOP))
     assert not is_compose(Source("c.yaml", "kind: X\nservices: {}\n"))
     assert not is_compose(Source("c.yaml", ""))
+
+
+def test_the_example_goes_through_and_back() -> None:
+    example = Path(__file__).resolve().parents[3] / "deploy/compose/shop.yaml"
+    before = example.read_text(encoding="utf-8")
+    cases: list[dict[str, Any]] = [{}, {"--mode": "ebpf"}]
+    for flags in cases:
+        after = inject(Source("shop.yaml", before), flags, Options("tidegate:1")).text
+        made = services(after)
+        assert set(made) == {"shop", "shop-tidegate-init", "shop-tidegate"}
+        assert "--exclude-outbound-ports=3306" in made["shop-tidegate-init"]["command"]
+        assert ("volumes" in made["shop-tidegate-init"]) == ("--mode" in flags)
+        assert uninject(Source("shop.yaml", after)).text == before
