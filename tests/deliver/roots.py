@@ -27,6 +27,7 @@ if [ "$ISOLATED" = 1 ]; then
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
     # The host's, as ebpf mode asks for: what is pinned in a file system of this namespace's own would end with it.
     mount --bind /sys/fs/bpf "$root/sys/fs/bpf"
+    mount --make-shared "$root/sys/fs/bpf"
 fi
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"

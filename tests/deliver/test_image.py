@@ -18,7 +18,7 @@ OURS_COMPRESSED = 5 << 20
 OURS = ("tidegate", "intercept", "proxy", "mesh", "onboard", "bpf", "cext")
 CONFIG: list[Path] = []
 """Where the image's own description was written."""
-FORBIDDEN = re.compile(r"/(gcc|cc|cc1|clang|ld|as|c\+\+)(-[\d.]+)?$|libLLVM|/usr/include/.*\.h$|libclang")
+FORBIDDEN = re.compile(r"bin/(gcc|cc|clang|ld|as|c\+\+)(-[\d.]+)?$|/cc1$|libLLVM|/usr/include/.*\.h$|libclang")
 
 
 class Store:
