@@ -58,9 +58,11 @@ def test_pipx(fresh: Root) -> None:
         "apt-get", "install", "-q", "-y", "--no-install-recommends", "pipx", "libbpf1", isolated=False, timeout=900
     )
     fresh.run("useradd", "-m", "someone")
-    for file in ("pip.conf",):
-        if Path("/etc", file).exists():
-            shutil.copyfile(Path("/etc", file), fresh.folder / "etc" / file)
+    # What this host trusts, so that a company's own mirror is trusted there, too.
+    authorities = "/etc/ssl/certs/ca-certificates.crt"
+    (fresh.folder / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(authorities, fresh.folder / authorities.lstrip("/"))
+    (fresh.folder / "etc/pip.conf").write_text(f"[global]\ncert = {authorities}\n")
     shutil.copytree(fresh.folder / "root/dist", fresh.folder / "home/someone/dist")
     line = lines("pipx install")
     fresh.run("su", "-", "someone", "-c", f"cd ~ && {line}", isolated=False, timeout=900)
