@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,15 +95,19 @@ def test_what_systemd_says_of_their_exposure(
     assert float(found[1]) <= at_most
 
 
-def test_another_user_installs_the_wheel_far_from_the_repository(built_wheel: Path, tmp_path: Path) -> None:
-    """As pipx does it: an environment of its own, made and used by a user who may read nothing of ours."""
-    home = tmp_path / "home"
-    home.mkdir()
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Of a user who may read nothing of ours; pytest's own folders are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-user-"))
+    os.chown(folder, NOBODY, NOBODY)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_another_user_installs_the_wheel_far_from_the_repository(built_wheel: Path, home: Path) -> None:
+    """As pipx does it: in an environment of its own."""
     wheel = shutil.copy(built_wheel, home)
-    for path in (home, home / built_wheel.name, *list(tmp_path.parents)[:1]):
-        os.chown(path, NOBODY, NOBODY)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    os.chmod(wheel, 0o644)
     who = [
         "setpriv",
         f"--reuid={NOBODY}",
