@@ -148,7 +148,7 @@ class Sidecar:
             punted=self._punted,
             direct=direct,
             access_log=log,
-            metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic).page,
+            metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic, self._splice.counted).page,
             requests=told.requests,
             request_counts=told.counts,
             tap=told.tap,

@@ -27,6 +27,9 @@ from proxy.lanes.drain import SERVING
 from proxy.settings import LOG_LEVELS
 from proxy.telemetry.tap import notice
 
+CLUSTERS = 20
+"""That are rendered at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -93,7 +96,12 @@ def clusters(proxy: Running, _: Request) -> Later:
     async def made() -> Response:
         for _ in proxy.request_counts.read():
             await asyncio.sleep(0)
-        return _json(views.cluster_list(proxy))
+        found = []
+        for number, cluster in enumerate(views.cluster_list(proxy)):
+            found.append(json.dumps(cluster))
+            if number % CLUSTERS == 0:
+                await asyncio.sleep(0)
+        return Response(HTTPStatus.OK, f"[{', '.join(found)}]\n".encode(), "application/json")
 
     return Later(made())
 

@@ -1,6 +1,7 @@
 """The running proxy as plain values: listeners, clusters, the settings and the configuration in force."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from proxy.admin.running import Running
@@ -28,8 +29,9 @@ def listener_list(lane: SpliceLane) -> list[Any]:
     ]
 
 
-def cluster_list(proxy: Running) -> list[Any]:
-    """Clusters with what is open in each: the two pass-through ones, and those of the policy in force."""
+def cluster_list(proxy: Running) -> Iterator[Any]:
+    """Clusters with what is open in each, one by one, for they may be many: the two pass-through ones, and those of the
+    policy in force."""
     active = dict.fromkeys(PASSTHROUGH.values(), 0)
     for connection in proxy.punted.live():
         if connection.verdict.cluster in active:
@@ -60,7 +62,8 @@ def cluster_list(proxy: Running) -> list[Any]:
     answered: dict[tuple[str, str], dict[str, int]] = {}
     for (cluster, endpoint, status), count in proxy.request_counts.endpoints.items():
         answered.setdefault((cluster, endpoint), {})[status] = count
-    return passing + policy_report.clusters(
+    yield from passing
+    yield from policy_report.clusters(
         proxy.verdicts.policy, proxy.verdicts.ledger, elsewhere, proxy.verdicts.health, answered
     )
 

@@ -4,6 +4,7 @@ moment ago is shown."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -40,10 +41,17 @@ class Scrapes:
     """Belongs to the event loop. A page is at most 1/SHARE times as old as it takes to render one, or fresh. Clients
     that ask while one is being made get that one."""
 
-    def __init__(self, metrics: Renderer, prepare: Callable[[], None], clock: Callable[[], float]) -> None:
-        """prepare: brings up to date what is going to be rendered."""
+    def __init__(
+        self,
+        metrics: Renderer,
+        prepare: Callable[[], None],
+        clock: Callable[[], float],
+        looked_at: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        """prepare: brings up to date what is going to be rendered. looked_at: what a page is made inside of."""
         self._metrics = metrics
         self._prepare = prepare
+        self._looked_at = looked_at
         self._clock = clock
         self._credit_s = BURST_S
         self._credited_at = clock()
@@ -68,10 +76,10 @@ class Scrapes:
         return await asyncio.shield(making)
 
     async def _make(self, form: str, accept: str) -> Page:
-        async with self._one_at_a_time:
+        async with self._one_at_a_time, self._looked_at():
+            pieces = []
             made_at = begun = self._clock()
             self._prepare()
-            pieces = []
             for piece in self._metrics.slices(accept):
                 pieces.append(piece)
                 now = self._clock()

@@ -1,6 +1,6 @@
 """A policy as plain values, for people and tools that look at /config_dump and /clusters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -28,14 +28,14 @@ _NONE: Answered = MappingProxyType({})
 
 def clusters(
     policy: Policy, ledger: Ledger, kept: Loads, health: Health = HEALTHY, answered: Answered = _NONE
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Each cluster once, with the endpoints of all address families. kept: of connections that the ledger does not know
     of, because they were not decided one by one."""
     named: dict[str, list[Cluster]] = {}
     for cluster in policy.clusters:
         named.setdefault(cluster.name, []).append(cluster)
     weights = _weights(policy)
-    return [_cluster(group, ledger, kept, weights, health=health, answered=answered) for group in named.values()]
+    return (_cluster(group, ledger, kept, weights, health=health, answered=answered) for group in named.values())
 
 
 def _claims(claims: Claims) -> list[dict[str, Any]]:
