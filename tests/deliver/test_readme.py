@@ -10,6 +10,8 @@ from scripts.release.suites import ROOT, version
 from tests.deliver import roots
 from tests.deliver.roots import Root
 
+NEEDED = ("pipx", "libbpf1", "libyaml-0-2", "gcc", "libc6-dev", "python3-dev")
+"""What the page asks for, beside pipx itself."""
 pytestmark = [pytest.mark.kernel, pytest.mark.deliver, pytest.mark.timeout(1200)]
 
 
@@ -54,9 +56,7 @@ def test_the_package(fresh: Root) -> None:
 
 def test_pipx(fresh: Root) -> None:
     """By another user, in another folder."""
-    fresh.run(
-        "apt-get", "install", "-q", "-y", "--no-install-recommends", "pipx", "libbpf1", isolated=False, timeout=900
-    )
+    fresh.run("apt-get", "install", "-q", "-y", "--no-install-recommends", *NEEDED, isolated=False, timeout=900)
     fresh.run("useradd", "-m", "someone")
     # What this host trusts, so that a company's own mirror is trusted there, too.
     authorities = "/etc/ssl/certs/ca-certificates.crt"
