@@ -168,3 +168,11 @@ def test_a_site_that_always_asks_asks() -> None:
     site = Site([rule(prefix("/a"), "a")], ask_always=True)
     assert site.decide(get("/a")).kind == "ask"
     site.close()
+
+
+def test_escapes_are_compared_in_capitals() -> None:
+    rules = [rule(exact("/x%2Fy"), "a")]
+    assert checked(rules, get("/x%2fy")).rule == 0
+    site = Site(rules)
+    assert site.decide(get("/x%2fy")).kind == "forward"
+    site.close()

@@ -19,7 +19,7 @@ def rules(count: int, expressions: int) -> list[HttpRule]:
     kinds: list[Callable[[int], Match]] = [
         lambda i: Match(Path(Kind.EXACT, f"/exact/{i}")),
         lambda i: Match(Path(Kind.PREFIX, f"/prefix/{i}")),
-        lambda i: Match(Path(Kind.PREFIX, "/tenants"), headers=(Text("x-tenant", str(i)), Text("x-env", "live"))),
+        lambda i: Match(Path(Kind.PREFIX, "/tenants"), headers=(Text("x-env", "live"), Text("x-tenant", str(i)))),
     ]
     matches = [kinds[i % 3](i) for i in range(count)]
     matches += [Match(Path(Kind.REGEX, f"/re/[0-9]+/{i}")) for i in range(expressions)]
