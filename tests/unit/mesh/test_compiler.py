@@ -220,3 +220,19 @@ def test_the_holder_that_becomes_the_younger_one_gives_way(extra: str) -> None:
         found, warnings = compiled(compiler, files)
         assert {one.service.name for one in (*found.outbound.values(), *found.inbound.values())} == {holder}
         assert (found, warnings) == compiled(Compiler(), files)
+
+
+def test_a_pod_touches_the_services_of_its_namespace_that_have_subsets() -> None:
+    compiler = Compiler()
+    subsets = "subsets: [{name: v1, labels: {version: v1}}]"
+    files = {name: read_text(name, text) for name, text in WHOLE.items()}
+    policies = traffic_policy("db", subsets) + traffic_policy("api", "lane: auto", name="q")
+    files["subsets.yaml"] = read_text("subsets.yaml", policies)
+    compiler.compile(Documents(list(files.values())), Problems())
+    of_db = {ServiceName("shop", "db")}
+    for namespace, touched in (("shop", of_db), ("other", set[ServiceName]())):
+        files["pod.yaml"] = read_text("pod.yaml", pod("p1", "version: v1", namespace=namespace))
+        found = compiler.compile(Documents(list(files.values())), Problems())
+        assert found.changed == touched
+        del files["pod.yaml"]
+        compiler.compile(Documents(list(files.values())), Problems())

@@ -191,3 +191,23 @@ def test_requests_and_connections_of_a_port_may_both_have_a_route() -> None:
     both = policy.outbound["10.0.0.1", 80]
     assert (both.route, len(both.http_rules), both.l7_routes) == ("TCPRoute shop/split", 1, ("HTTPRoute shop/route",))
     assert isinstance(both.http_rules[0].targets[0], HttpTarget)
+
+
+def test_what_rules_say_is_in_the_digest() -> None:
+    def digest(rule: str) -> str:
+        return policy_of(WEB + V2 + http_route(f"{{{rule}}}"))[0].digest
+
+    def weighted(name: str, weight: int, more: str = "") -> str:
+        return f"backendRefs: [{{name: {name}, port: 80, weight: {weight}{more}}}]"
+
+    edit = "{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [x]}}"
+    ref = "{type: RequestMirror, requestMirror: {backendRef: {name: NAME, port: 80}}}"
+    mirrors = [ref.replace("NAME", name) for name in ("web", "v2")]
+    said = [
+        weighted("web", 1), weighted("web", 2), weighted("v2", 1), weighted("gone", 1),
+        weighted("web", 1, f", filters: [{edit}]"), f"filters: [{edit}], {weighted('web', 1)}",
+        *(f"filters: [{mirror}], {weighted('web', 1)}" for mirror in mirrors),
+        f"name: r, {weighted('web', 1)}", f"timeouts: {{request: 1s}}, {weighted('web', 1)}",
+    ]  # fmt: skip
+    assert len({digest(rule) for rule in said}) == len(said)
+    assert digest(said[0]) == digest(said[0])
