@@ -9,7 +9,6 @@ GRPC = "grpc-timeout"
 ENVOY_TIMEOUT = "x-envoy-upstream-rq-timeout-ms"
 ENVOY_EXPECTED = "x-envoy-expected-rq-timeout-ms"
 ALWAYS_KNOWN = (GRPC, ENVOY_TIMEOUT, ENVOY_EXPECTED)
-EXPIRED = 0.0
 
 _GRPC_UNITS = {
     "H": Fraction(3600),

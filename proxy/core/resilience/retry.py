@@ -9,7 +9,6 @@ from proxy.core.policy.settings import Failure, Retries
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110, section 9.2.2."""
-GATEWAY_ERRORS = frozenset({502, 503, 504})
 
 
 class Refused(StrEnum):

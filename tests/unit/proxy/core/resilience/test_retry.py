@@ -136,3 +136,23 @@ def test_requests_count_for_ten_seconds_and_not_twice() -> None:
 
 def test_without_a_budget_nothing_is_repeated() -> None:
     assert not Budget(0.0, 0.0).take(5)
+
+
+def test_what_was_taken_counts_for_ten_seconds_at_least() -> None:
+    budget = Budget(100.0)
+    budget.request(100.0)
+    assert budget.take(100.9)
+    budget.request(110.0)
+    assert not budget.take(110.8)
+    budget.request(111.0)
+    assert budget.take(111.0)
+
+
+def test_less_than_one_a_second_is_saved_up_too_and_not_from_before_the_clock_began() -> None:
+    assert sum(Budget(0.0, 0.5).take(100.0) for _ in range(9)) == 9  # each its own
+    half = Budget(0.0, 0.5)
+    assert sum(half.take(100.0) for _ in range(9)) == 5
+    young = Budget(0.0, 1.0)
+    assert not young.take(0.5)
+    assert young.take(1.0)
+    assert not young.take(1.5)
