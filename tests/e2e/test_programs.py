@@ -30,7 +30,7 @@ def test_curl(runner: Runner, host: str) -> None:
     connection = only_connection(ran)
     assert connection["direction"] == "outbound"
     assert connection["original_destination"] == connection["upstream"] == f"{host}:80"
-    assert connection["lane"] == "splice"
+    assert (connection["lane"], connection["protocol"]) == ("parsed", "http/1.1")
     assert ran.report is not None
     assert ran.report["command"] == list(command)
     assert ran.report["exit_code"] == 0
