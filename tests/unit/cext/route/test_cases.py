@@ -176,3 +176,9 @@ def test_escapes_are_compared_in_capitals() -> None:
     site = Site(rules)
     assert site.decide(get("/x%2fy")).kind == "forward"
     site.close()
+
+
+@pytest.mark.parametrize("target", ["/cart/.", "/cart/x/..", "/cart/%2e", "/cart/"])
+def test_a_path_that_ends_in_dots_ends_in_a_slash(target: str) -> None:
+    rules = [rule(exact("/cart/"), "a")]
+    assert checked(rules, get(target)).rule == 0

@@ -59,7 +59,8 @@ def cost(count: int, expressions: int) -> float:
 @pytest.mark.alone
 def test_ten_thousand_rules_cost_no_more_than_a_handful() -> None:
     few, many = cost(9, 1), cost(9500, 500)
-    assert many < 2 * few, (few, many)
+    # Asking each rule would cost a thousand times as much; the bound leaves room for a machine that is busy.
+    assert many < 20 * few, (few, many)
 
 
 @pytest.mark.alone
