@@ -31,6 +31,7 @@ def killed(run: Runner) -> Path:
     assert started.stdout is not None
     assert started.stdout.readline() == b"up\n"
     (folder,) = [Path(one) for one in run_folders() if f"tidegate-run-{started.pid}-" in one]
+    os.kill(started.pid, signal.SIGSTOP)  # or it would put another guardian in the place of the first
     for pid in [*guardians(), *family_of(started.pid)]:
         with contextlib.suppress(ProcessLookupError):  # the kernel ends the others with their supervisor
             os.kill(pid, signal.SIGKILL)

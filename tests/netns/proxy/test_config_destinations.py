@@ -53,7 +53,7 @@ def test_a_service_is_reached_at_its_endpoints_and_named(lab: Lab, file: Path) -
         cluster = next(one for one in json.loads(proxy.request("/clusters")[1]) if one["type"] == "service")
         assert cluster["endpoints"] == [
             {"address": f"{PEER_V4}:{ONE}", "weight": 1, "health": "healthy", "why": "", "connections_active": 0,
-             "connections_total": 1, "connect_failures": 0}
+             "connections_total": 1, "connect_failures": 0, "requests": {}}
         ]  # fmt: skip
         assert dump(proxy)["destinations"]["outbound"][0]["address"] == f"{VIP}:80"
 
