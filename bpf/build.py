@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 HOOKS = HERE / "hooks"
 INCLUDE = HERE / "include"
 OBJECTS = HERE / "objects"
@@ -23,7 +24,7 @@ FLAGS = [
     "-Wextra",
     "-Werror",
     "-fno-ident",
-    f"-ffile-prefix-map={HERE}=bpf",
+    "-fdebug-compilation-dir=.",  # with relative names below: the same bytes wherever the tree is
 ]
 
 
@@ -49,10 +50,10 @@ def _compile(clang: str, source: Path, target: Path) -> None:
     # A target of its own and a rename: two builds at once, or a build that is killed, never leave half an object.
     partial = target.with_suffix(f".{os.getpid()}.partial")
     # Debian keeps <asm/types.h> in a folder per architecture, which -target bpf doesn't search.
-    include = ["-I", str(INCLUDE), "-I", f"/usr/include/{platform.machine()}-linux-gnu"]
-    command = [clang, *FLAGS, *include, "-c", str(source), "-o", str(partial)]
+    include = ["-I", str(INCLUDE.relative_to(ROOT)), "-I", f"/usr/include/{platform.machine()}-linux-gnu"]
+    command = [clang, *FLAGS, *include, "-c", str(source.relative_to(ROOT)), "-o", str(partial)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BuildFailed(f"{source.name}: {clang} failed:\n{done.stderr}")
         partial.replace(target)
