@@ -82,9 +82,9 @@ def test_where_only_a_cgroup_is_captured(lab: Lab, family: int) -> None:
 
 @pytest.mark.usefixtures("captured")
 def test_a_call_that_fails_leaves_nothing(lab: Lab) -> None:
-    with ProxyProcess(lab), made_in(lab.peer, socket.AF_INET) as client:
-        with pytest.raises(ConnectionResetError):  # which may come before connect() has returned
-            _call(client)
+    # The reset may come before connect() has returned.
+    with ProxyProcess(lab), made_in(lab.peer, socket.AF_INET) as client, pytest.raises(ConnectionResetError):
+        _call(client)
     assert entries(lab.app, "tg_calling") == 0
 
 
