@@ -11,7 +11,12 @@ _RUN = re.compile(r"tidegate-run-(\d+)-(\d+)(?:-(\d+))?")
 
 def name_for(pid: int) -> str:
     """Unique on this host while that process lives: of its cgroup folder, its rules and its pins."""
-    return f"tidegate-run-{pid}-{start_time(pid)}-{_pid_namespace()}"
+    return name_of(pid, start_time(pid))
+
+
+def name_of(pid: int, started: int | None) -> str:
+    """The same for a process of this pid namespace that may have ended, by when it started."""
+    return f"tidegate-run-{pid}-{started}-{_pid_namespace()}"
 
 
 def is_ours(name: str) -> bool:
@@ -39,14 +44,19 @@ def lives(name: str) -> bool:
 
 def start_time(pid: int) -> int | None:
     """When `pid` started, in clock ticks since boot; None when it has ended. With the pid, never reused."""
+    fields = stat_fields(pid)
+    return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])  # field 22 of proc_pid_stat(5)
+
+
+def stat_fields(pid: int) -> list[bytes] | None:
+    """/proc/PID/stat from field 3, the state, on; None when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except OSError:
         return None
-    # The name in brackets may itself hold blanks and brackets: fields are counted from the last one. Field 22 is ours.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    # The name in brackets may itself hold blanks and brackets: fields are counted from the last one.
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _pid_namespace() -> int:

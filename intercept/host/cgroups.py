@@ -1,5 +1,6 @@
 """Where cgroup v2 is on this host: its mount (hybrid layouts too), folders below it, levels as netfilter counts."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -53,10 +54,27 @@ def is_mounted_at(path: Path) -> bool:
 
 def own_folder() -> Path:
     """The full path of the calling process's cgroup v2 folder."""
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+    found = folder_of_process("self")
+    if found is None:
+        raise Unsupported("this process is in no cgroup v2 folder (/proc/self/cgroup has no line 0::)")
+    return found
+
+
+def folder_of_process(pid: int | str) -> Path | None:
+    """The full path of a process's cgroup v2 folder; None: it is in none. Raises OSError when it has ended."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
         if line.startswith("0::"):
             return mount_point() / line[3:].lstrip("/")
-    raise Unsupported("this process is in no cgroup v2 folder (/proc/self/cgroup has no line 0::)")
+    return None
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Of the folder and those below it. What goes meanwhile is passed over."""
+    pids: list[int] = []
+    for path, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            pids += map(int, Path(path, "cgroup.procs").read_text(encoding="ascii").split())
+    return pids
 
 
 def path_of(folder: Path) -> str:

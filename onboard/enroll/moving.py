@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from intercept import runs
 from intercept.errors import CaptureError, PrivilegeMissing
 from intercept.host import cgroups
-from onboard.enroll.selector import processes_in
 
 
 class Moved(NamedTuple):
@@ -47,7 +47,7 @@ def move(pid: int, folder: Path) -> Moved:
 
 def move_back(moved: Moved) -> None:
     """Leaves nothing of ours; no process is ended. To be called repeatedly, by any process that knows of the move."""
-    while pids := processes_in(moved.folder):
+    while pids := cgroups.processes_in(moved.folder):
         for pid in pids:
             home = moved.homes.get(pid, moved.home)
             with contextlib.suppress(ProcessLookupError):
@@ -64,15 +64,9 @@ def _is_elsewhere(pid: int, folder: Path) -> bool:
 def _folder_of(pid: int) -> Path | None:
     """None: it has ended."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
-        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+        return None if runs.start_time(pid) is None else cgroups.folder_of_process(pid)
     except OSError:
         return None
-    if stat[stat.rindex(b")") + 2 :][:1] in (b"Z", b"X"):
-        return None
-    inside = next(line[3:] for line in lines if line.startswith("0::"))
-    return cgroups.mount_point() / inside.lstrip("/")
 
 
 def _descendants(pid: int) -> list[int]:
@@ -89,9 +83,5 @@ def _descendants(pid: int) -> list[int]:
 
 
 def _parent(pid: int) -> int | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            stat = file.read()
-    except OSError:
-        return None
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+    fields = runs.stat_fields(pid)
+    return None if fields is None else int(fields[1])

@@ -62,16 +62,15 @@ def _of_pid(selector: Selector) -> Target:
     if pid in (1, os.getpid()):
         raise BadInput("--pid", text, "a service's process, neither init nor this command")
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+        folder = cgroups.folder_of_process(pid)
         kernel_thread = not os.readlink(f"/proc/{pid}/exe")
     except FileNotFoundError:
         if Path(f"/proc/{pid}").exists():
             raise BadInput("--pid", text, "a process of a program; this one is a kernel thread") from None
         raise BadInput("--pid", text, "a process that runs") from None
-    inside = next((line[3:] for line in lines if line.startswith("0::")), None)
-    if inside is None or kernel_thread:
+    if folder is None or kernel_thread:
         raise BadInput("--pid", text, "a process in a cgroup v2 folder")
-    return Target(cgroups.mount_point() / inside.lstrip("/"), f"/proc/{pid}/ns/net")
+    return Target(folder, f"/proc/{pid}/ns/net")
 
 
 def _folder(text: str) -> Path:
@@ -99,7 +98,7 @@ def _unit_folder(name: str) -> Path:
 
 def _netns_of(selector: Selector, folder: Path) -> str | None:
     found: dict[str, int] = {}
-    for pid in processes_in(folder):
+    for pid in cgroups.processes_in(folder):
         try:
             found.setdefault(os.readlink(f"/proc/{pid}/ns/net"), pid)
         except OSError:  # it has ended
@@ -110,14 +109,3 @@ def _netns_of(selector: Selector, folder: Path) -> str | None:
             selector.flag, selector.text, f"processes of one network namespace; these are in several: {which}"
         )
     return next((f"/proc/{pid}/ns/net" for pid in found.values()), None)
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Of the folder and those below it."""
-    pids: list[int] = []
-    for where, _, _ in os.walk(folder):
-        try:
-            pids += map(int, Path(where, "cgroup.procs").read_text(encoding="ascii").split())
-        except OSError:  # it has gone, or is a threaded one
-            continue
-    return pids

@@ -212,11 +212,10 @@ def _undo(one: Any, wait_s: float) -> None:
     """In a process of its own, which enters the network namespace that the workload is in."""
     from intercept.errors import CaptureError
     from intercept.host import cgroups
-    from onboard.enroll import selector
     from tidegate.netns import enter
     from tidegate.supervise import enrolled
 
-    workload = selector.processes_in(cgroups.folder_of(one.cgroup))
+    workload = cgroups.processes_in(cgroups.folder_of(one.cgroup))
     child = os.fork()
     if child == 0:
         code = 1

@@ -19,15 +19,16 @@ from typing import Any
 from intercept import capture, runs
 from intercept.errors import CaptureError
 from intercept.host import cgroups
-from intercept.intent.intent import Intent, Mode, WhenDown
+from intercept.intent.intent import Mode, WhenDown
 from intercept.results import Bound
 from onboard.enroll import moving, registry
 from onboard.enroll.listening import listening_ports
 from onboard.enroll.registry import Enrolment
-from onboard.enroll.selector import Selector, Target, processes_in
+from onboard.enroll.selector import Selector, Target
 from tidegate import processes
 from tidegate.netns import enter
 from tidegate.supervise import guardian, proof, scope
+from tidegate.supervise.proxy_flags import scoped
 from tidegate.supervise.proxy_process import ProxyFailed
 from tidegate.supervise.serving import Serving
 from tidegate.supervise.settings import RunSettings
@@ -64,7 +65,7 @@ def undo(one: Enrolment, wait_s: float) -> None:
     if moved is not None:
         moving.move_back(moved)
     try:
-        capture.remove(name=f"tidegate-run-{one.pid}-{one.started}-{_pid_namespace()}", wait_s=wait_s)
+        capture.remove(name=runs.name_of(one.pid, one.started), wait_s=wait_s)
     finally:
         _remove(_own_folder(one.name))
         registry.forget(one.name)
@@ -144,12 +145,7 @@ class _Enrolled:
     # ---- capture
 
     def _bind(self) -> None:
-        ports = self._serving.ports
-        intent: Intent = self._settings.intent
-        listeners = intent.listeners._replace(
-            outbound=ports.outbound, inbound=ports.inbound, dns=ports.dns or intent.listeners.dns
-        )
-        intent = intent._replace(cgroup=self._one.cgroup, listeners=listeners)
+        intent = scoped(self._settings.intent, self._one.cgroup, self._serving.ports)
         self._folder_id = cgroups.id_of(self._one.cgroup)
         name = runs.name_for(os.getpid())
         self._bound = bound = capture.bind(intent, name=name, wait_s=self._settings.wait_s)
@@ -169,7 +165,7 @@ class _Enrolled:
         by_pid, inbound = self._request.selector.kind == "pid", self._settings.intent.inbound.include_ports != ()
         if not by_pid or not inbound or bound.mode is Mode.EBPF:
             return []
-        ports = listening_ports(processes_in(cgroups.folder_of(self._one.cgroup)))
+        ports = listening_ports(cgroups.processes_in(cgroups.folder_of(self._one.cgroup)))
         why = f"whose listener was opened before: {bound.mode} mode cannot see whose it is"
         return [f"inbound to port {port}, {why}" for port in ports]
 
@@ -182,7 +178,7 @@ class _Enrolled:
         """A service that restarts has another folder of the same name. False: the enrolment is over."""
         now = cgroups.id_of(self._one.cgroup)
         by_pid = self._request.selector.kind == "pid"
-        if by_pid and (now is None or not processes_in(cgroups.folder_of(self._one.cgroup))):
+        if by_pid and (now is None or not cgroups.processes_in(cgroups.folder_of(self._one.cgroup))):
             return False
         if now == self._folder_id and self._bound is not None:
             return True
@@ -206,7 +202,13 @@ class _Enrolled:
         refreshing = self._settings.intent.when_down is WhenDown.OPEN
         with selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ, "signals")
-            while self._follow_folder():
+            looked_at = -LOOK_S
+            while True:
+                # Not at each turn: a proxy tells of every request, and a look reads files.
+                if time.monotonic() - looked_at >= LOOK_S:
+                    if not self._follow_folder():
+                        return
+                    looked_at = time.monotonic()
                 watched = self._watch(selector)
                 for key, _ in selector.select(LOOK_S):
                     if key.data == "signals" and processes.read_signal(signals).number in ENDING:
@@ -218,7 +220,7 @@ class _Enrolled:
                 for descriptor in watched:
                     selector.unregister(descriptor)
                 self._serving.tell_counted()
-                self._serving.process.records.clear()
+                self._serving.forget_told()
                 if refreshing and self._serving.is_up and self._bound is not None:
                     self._bound.refresh()
 
@@ -332,10 +334,6 @@ def _remove(own: Path) -> None:
     scope.remove(own)
     with contextlib.suppress(OSError):  # another enrolment's folder is in it
         own.parent.rmdir()
-
-
-def _pid_namespace() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def say(text: str) -> None:

@@ -1,8 +1,8 @@
-"""From what a run was asked to do to the command line of its proxy. Pure."""
+"""From what a run was asked to do to the command line of its proxy, and to what is captured for it. Pure."""
 
 from typing import NamedTuple
 
-from intercept.intent.intent import Dns, Mode
+from intercept.intent.intent import Dns, Intent, Mode
 from tidegate.supervise.settings import RunSettings
 
 
@@ -12,6 +12,13 @@ class Ports(NamedTuple):
     outbound: int
     inbound: int
     dns: int = 0
+
+
+def scoped(intent: Intent, cgroup: str, ports: Ports) -> Intent:
+    """The intent for the processes of one cgroup folder, and for the ports that the proxy has got."""
+    dns = ports.dns or intent.listeners.dns
+    listeners = intent.listeners._replace(outbound=ports.outbound, inbound=ports.inbound, dns=dns)
+    return intent._replace(cgroup=cgroup, listeners=listeners)
 
 
 def proxy_flags(settings: RunSettings, ports: Ports) -> list[str]:

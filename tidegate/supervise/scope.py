@@ -45,7 +45,7 @@ class Scope:
         """The processes that have outlived the command, with their names. One that is ending anyway, as the other end
         of a pipe does, gets a moment for it."""
         deadline = time.monotonic() + ENDING_S
-        while (pids := _processes(self.command)) and time.monotonic() < deadline:
+        while (pids := cgroups.processes_in(self.command)) and time.monotonic() < deadline:
             time.sleep(0.002)
         return [(pid, name) for pid in pids if (name := _name_of(pid)) is not None]
 
@@ -56,7 +56,7 @@ class Scope:
         """End what the command started and left running: asked first, then made to."""
         _signal_all(self.command, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
-        while _processes(self.command) and time.monotonic() < deadline:
+        while cgroups.processes_in(self.command) and time.monotonic() < deadline:
             time.sleep(0.01)
         kill(self.command)
 
@@ -141,10 +141,10 @@ def kill(folder: Path) -> None:
         (folder / "cgroup.kill").write_text("1")
     except FileNotFoundError:
         # Kernels before 5.14: a process may fork between our reading and our killing, so go round until it is quiet.
-        while _processes(folder):
+        while cgroups.processes_in(folder):
             _signal_all(folder, signal.SIGKILL)
             time.sleep(0.002)
-    while _processes(folder):
+    while cgroups.processes_in(folder):
         time.sleep(0.002)
 
 
@@ -162,14 +162,6 @@ def _rmdir(folder: Path) -> None:
     folder.rmdir()
 
 
-def _processes(folder: Path) -> list[int]:
-    pids: list[int] = []
-    for path, _, _ in os.walk(folder):
-        with contextlib.suppress(OSError):
-            pids += map(int, Path(path, "cgroup.procs").read_text().split())
-    return pids
-
-
 def _name_of(pid: int) -> str | None:
     try:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
@@ -178,6 +170,6 @@ def _name_of(pid: int) -> str | None:
 
 
 def _signal_all(folder: Path, number: signal.Signals) -> None:
-    for pid in _processes(folder):
+    for pid in cgroups.processes_in(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

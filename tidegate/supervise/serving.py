@@ -65,6 +65,12 @@ class Serving:
     def requests(self) -> Requests:
         return self._earlier_requests + self._process.requests
 
+    def forget_told(self) -> None:
+        """For a caller that reports nothing: neither connections nor requests gather for as long as it lives."""
+        self._process.records.clear()
+        self._process.requests = Requests()
+        self._earlier, self._earlier_requests = [], Requests()
+
     def hear(self) -> bool:
         """Take in what the proxy tells; when it has ended, start another one. False: `process` is another one now, or
         none serves any more."""

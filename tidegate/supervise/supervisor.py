@@ -11,13 +11,13 @@ from typing import Any
 from intercept import capture
 from intercept.host import cgroups
 from intercept.host.facts import read_host
-from intercept.intent.intent import Intent
 from proxy.start import seccomp
 from tidegate import processes
 from tidegate.supervise import command, guardian, observed, proof, scope
 from tidegate.supervise.attend import Attendance
 from tidegate.supervise.inherited import Inherited
 from tidegate.supervise.observed import Observed
+from tidegate.supervise.proxy_flags import scoped
 from tidegate.supervise.requests import Requests
 from tidegate.supervise.serving import Serving
 from tidegate.supervise.settings import RunSettings
@@ -63,7 +63,11 @@ def run(settings: RunSettings) -> Outcome:
         observation = observed.begin(run_scope.command)  # before the hooks that steer
         if observation is not None:
             undo.callback(observation.close)
-        bound = capture.bind(_scoped(settings.intent, run_scope, serving), name=run_scope.name, wait_s=settings.wait_s)
+        bound = capture.bind(
+            scoped(settings.intent, cgroups.path_of(run_scope.command), serving.ports),
+            name=run_scope.name,
+            wait_s=settings.wait_s,
+        )
         undo.callback(bound.close)
         for warning in bound.warnings:
             say(warning)
@@ -87,14 +91,6 @@ def run(settings: RunSettings) -> Outcome:
             bound.plan.not_captured,
             seen,
         )
-
-
-def _scoped(intent: Intent, run_scope: scope.Scope, serving: Serving) -> Intent:
-    """The intent for the command's cgroup and the ports that the proxy has got."""
-    ports = serving.ports
-    dns = ports.dns or intent.listeners.dns
-    listeners = intent.listeners._replace(outbound=ports.outbound, inbound=ports.inbound, dns=dns)
-    return intent._replace(cgroup=cgroups.path_of(run_scope.command), listeners=listeners)
 
 
 def _end_what_is_left(run_scope: scope.Scope) -> None:
