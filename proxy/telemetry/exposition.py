@@ -4,19 +4,15 @@ each of a histogram's twenty samples costs thirty times as much."""
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
-ISTIO_BOUNDS = (
-    "0.5", "1.0", "5.0", "10.0", "25.0", "50.0", "100.0", "250.0", "500.0", "1000.0", "2500.0", "5000.0", "10000.0",
-    "30000.0", "60000.0", "300000.0", "600000.0", "1800000.0", "3600000.0", "+Inf",
-)  # fmt: skip
+from proxy.core.report.totals import BOUNDS_MS
+
+ISTIO_BOUNDS = (*map(str, BOUNDS_MS), "+Inf")
 """Upper bounds of the engine's buckets (cext/engine/tell/buckets.c): Envoy's own, which Istio leaves as they are."""
 PROXY_BOUNDS = (
     "5e-05", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "+Inf",
 )  # fmt: skip
 """In seconds."""
-SECONDS_BOUNDS = (
-    "0.0005", "0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0",
-    "60.0", "300.0", "600.0", "1800.0", "3600.0", "+Inf",
-)  # fmt: skip
+SECONDS_BOUNDS = (*(str(bound / 1000) for bound in BOUNDS_MS), "+Inf")
 """ISTIO_BOUNDS for times that are told in seconds."""
 
 
