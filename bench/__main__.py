@@ -6,16 +6,15 @@ import os
 import signal
 import sys
 import tempfile
-from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.contestants import CONTESTANTS, Contestant
 from bench.descriptors import fitting, raise_limit
-from bench.machine import REPOSITORY, background_busy, describe
-from bench.rounds import Outcome, Settings, layer4, measure, say
-from bench.summary import Run, summary
+from bench.machine import REPOSITORY, background_busy
+from bench.rounds import Settings, document, layer4, measure, named, say
+from bench.summary import Run
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -77,28 +76,15 @@ def _run(only: list[Contestant], settings: Settings, results: Path, page: Path, 
     busy = background_busy(0.5 if smoke else 5.0)
     say(f"others use {busy:.0%} of this machine")
     outcome = measure(only, settings)
-    document = _document(only, settings, outcome, busy)
+    made = document(only, settings, outcome, busy, BASES)
     results.mkdir(exist_ok=True)
-    (results / "performance.json").write_text(json.dumps(document, indent=1) + "\n")
-    _show(document, results, page)
+    (results / "performance.json").write_text(json.dumps(made, indent=1) + "\n")
+    _show(made, results, page)
     done = f"{outcome.rounds_done} of {settings.rounds} rounds"
     say(f"{done} in {outcome.seconds:.0f} s, {len(outcome.failures)} failures")
     if not smoke:
         say(f"see {page} and {results}")
     return 1 if outcome.failures or not outcome.rounds_done else 0
-
-
-def _document(only: list[Contestant], settings: Settings, outcome: Outcome, busy: float) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe(),
-        "background_busy": round(busy, 3),
-        "settings": settings.shown() | {"rounds_done": outcome.rounds_done, "seconds_taken": round(outcome.seconds)},
-        "contestants": {one.name: one.title for one in only},
-        "summary": summary(outcome.runs, BASES),
-        "failures": outcome.failures,
-        "runs": [asdict(run) for run in outcome.runs],
-    }
 
 
 def _nothing(only: list[Contestant]) -> dict[str, Any]:
@@ -117,14 +103,6 @@ def _show(document: dict[str, Any], results: Path, page: Path) -> int:
     return 0
 
 
-def _contestants(text: str) -> list[Contestant]:
-    known = {one.name: one for one in CONTESTANTS}
-    try:
-        return [known[name.strip()] for name in text.split(",")]
-    except KeyError as unknown:
-        raise argparse.ArgumentTypeError(f"{unknown} is not one of {', '.join(known)}") from None
-
-
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
@@ -140,7 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=_positive, help="of each load")
     parser.add_argument("--threads", type=_positive, default=1, help="of each proxy (default: 1)")
     parser.add_argument("--budget", type=_positive, default=int(FULL.budget_s), help="seconds that all rounds may take")
-    parser.add_argument("--only", type=_contestants, default=list(CONTESTANTS), metavar="NAME,…")
+    parser.add_argument("--only", type=partial(named, among=CONTESTANTS), default=list(CONTESTANTS), metavar="NAME,…")
     parser.add_argument("--page-only", action="store_true", help="plots and page again, from the last results")
     return parser.parse_args()
 

@@ -1,16 +1,20 @@
 """Runs every contestant once a round, in an order that changes, each in a fresh world."""
 
+import argparse
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from bench import loads
 from bench.contestants import Contestant
+from bench.machine import describe
 from bench.processes import BenchError, Program
-from bench.summary import Figures, Run
+from bench.summary import Figures, Run, summary
 from bench.world import World, world
 
 Load = Callable[[World, Program | None], Figures]
@@ -107,6 +111,32 @@ def with_memory(
     if not contestant.proxied or number >= settings.memory_rounds:
         return [speed]
     return [memory, speed] if settings.memory_apart else [memory | speed]
+
+
+def document(
+    only: Sequence[Contestant], settings: Settings, outcome: Outcome, busy: float, bases: Sequence[str]
+) -> dict[str, Any]:
+    """What results keep of a run."""
+    done = {"rounds_done": outcome.rounds_done, "seconds_taken": round(outcome.seconds)}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe(),
+        "background_busy": round(busy, 3),
+        "settings": settings.shown() | done,
+        "contestants": {one.name: one.title for one in only},
+        "summary": summary(outcome.runs, bases),
+        "failures": outcome.failures,
+        "runs": [asdict(run) for run in outcome.runs],
+    }
+
+
+def named(text: str, among: Sequence[Contestant]) -> list[Contestant]:
+    """Of `--only`. Raises argparse's own error."""
+    known = {one.name: one for one in among}
+    try:
+        return [known[name.strip()] for name in text.split(",")]
+    except KeyError as unknown:
+        raise argparse.ArgumentTypeError(f"{unknown} is not one of {', '.join(known)}") from None
 
 
 def brief(figures: Figures) -> str:

@@ -5,19 +5,16 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench.contestants import Contestant
 from bench.descriptors import raise_limit
 from bench.http import loads
 from bench.http.contestants import CONTESTANTS
 from bench.http.targets import TARGETS
-from bench.machine import background_busy, describe
-from bench.rounds import Load, Outcome, Settings, measure, say, with_memory
-from bench.summary import summary
+from bench.machine import background_busy
+from bench.rounds import Load, Outcome, Settings, document, measure, named, say, with_memory
 from bench.targets import judge
 
 RESULTS = Path(__file__).parents[1] / "results" / "http.json"
@@ -60,7 +57,7 @@ def main() -> int:
     # A smoke run proves that the harness works. Its figures must not replace real ones.
     if not asked.smoke:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(_document(asked.only, settings, outcome, busy), indent=1) + "\n")
+        RESULTS.write_text(json.dumps(document(asked.only, settings, outcome, busy, BASES), indent=1) + "\n")
         say(f"see {RESULTS}")
     done = f"{outcome.rounds_done} of {settings.rounds} rounds in {outcome.seconds:.0f} s"
     say(f"{done}, {len(outcome.failures)} failures")
@@ -82,27 +79,6 @@ def table(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _document(only: list[Contestant], settings: Settings, outcome: Outcome, busy: float) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe(),
-        "background_busy": round(busy, 3),
-        "settings": settings.shown() | {"rounds_done": outcome.rounds_done, "seconds_taken": round(outcome.seconds)},
-        "contestants": {one.name: one.title for one in only},
-        "summary": summary(outcome.runs, BASES),
-        "failures": outcome.failures,
-        "runs": [asdict(run) for run in outcome.runs],
-    }
-
-
-def _contestants(text: str) -> list[Contestant]:
-    known = {one.name: one for one in CONTESTANTS}
-    try:
-        return [known[name.strip()] for name in text.split(",")]
-    except KeyError as unknown:
-        raise argparse.ArgumentTypeError(f"{unknown} is not one of {', '.join(known)}") from None
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.http", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="each once, 1 s a load; results are thrown away")
@@ -110,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
     parser.add_argument("--threads", type=int, default=1, help="of each proxy (default: 1)")
     parser.add_argument("--budget", type=float, default=800.0, help="seconds that all rounds may take")
-    parser.add_argument("--only", type=_contestants, default=list(CONTESTANTS), metavar="NAME,…")
+    parser.add_argument("--only", type=partial(named, among=CONTESTANTS), default=list(CONTESTANTS), metavar="NAME,…")
     return parser.parse_args()
 
 

@@ -112,7 +112,8 @@ class Bench:
         texts = (b"tcp", b"splice", b"a reason of some length")
         self.splice = SpliceLane(engine, [], Defaults(5, 0), events, log=Log.TEXT, log_texts=lambda _: texts)
         self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice)
-        self.publisher.refused, self.publisher.published = _defect, self._published
+        self.publisher.refused = _defect
+        self.publisher.published.append(self._published)
         self.probe = LoopProbe(loop)
 
     def _published(self, made: Policy) -> None:
