@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from tidegate.commands.options import (
+    LANES,
     config_option,
     intent_of,
     intent_options,
     json_option,
+    one_of,
     raw_flags,
     wait_option,
     with_documents,
@@ -19,7 +21,6 @@ from tidegate.commands.options import (
 
 READY_S = 30.0
 ENDED_S = 5.0
-LANES = ("auto", "direct", "splice", "parsed")
 
 _PID = click.option("--pid", metavar="N", help="the process N and its children")
 _UNIT = click.option("--unit", metavar="NAME", help="the processes of a systemd unit, also after its restarts")
@@ -65,15 +66,13 @@ def enroll(
     flags = with_documents(config, flags, capture_required=False)
     flags.pop("--cgroup", None)
     intent = intent_of(flags)
-    if lane not in LANES:
-        raise BadInput("--lane", lane, " or ".join(LANES))
     settings = RunSettings(
         argv=(),
         intent=intent,
         fixed_ports=(int(flags.get("--outbound-port", 0)), int(flags.get("--inbound-port", 0))),
         wait_s=seconds("--wait", wait),
         config=tuple(os.path.abspath(path) for path in config),
-        lane=lane,
+        lane=one_of("--lane", lane, LANES),
         drain_timeout_s=seconds("--drain-timeout", drain_timeout),
         admin="127.0.0.1:0",
     )

@@ -46,6 +46,9 @@ REPEATED = (("--exclude-outbound-for", "PROTO:PORTS:UIDS", "ports that these use
 SWITCHES = (("--drop-invalid", "drop packets that conntrack calls INVALID"),)
 
 
+LANES = ("auto", "direct", "splice", "parsed")
+
+
 def parameter_name(flag: str) -> str:
     """The keyword under which click hands over a flag's value."""
     return flag.removeprefix("--").replace("-", "_")
@@ -133,3 +136,11 @@ def seccomp_option(command: F) -> F:
         default="on",
         help="whether the processes that stay are limited to the system calls that they need  [on]",
     )(command)
+
+
+def one_of(flag: str, text: str, allowed: tuple[str, ...]) -> str:
+    from intercept.errors import BadInput
+
+    if text not in allowed:
+        raise BadInput(flag, text, " or ".join(allowed))
+    return text

@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from tidegate.commands.options import (
+    LANES,
     config_option,
     intent_of,
     intent_options,
     netns_option,
+    one_of,
     raw_flags,
     seccomp_option,
     wait_option,
@@ -18,7 +20,6 @@ from tidegate.commands.options import (
 )
 
 OWN_FAILURE = 125
-LANES = ("auto", "direct", "splice", "parsed")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -75,8 +76,8 @@ def run(
         fixed_ports=(int(flags.get("--outbound-port", 0)), int(flags.get("--inbound-port", 0))),
         wait_s=wait_s,
         config=tuple(os.path.abspath(path) for path in config),  # the proxy starts somewhere else
-        lane=_one_of("--lane", lane, LANES),
-        log_level=_one_of("--log-level", log_level, LOG_LEVELS),
+        lane=one_of("--lane", lane, LANES),
+        log_level=one_of("--log-level", log_level, LOG_LEVELS),
         drain_timeout_s=seconds("--drain-timeout", drain_timeout),
         follow=follow,
         filtered=seccomp == "on",
@@ -129,14 +130,6 @@ def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) ->
             click.echo(f"tidegate: the report could not be written to {report}: {error.strerror}", err=True)
     if not quiet:
         click.echo(summary(document), err=True, nl=False)
-
-
-def _one_of(flag: str, text: str, allowed: tuple[str, ...]) -> str:
-    from intercept.errors import BadInput
-
-    if text not in allowed:
-        raise BadInput(flag, text, " or ".join(allowed))
-    return text
 
 
 def _report_file(text: str | None) -> Path | None:
