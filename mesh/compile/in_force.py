@@ -12,7 +12,6 @@ from mesh.yaml.shapes import Shape
 
 ROUTES_NOT_IN_FORCE = frozenset(
     {
-        "HTTPRoute",
         "GRPCRoute",
         "BackendTLSPolicy",
         "TLSRoute.hostnames",
@@ -23,7 +22,6 @@ ROUTES_NOT_IN_FORCE = frozenset(
 
 FILTERS_NOT_IN_FORCE = frozenset(
     {
-        "CORS",
         "RequestMirror",
         "ExternalAuth",
         "ExtensionRef",
