@@ -41,10 +41,10 @@ class PreparedSite:
 
 def rules_of(destination: Destination, *, ask_always: bool) -> tuple[HttpRule, ...]:
     """Those of HTTPRoutes; gRPC passes as it is. Where there are none, all requests go to the destination's own
-    targets: the engine needs no rule to know that, unless it is to ask all the same, or has endpoints to choose
-    from."""
+    targets: the engine needs no rule to know that, unless it is to ask all the same, has endpoints to choose from,
+    or a TrafficPolicy asks something of requests."""
     routed = tuple(rule for rule in destination.http_rules if rule.kind == HTTP_ROUTE)
-    if routed or not (ask_always or _has_choice(destination)):
+    if routed or not (ask_always or destination.http.of_requests or _has_choice(destination)):
         return routed
     own = tuple(HttpTarget(one.weight, one.cluster, one.unresolved) for one in destination.targets)
     return (HttpRule(EVERYTHING, own, destination.route, "0"),)
