@@ -31,7 +31,7 @@ def test_shares_are_those_of_the_weights(lab: Lab, file: Path) -> None:
     with proxy_with(lab, file, canary(90, 10)) as proxy:
         assert within(shares(lab, 2000), 0.1)
         assert proxy.metric("istio_requests_total", response_code="200") == 2000
-        assert proxy.metric("tidegate_requests_total", route="shop/route") == 2000
+        assert proxy.metric("tidegate_request_attempts_total", route="shop/route") == 2000
 
 
 def test_weights_are_changed_under_load_without_a_failed_request(lab: Lab, file: Path) -> None:
@@ -41,7 +41,7 @@ def test_weights_are_changed_under_load_without_a_failed_request(lab: Lab, file:
             [*command, "--rate", "400/s", f"http://{VIP}/[1-1600]"], stdout=subprocess.PIPE
         ) as load:
             for weights in ((50, 50), (0, 100), (100, 0)):
-                done = set_weight(lab, "shop/route", f"v1={weights[0]}", f"v2={weights[1]}")
+                done = set_weight(lab, "shop/web", f"v1={weights[0]}", f"v2={weights[1]}")
                 assert done.returncode == 0, done.stderr
                 assert within(shares(lab, 400), weights[1] / 100)
             assert load.stdout is not None
