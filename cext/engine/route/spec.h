@@ -87,7 +87,7 @@ typedef struct {
 } tg_filters;
 
 typedef struct {
-    uint64_t cluster; /* TG_NO_CLUSTER, or a number of tg_engine_set_cluster */
+    uint64_t cluster; /* its number, or TG_NO_CLUSTER */
     uint32_t weight;
     uint32_t filters; /* in `filters` */
     int32_t resolved; /* 0: there is no such cluster, and what goes there is answered 500 */

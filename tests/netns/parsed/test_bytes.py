@@ -1,0 +1,48 @@
+"""Where no filter applies, rules change no byte of requests and answers, also where another rule has filters."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab
+from tests.netns.cext.http_world import exactly, head
+from tests.netns.cext.test_engine_http import ANSWERS
+from tests.netns.parsed.routes_rig import DEAD, SERVICES, VIP, http_service, to
+from tests.netns.parsed.test_rules import EDITS, REGEX, rule
+from tests.netns.proxy.config_rig import proxy_with
+from tests.netns.proxy.proxy_rig import PEER_V4, Server, dial
+from tests.unit.mesh.support import http_route
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("versions")]
+ROUTE = http_route(", ".join((EDITS, REGEX, rule("/", to("odd")))))
+
+
+def talk(requests: list[bytes]) -> Callable[[socket.socket], None]:
+    def serve(sock: socket.socket) -> None:
+        rest = b""
+        for answer in ANSWERS:
+            request, rest = head(sock, rest)
+            requests.append(request)
+            sock.sendall(answer)
+
+    return serve
+
+
+@pytest.mark.parametrize("flags", [(), ("--ask-all",)])
+def test_bytes_are_those_that_were_sent(lab: Lab, file: Path, flags: tuple[str, ...]) -> None:
+    requests: list[bytes] = []
+    sent = []
+    with (
+        Server(lab.peer, PEER_V4, DEAD, talk(requests)),
+        proxy_with(lab, file, SERVICES + http_service("odd", DEAD) + ROUTE, *flags),
+        dial(lab.app, VIP, 80) as client,
+    ):
+        for number, answer in enumerate(ANSWERS):
+            sent.append(b"GeT /%d?a=%%7e HTTP/1.1\r\nhOST: A\r\nX-Blank:\r\nx-blank: \t v \r\n\r\n" % number)
+            client.sendall(sent[-1])
+            assert exactly(client, len(answer)) == answer
+    assert requests == sent
