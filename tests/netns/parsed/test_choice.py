@@ -16,7 +16,7 @@ from tests.lab import Lab
 from tests.netns.parsed.routes_rig import DEAD, SERVICES, V1, V2, VIP, curl, http_service, shares, status, to
 from tests.netns.proxy.config_rig import proxy_with
 from tests.netns.proxy.proxy_rig import PEER_V4, until
-from tests.unit.mesh.support import http_route
+from tests.unit.mesh.support import http_route, traffic_policy
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("versions")]
 SLOW = 8104
@@ -93,6 +93,19 @@ def test_a_rules_time_limit_is_504(lab: Lab, file: Path) -> None:
         assert time.monotonic() - began < 2
         (one,) = until(lambda: [line for line in proxy.access_log() if "method" in line], "the request")
         assert one["flags"] == "UT"
+
+
+def test_a_policys_time_limit_and_retries_hold_without_a_route(lab: Lab, file: Path) -> None:
+    spec = "timeouts: {request: 100ms}, retries: {attempts: 1, retryOn: ['503']}"
+    text = http_service("web", SLOW, ip=VIP) + traffic_policy("web", spec)
+    with slow(lab), proxy_with(lab, file, text) as proxy:
+        assert status(lab, "/") == 504
+        assert proxy.stderr().count("not obeyed") == 0
+    text = http_service("web", SLOW, ip=VIP) + traffic_policy("web", "retries: {attempts: 2, retryOn: ['503']}")
+    with slow(lab), proxy_with(lab, file, text) as proxy:
+        assert status(lab, "/unwell") == 503
+        (one,) = until(lambda: [line for line in proxy.access_log() if "method" in line], "the request")
+        assert one["attempts"] == 3
 
 
 def test_a_request_that_takes_less_than_its_limit_is_left_alone(lab: Lab, file: Path) -> None:
