@@ -83,13 +83,12 @@ class EngineClusters:
         for cluster in clusters:
             left.discard(_key(cluster))
             number, made_of = self.number(cluster), (cluster, health.of(cluster.name), own)
-            if number == NO_CLUSTER or self._made_of.get(number) == made_of:
-                continue
-            wanted = choosing(cluster, health, own)
-            if self._there.get(number) != wanted:
-                self._clusters.set(number, self._spec(cluster, wanted))
-                self._there[number] = wanted
-            self._made_of[number] = made_of
+            if number != NO_CLUSTER and self._made_of.get(number) != made_of:
+                wanted = choosing(cluster, health, own)
+                if self._there.get(number) != wanted:
+                    self._clusters.set(number, self._spec(cluster, wanted))
+                    self._there[number] = wanted
+                self._made_of[number] = made_of
             yield
         self._gone = left
 

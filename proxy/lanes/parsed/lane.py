@@ -97,7 +97,10 @@ class RequestLane:
     def exchange(self, prepared: Prepared, health: Health) -> Iterator[None]:
         """Before the verdicts that name the sites."""
         self._used |= prepared.clusters
-        used = {self._clusters.number(one): one for some in self._used.values() for one in some}
+        used: dict[int, Cluster] = {}
+        for some in self._used.values():
+            used |= {self._clusters.number(one): one for one in some}
+            yield
         yield from self._clusters.exchange(used.values(), health, prepared.own)
         yield from self._sites.exchange({site: one for site, one in prepared.sites.items() if one is not None}, ())
 

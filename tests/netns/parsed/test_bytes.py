@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,3 +47,30 @@ def test_bytes_are_those_that_were_sent(lab: Lab, file: Path, flags: tuple[str, 
             client.sendall(sent[-1])
             assert exactly(client, len(answer)) == answer
     assert requests == sent
+
+
+def test_an_informational_answer_comes_as_it_is_before_the_edited_one(lab: Lab, file: Path) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nX-Secret: s\r\n\r\n"
+    final = b"HTTP/1.1 200 Fine\r\nX-Secret: s\r\ncONTENT-lENGTH: 200000\r\n\r\n" + b"b" * 200_000
+
+    def serve(sock: socket.socket) -> None:
+        rest = b""
+        for parts in ((hints + final,), (hints, final)):
+            _, rest = head(sock, rest)
+            for part in parts:
+                sock.sendall(part)
+                time.sleep(0.05)
+
+    edits = (
+        "{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-more, value: m}], remove: [x-secret]}}"
+    )
+    route = http_route(rule("/", f"filters: [{edits}]", to("odd")))
+    wanted = hints + final.replace(b"X-Secret: s\r\n", b"").replace(b"\r\n\r\n", b"\r\nx-more: m\r\n\r\n", 1)
+    with (
+        Server(lab.peer, PEER_V4, DEAD, serve),
+        proxy_with(lab, file, SERVICES + http_service("odd", DEAD) + route),
+        dial(lab.app, VIP, 80) as client,
+    ):
+        for _ in range(2):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert exactly(client, len(wanted)) == wanted

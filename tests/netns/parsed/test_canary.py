@@ -37,9 +37,7 @@ def test_shares_are_those_of_the_weights(lab: Lab, file: Path) -> None:
 def test_weights_are_changed_under_load_without_a_failed_request(lab: Lab, file: Path) -> None:
     with proxy_with(lab, file, canary(90, 10)):
         command = ["curl", "-s", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}\n"]
-        with lab.app.popen(
-            [*command, "--rate", "400/s", f"http://{VIP}/[1-1600]"], stdout=subprocess.PIPE
-        ) as load:
+        with lab.app.popen([*command, "--rate", "400/s", f"http://{VIP}/[1-1600]"], stdout=subprocess.PIPE) as load:
             for weights in ((50, 50), (0, 100), (100, 0)):
                 done = set_weight(lab, "shop/web", f"v1={weights[0]}", f"v2={weights[1]}")
                 assert done.returncode == 0, done.stderr
