@@ -197,6 +197,7 @@ class Sidecar:
         self._health.close()
         self._deciding.close()
         self._engine.close()
+        self._deciding.release()
         self._punted.close()
         self._splice.take_last_records()
         self._requests.take_last()

@@ -123,6 +123,9 @@ class RequestLane:
             self._loop.remove_reader(self._clusters.news_fd)
         if self._timer is not None:
             self._timer.cancel()
+
+    def release(self) -> None:
+        """After the engine's close: until then a filter may have to be interrupted."""
         self._close_filter()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
