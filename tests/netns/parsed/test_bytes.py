@@ -74,3 +74,29 @@ def test_an_informational_answer_comes_as_it_is_before_the_edited_one(lab: Lab, 
         for _ in range(2):
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert exactly(client, len(wanted)) == wanted
+
+
+def test_an_upgrade_by_a_rule_becomes_a_relay(lab: Lab, file: Path) -> None:
+    switched = b"HTTP/1.1 101 Switching Protocols\r\nX-Secret: s\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n"
+    heads: list[bytes] = []
+
+    def serve(sock: socket.socket) -> None:
+        request, rest = head(sock)
+        heads.append(request)
+        sock.sendall(switched + b"hello")
+        while data := rest or sock.recv(65536):
+            sock.sendall(data)
+            rest = b""
+
+    edits = "{type: RequestHeaderModifier, requestHeaderModifier: {add: [{name: x-added, value: y}]}}"
+    route = http_route(rule("/", f"filters: [{edits}]", to("odd")))
+    with (
+        Server(lab.peer, PEER_V4, DEAD, serve),
+        proxy_with(lab, file, SERVICES + http_service("odd", DEAD) + route),
+        dial(lab.app, VIP, 80) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n")
+        assert exactly(client, len(switched) + 5) == switched + b"hello"
+        client.sendall(b"e" * 300_000)
+        assert exactly(client, 300_000) == b"e" * 300_000
+    assert heads == [b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\nx-added: y\r\n\r\n"]
