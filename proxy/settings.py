@@ -3,6 +3,7 @@ each part of the proxy gets the values it needs from `proxy.serve`, never the wh
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
@@ -62,6 +63,10 @@ class ProxySettings:
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
     announced: Announced = field(default_factory=dict)
     """Ports of the workload at which connections begin with a header of the PROXY protocol."""
+    filter: Path | None = None
+    """The file of a Python filter, through which requests and heads of answers go."""
+    ask_all: bool = False
+    """Whether Python decides every request to a Service, also those that the engine could."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "info"
     supervisor_fd: int | None = None

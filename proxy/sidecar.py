@@ -23,7 +23,9 @@ from proxy.lanes.drain import SERVING, Drain
 from proxy.lanes.health import sources
 from proxy.lanes.health.watch import HealthWatch
 from proxy.lanes.held import HeldProbes
-from proxy.lanes.options import engine_log, lane_defaults, lane_listeners, upstream_options
+from proxy.lanes.options import asking, engine_log, lane_defaults, lane_listeners, upstream_options
+from proxy.lanes.parsed.clusters import HealthEvents
+from proxy.lanes.parsed.lane import RequestLane
 from proxy.lanes.publish import Publisher
 from proxy.lanes.punted.connections import Connections
 from proxy.lanes.punted.verdicts import Verdicts
@@ -100,6 +102,17 @@ class Sidecar:
             upstream_options=upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
+        # The workers read the door from the first site on, which is published later.
+        self._deciding = RequestLane(
+            self._engine,
+            asking(settings),
+            lambda cluster, endpoint: self._splice.request_group(cluster, endpoint),  # noqa: PLW0108
+            HealthEvents(
+                in_a_row=lambda *told: self._health.in_a_row(*told),  # noqa: PLW0108
+                tried=lambda *told: self._health.tried(*told),  # noqa: PLW0108
+            ),
+            settings.connect_timeout_s,
+        )
         self._splice = SpliceLane(
             self._engine,
             lane_listeners(settings, started),
@@ -108,10 +121,11 @@ class Sidecar:
             log=engine_log(settings),
             log_texts=log.texts,
             announced=settings.announced,
+            number_of=self._deciding.number,
         )
         held = HeldProbes(probes, self._splice)
         self._feed: Feed | None = None
-        self._publisher = Publisher(loop, verdicts, direct, self._splice)
+        self._publisher = Publisher(loop, verdicts, direct, self._splice, self._deciding)
         self._health = HealthWatch(
             loop,
             sources.of_all(self._splice, direct, lambda: verdicts.ledger.loads),
@@ -168,6 +182,7 @@ class Sidecar:
             self._feed.start()
         self._upkeep.start()
         self._health.start()
+        self._deciding.start(self._loop)
         await self._publisher.start()
         self._splice.open()
         self._dns.open()
@@ -180,7 +195,9 @@ class Sidecar:
         self._publisher.close()
         self._upkeep.stop()
         self._health.close()
+        self._deciding.close()
         self._engine.close()
+        self._deciding.release()
         self._punted.close()
         self._splice.take_last_records()
         self._requests.take_last()

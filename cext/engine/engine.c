@@ -43,7 +43,8 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     error = table_init(&engine->verdicts, &engine->epochs);
     if (error < 0)
         goto fail;
-    error = clusters_init(&engine->clusters, &engine->epochs, threads);
+    engine->groups.workers = threads;
+    error = clusters_init(&engine->clusters, &engine->epochs, &engine->groups, threads);
     if (error < 0)
         goto fail;
     owns_init(&engine->owns, engine->verdicts.seed);
@@ -51,7 +52,6 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     engine->workers = calloc(threads, sizeof *engine->workers);
     if (engine->workers == NULL)
         goto fail;
-    engine->groups.workers = threads;
     for (; engine->worker_count < threads; engine->worker_count++) {
         struct tg_worker *worker = &engine->workers[engine->worker_count];
         error = worker_init(worker, engine, (uint8_t)engine->worker_count, capacity);

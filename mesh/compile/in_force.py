@@ -12,7 +12,6 @@ from mesh.yaml.shapes import Shape
 
 ROUTES_NOT_IN_FORCE = frozenset(
     {
-        "HTTPRoute",
         "GRPCRoute",
         "BackendTLSPolicy",
         "TLSRoute.hostnames",
@@ -23,7 +22,6 @@ ROUTES_NOT_IN_FORCE = frozenset(
 
 FILTERS_NOT_IN_FORCE = frozenset(
     {
-        "CORS",
         "RequestMirror",
         "ExternalAuth",
         "ExtensionRef",
@@ -37,9 +35,10 @@ FIELDS_NOT_IN_FORCE = (
     "connectionPool.http",
     "connectionPool.perEndpoint",
     "statusWeights",
-    "timeouts",
+    "timeouts.headers",
+    "timeouts.idle",
     "deadline",
-    "retries",
+    "retries.bufferBytes",
     "hedging",
     "rateLimit",
     "shedding",

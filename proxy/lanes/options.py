@@ -4,6 +4,7 @@ import socket
 
 from cext.engine.values import Log, Original
 from proxy.core.lanes import Direction
+from proxy.lanes.parsed.lane import Asking
 from proxy.lanes.punted.upstream import UpstreamOptions
 from proxy.lanes.splice.lane import LaneListener
 from proxy.lanes.splice.verdict_table import Defaults
@@ -35,6 +36,10 @@ def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions
 
 def lane_defaults(settings: ProxySettings) -> Defaults:
     return Defaults(settings.connect_timeout_s, settings.idle_timeout_s)
+
+
+def asking(settings: ProxySettings) -> Asking:
+    return Asking(settings.filter, settings.ask_all)
 
 
 def engine_log(settings: ProxySettings) -> Log:

@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
+from proxy.core.decide.lane import Lanes
 from proxy.core.lanes import Lane
 from proxy.core.lower.lowering import Lowering, Publication
 from proxy.core.policy.policy import NO_POLICY, Policy
 from proxy.core.resilience.health import HEALTHY, Health
 from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.parsed.lane import Prepared, RequestLane
 from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
 
@@ -52,17 +54,21 @@ class Publisher:
         verdicts: Verdicts,
         direct: DirectLane,
         splice: SpliceLane,
+        requests: RequestLane | None = None,
     ) -> None:
+        """requests: None where the engine decides no request."""
         self._loop = loop
         self._verdicts = verdicts
         self._wanted = verdicts.lanes
         self._direct = direct
         self._splice = splice
+        self._requests = requests
         self.refused: Callable[[Policy, Exception], None] = lambda *_: None
         """Told of a policy that could not be published; what was in force before stays."""
         self.published: list[Callable[[Policy], None]] = []
         """Told of a policy that is in force in the proxy itself; the companion is told of it."""
-        self._lowering = Lowering(_Breath())
+        self._breathe = _Breath()
+        self._lowering = Lowering(self._breathe)
         self._thread = ThreadPoolExecutor(1, "compile")
         self._policy = NO_POLICY
         self._health = HEALTHY
@@ -113,10 +119,8 @@ class Publisher:
             lanes = replace(self._wanted, available=available)
             try:
                 with _collector_at_rest(self._is_large(policy)):
-                    made = await self._loop.run_in_executor(
-                        self._thread, self._lowering.exchange, policy, lanes, health
-                    )
-                    await self._exchange(made)
+                    made = await self._loop.run_in_executor(self._thread, self._compiled, policy, lanes, health)
+                    await self._exchange(*made)
             except Exception as defect:
                 # No document and no defect in compiling it may end publishing: the next change is taken.
                 self._refuse(policy, before, defect)
@@ -139,11 +143,23 @@ class Publisher:
             self._wake.set()
         self.refused(policy, defect)
 
-    async def _exchange(self, made: Publication) -> None:
-        """The cheapest lane first: what a lane takes never reaches the next one."""
+    def _compiled(self, policy: Policy, lanes: Lanes, health: Health) -> tuple[Publication, Prepared | None]:
+        """In the thread."""
+        made = self._lowering.exchange(policy, lanes, health)
+        if self._requests is None:
+            return made, None
+        return made, self._requests.prepared(made.policy, made.rulings, self._breathe)
+
+    async def _exchange(self, made: Publication, prepared: Prepared | None) -> None:
+        """The cheapest lane first: what a lane takes never reaches the next one. The rules for requests are there
+        before the verdicts that name them, and go after those."""
         self._verdicts.exchange(made.policy, made.lanes, made.health, made.difference)
         await self._in_slices(self._direct.exchange(made.services, made.services_gone, made.straight))
+        if self._requests is not None and prepared is not None:
+            await self._in_slices(self._requests.exchange(prepared, made.health))
         await self._in_slices(self._splice.exchange(made.rulings, made.sites_gone))
+        if self._requests is not None and prepared is not None:
+            await self._in_slices(self._requests.forget(prepared, made.sites_gone))
 
     async def _in_slices(self, steps: Iterator[None]) -> None:
         end = time.monotonic() + SLICE_S

@@ -16,6 +16,7 @@
 #include "engine.h"
 #include "faults.h"
 #include "harness.h"
+#include "site.h"
 #include "web.h"
 
 enum { CLIENTS = 4, SERVERS = 12, WORKERS = 2, KEYS = 16 };
@@ -193,6 +194,7 @@ static void decide(void)
                                     .endpoint_count = 2,
                                     .connect_timeout_ms = 2000,
                                     .idle_timeout_ms = 3000,
+                                    .site = i % 4 < 2 ? 0 : SITE,
                                     .speaks = i % 2 ? TG_HTTP : TG_DETECT};
         int error;
         while ((error = tg_engine_set_verdict(engine, 1, &address, &verdict)) == -ENOMEM)
@@ -224,6 +226,7 @@ int main(int count, char **arguments)
     const tg_listener options = {.scope = 1, .original = TG_ORIGINAL_SOCKOPT, .hairpin_from = -1};
     if (tg_engine_listen(engine, listening(&front_port), &options) < 0)
         fail("listen");
+    site_begin(engine, site_port, dead_port);
     decide();
     for (intptr_t i = 0; i < SERVERS; i++)
         pthread_create(&servers[i], NULL, web_serve, NULL);
@@ -232,6 +235,7 @@ int main(int count, char **arguments)
         pthread_create(&clients[i], NULL, call, NULL);
     for (int i = 0; i < 50 * atoi(arguments[1]); i++) {
         usleep(20000);
+        site_change(engine);
         while (collect() > 0)
             continue;
     }

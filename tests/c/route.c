@@ -92,7 +92,11 @@ static void make_spec(tg_site_spec *spec)
                                   path(text),
                                   chance(2) ? (tg_piece){0, 0} : name(),
                                   chance(2) ? (tg_range){0, 0} : range(MOST),
-                                  range(MOST)};
+                                  range(MOST),
+                                  piece(),
+                                  number(9),
+                                  number(9),
+                                  {0}};
         conditions[i] = (tg_condition){(int32_t)number(1), chance(4) ? TG_EXACT : TG_REGEX, name(), piece()};
         backends[i] = (tg_backend){chance(9), number(9), number(MOST - 1), chance(8) > 0, 0};
         filters[i] = (tg_filters){

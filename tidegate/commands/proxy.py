@@ -155,6 +155,13 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="LIST",
     help="Ports at which the workload expects the PROXY protocol, version 2; 8080/v1: version 1.",
 )
+@click.option(
+    "--filter",
+    "filter_file",
+    metavar="FILE",
+    help="Python file with on_request or on_response: docs/filters.md. Requests to Services go through it.",
+)
+@click.option("--ask-all", is_flag=True, hidden=True, help="Python decides each request; for tests.")
 @click.option("--log-format", default="text", show_default=True, metavar="text|json", callback=_one_of("text", "json"))
 @click.option(
     "--log-level",
@@ -206,6 +213,8 @@ def proxy(**flags: Any) -> int:
             inbound_original_dst=InboundOriginalDst(flags["inbound_original_dst"]),
             inbound_sources=_sources(flags["inbound_source"]),
             announced=_announced(flags["inbound_proxy_protocol"]),
+            filter=_file("--filter", flags["filter_file"]),
+            ask_all=flags["ask_all"],
             log_format=LogFormat(flags["log_format"]),
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],
@@ -223,6 +232,17 @@ def proxy(**flags: Any) -> int:
     from proxy.serve import serve
 
     return serve(settings, _source(flags["config"]), companions)
+
+
+def _file(flag: str, path: str | None) -> Any:
+    from pathlib import Path
+
+    if path is None:
+        return None
+    found = Path(path).absolute()
+    if not found.is_file():
+        _refuse(flag, path, "a file that is there")
+    return found
 
 
 def _source(paths: tuple[str, ...]) -> Any:

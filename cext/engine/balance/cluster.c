@@ -55,8 +55,8 @@ static bool copy_table(struct tg_cluster *cluster, const tg_cluster_spec *spec)
     return true;
 }
 
-static bool add_endpoint(struct tg_cluster *cluster, struct tg_endpoints *endpoints, const tg_cluster_spec *spec,
-                         uint32_t index)
+static bool add_endpoint(struct tg_cluster *cluster, struct tg_endpoints *endpoints, struct tg_groups *groups,
+                         const tg_cluster_spec *spec, uint32_t index)
 {
     const tg_cluster_endpoint *asked = &spec->endpoints[index];
     struct tg_choice *choice = &cluster->endpoints[index];
@@ -68,11 +68,13 @@ static bool add_endpoint(struct tg_cluster *cluster, struct tg_endpoints *endpoi
         choice->rows.threshold[row] = spec->in_a_row[row];
     choice->rows.split_local = spec->split_local != 0;
     choice->rows.trial = asked->trial != 0;
+    choice->counted = group_get(groups, asked->group);
     choice->state = endpoints_take(endpoints, asked->group);
-    return choice->state != NULL;
+    return choice->counted != NULL && choice->state != NULL;
 }
 
-struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_usage *usage, const tg_cluster_spec *spec)
+struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_groups *groups, struct tg_usage *usage,
+                               const tg_cluster_spec *spec)
 {
     struct tg_cluster *cluster = calloc(1, sizeof *cluster + spec->endpoint_count * sizeof cluster->endpoints[0]);
     if (cluster == NULL)
@@ -87,7 +89,7 @@ struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_usage *
         goto fail;
     atomic_fetch_add(&cluster->usage->references, 1);
     for (uint32_t i = 0; i < spec->endpoint_count; i++)
-        if (!add_endpoint(cluster, endpoints, spec, i))
+        if (!add_endpoint(cluster, endpoints, groups, spec, i))
             goto fail;
     if (!copy_table(cluster, spec))
         goto fail;

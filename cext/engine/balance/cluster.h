@@ -11,6 +11,7 @@
 #include "balance/endpoints.h"
 #include "balance/spec.h"
 #include "base/epoch.h"
+#include "decide/groups.h"
 
 /* What is in use of a cluster; it outlives the replacement of the cluster. */
 struct tg_usage {
@@ -25,6 +26,7 @@ struct tg_choice {
     uint32_t weight; /* 0: not to be chosen */
     uint64_t end;    /* weights up to and including this one */
     struct tg_endpoint_state *state;
+    struct tg_group *counted; /* whose counters its connections move */
     struct tg_rows rows;
 };
 
@@ -44,8 +46,9 @@ struct tg_cluster {
 };
 
 /* With one reference. usage: of the cluster that this one replaces, or NULL. NULL: no memory. Under the mutex of
- * `endpoints`; the spec is sound (put.c). */
-struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_usage *usage, const tg_cluster_spec *spec);
+ * `endpoints` and `groups`; the spec is sound (put.c). */
+struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_groups *groups, struct tg_usage *usage,
+                               const tg_cluster_spec *spec);
 void cluster_hold(struct tg_cluster *cluster);
 /* Drops one reference. Any thread. */
 void cluster_release(struct tg_cluster *cluster);

@@ -5,8 +5,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-int clusters_init(struct tg_clusters *clusters, struct tg_epochs *epochs, unsigned workers)
+int clusters_init(struct tg_clusters *clusters, struct tg_epochs *epochs, struct tg_groups *groups, unsigned workers)
 {
+    clusters->groups = groups;
     clusters->epochs = epochs;
     clusters->endpoints.workers = workers;
     clusters->endpoints.room.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -50,7 +51,8 @@ int clusters_set(struct tg_clusters *clusters, uint32_t number, const tg_cluster
     if (table == NULL)
         return -ENOMEM;
     struct tg_cluster *before = atomic_load(&table->at[number]);
-    struct tg_cluster *cluster = cluster_new(&clusters->endpoints, before == NULL ? NULL : before->usage, spec);
+    struct tg_cluster *cluster =
+        cluster_new(&clusters->endpoints, clusters->groups, before == NULL ? NULL : before->usage, spec);
     if (cluster == NULL)
         return -ENOMEM;
     atomic_store(&table->at[number], cluster);

@@ -19,11 +19,12 @@ struct tg_cluster_table {
 struct tg_clusters {
     _Atomic(struct tg_cluster_table *) table; /* NULL: none yet */
     struct tg_epochs *epochs;
+    struct tg_groups *groups;
     struct tg_endpoints endpoints;
 };
 
 /* 0, or the errno of an eventfd. */
-int clusters_init(struct tg_clusters *clusters, struct tg_epochs *epochs, unsigned workers);
+int clusters_init(struct tg_clusters *clusters, struct tg_epochs *epochs, struct tg_groups *groups, unsigned workers);
 void clusters_destroy(struct tg_clusters *clusters); /* after the workers have ended */
 int clusters_set(struct tg_clusters *clusters, uint32_t number, const tg_cluster_spec *spec); /* 0 or -ENOMEM */
 int clusters_remove(struct tg_clusters *clusters, uint32_t number);                           /* 0 or -ENOENT */

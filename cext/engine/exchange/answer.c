@@ -8,6 +8,9 @@
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "exchange/rules/plan.h"
+#include "exchange/rules/repeat.h"
+#include "exchange/rules/written.h"
 #include "exchange/tunnel.h"
 #include "http/head_line.h"
 #include "state.h"
@@ -41,19 +44,15 @@ static bool is_bad(struct tg_worker *worker, struct tg_relay *relay, const char 
 }
 
 /* A running proxy that is to end asks its clients to come by another connection. */
-static bool say_close(struct tg_talk *talk, const struct http_head *head, const char *bytes)
+static struct tg_buffer *say_close(const struct tg_talk *talk, const struct http_head *head, const char *bytes)
 {
     static const char LINE[] = "connection: close\r\n";
     if (!head->keep_alive || !talk->exchange.keeps_alive || flow_owes(&talk->flow[UPSTREAM]))
-        return false;
+        return NULL;
     for (uint32_t i = 0; i < head->headers; i++)
         if (head->header[i].name.length == 10 && strncasecmp(bytes + head->header[i].name.at, "connection", 10) == 0)
-            return false;
-    struct tg_buffer *edited = head_with_line(bytes, head->length, LINE, sizeof LINE - 1);
-    if (edited == NULL)
-        return false;
-    talk->flow[UPSTREAM].first = edited;
-    return true;
+            return NULL;
+    return head_with_line(bytes, head->length, LINE, sizeof LINE - 1);
 }
 
 static bool head_is_whole(struct tg_worker *worker, struct tg_relay *relay, const struct http_head *head)
@@ -70,17 +69,32 @@ static bool head_is_whole(struct tg_worker *worker, struct tg_relay *relay, cons
     exchange->answer = ANSWER_BODY;
     if (!exchange->informs || status == 101)
         exchange->status = status;
+    struct tg_buffer *edited = NULL;
     if (!exchange->informs) {
         exchange->answer_keeps_alive = head->keep_alive;
+        exchange->try_deadline_ms = 0;
         if (status == 401 && asks_to_bind(head, bytes))
             talk->is_pinned = true;
-        if (atomic_load_explicit(&worker->engine->draining, memory_order_relaxed) && say_close(talk, head, bytes)) {
-            lend_end(talk, UPSTREAM);
-            flow_skip(&worker->pool, flow, length);
+        plan_answered(worker, exchange);
+        if (repeat_for_status(worker, relay))
             return true;
+        if (plan_edits_answer(exchange)) {
+            edited = written_answer(exchange->plan, head, bytes);
+            if (edited == NULL) {
+                exchange->answer = ANSWER_HEAD;
+                reply(worker, relay, 500, 0, "the head of the answer can't be written as its route asks");
+                return true;
+            }
+        } else if (atomic_load_explicit(&worker->engine->draining, memory_order_relaxed)) {
+            edited = say_close(talk, head, bytes);
         }
     }
     lend_end(talk, UPSTREAM);
+    if (edited != NULL) {
+        flow->first = edited;
+        flow_skip(&worker->pool, flow, length);
+        return true;
+    }
     flow->ready += length;
     if (status == 101) {
         tunnel_begin(worker, relay);
@@ -235,7 +249,9 @@ bool answer_move(struct tg_worker *worker, struct tg_relay *relay)
                 return true;
         if (relay->talk == NULL)
             return false;
-    } else if (exchange->answer != ANSWER_DONE && flow_unframed(flow) > talk->seen[UPSTREAM]) {
+    } else if (exchange->answer != ANSWER_DONE && flow_unframed(flow) > talk->seen[UPSTREAM] &&
+               !(flow_owes(flow) && plan_edits_answer(exchange))) {
+        /* An edited head goes out before all that is read: what came before it must have gone. */
         return frame_head(worker, relay);
     }
     if (flow_owes(flow))

@@ -12,6 +12,8 @@ void talk_schedule(struct tg_worker *worker, struct tg_relay *relay)
     uint64_t wakeup_ms = sooner(relay_idle_deadline_ms(relay), relay_lifetime_deadline_ms(relay));
     wakeup_ms = sooner(wakeup_ms, talk->head_deadline_ms);
     wakeup_ms = sooner(wakeup_ms, talk->connect_deadline_ms);
+    wakeup_ms = sooner(wakeup_ms, talk->exchange.deadline_ms);
+    wakeup_ms = sooner(wakeup_ms, talk->exchange.try_deadline_ms);
     wakeup_ms = sooner(wakeup_ms, talk->retry_ms);
     if (talk->lingers)
         wakeup_ms = sooner(wakeup_ms, talk->linger_ms);

@@ -11,6 +11,7 @@
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/request.h"
+#include "exchange/rules/repeat.h"
 #include "ready.h"
 #include "relay/ending.h"
 #include "state.h"
@@ -163,6 +164,11 @@ static void time_is_up(struct tg_worker *worker, struct tg_relay *relay)
     }
 }
 
+static bool is_overdue(uint64_t deadline_ms, uint64_t now_ms)
+{
+    return deadline_ms != 0 && now_ms >= deadline_ms;
+}
+
 void talk_timer(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
@@ -173,6 +179,11 @@ void talk_timer(struct tg_worker *worker, struct tg_relay *relay)
     }
     if (!talk->lingers && now_ms >= relay_idle_deadline_ms(relay)) {
         time_is_up(worker, relay);
+    } else if (is_overdue(talk->exchange.deadline_ms, now_ms) && talk->exchange.answer != ANSWER_DONE) {
+        time_is_up(worker, relay);
+    } else if (is_overdue(talk->exchange.try_deadline_ms, now_ms)) {
+        repeat_timed_out(worker, relay);
+        worker_enqueue(worker, relay);
     } else if (talk->head_deadline_ms != 0 && now_ms >= talk->head_deadline_ms) {
         talk->head_deadline_ms = 0;
         reply(worker, relay, 408, TG_FLAG_SI, "the head of the request did not come in time");

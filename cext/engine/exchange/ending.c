@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/counter.h"
+#include "exchange/rules/plan.h"
 #include "relay/ending.h"
 #include "state.h"
 #include "tell/talk.h"
@@ -13,7 +14,9 @@ enum { LINGER_MS = 2000 /* for a client to read an answer that it did not expect
 bool talk_is_pooled(const struct tg_relay *relay)
 {
     const struct tg_connection *connection = relay->connection;
-    return connection->ruling->asked.action == TG_RELAY && !connection->listener.inbound;
+    const struct tg_plan *plan = relay->talk->exchange.plan;
+    const bool is_chosen = connection->ruling->asked.action == TG_RELAY || (plan != NULL && plan->cluster != NULL);
+    return is_chosen && !connection->listener.inbound;
 }
 
 void talk_moved(struct tg_worker *worker, struct tg_relay *relay, int from, size_t bytes)
@@ -77,10 +80,12 @@ void exchange_finish(struct tg_worker *worker, struct tg_relay *relay)
                         atomic_load_explicit(&worker->engine->draining, memory_order_relaxed);
     talk_tell(worker, relay, TG_FINISHED);
     part(worker, relay);
+    const bool is_pooled = talk_is_pooled(relay);
+    plan_end(worker, &talk->exchange);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
     flow_forget(&worker->pool, &talk->flow[DOWNSTREAM]);
     /* Of a connection that serves this client alone the end is the client's, too. */
-    if (closes || (!exchange->is_ours && talk->upstream == NULL && !talk_is_pooled(relay))) {
+    if (closes || (!exchange->is_ours && talk->upstream == NULL && !is_pooled)) {
         talk_close(worker, relay);
         return;
     }
@@ -106,6 +111,7 @@ void talk_close(struct tg_worker *worker, struct tg_relay *relay)
 void talk_free(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
+    plan_end(worker, &talk->exchange);
     exchange_reset(&talk->exchange);
     for (int side = DOWNSTREAM; side <= UPSTREAM; side++) {
         flow_drop(&worker->pool, &talk->flow[side]);

@@ -33,6 +33,8 @@ struct exchange_trace {
     uint8_t traced; /* enum tg_traced */
 };
 
+struct tg_plan;
+
 struct tg_exchange {
     enum request_state request;
     enum answer_state answer;
@@ -60,7 +62,10 @@ struct tg_exchange {
     struct span method; /* this and the next two: places in `kept` */
     struct span target;
     struct span authority;
-    uint64_t group_id; /* of the endpoint tried last; 0: none was */
+    uint64_t group_id;        /* of the endpoint tried last; 0: none was */
+    struct tg_plan *plan;     /* what the rules of its site say: exchange/rules/plan.h; NULL: no rules were asked */
+    uint64_t deadline_ms;     /* for the whole of it, by its rule; 0: none */
+    uint64_t try_deadline_ms; /* for the head of the answer to this attempt; 0: none */
     struct exchange_trace trace;
     uint64_t started_us;
     uint64_t ready_us;   /* when there was an upstream that it could be written to */
@@ -72,7 +77,7 @@ struct tg_exchange {
     char small[EXCHANGE_INLINE];
 };
 
-/* Ready for the next request. */
+/* Ready for the next request. The plan has been given back (plan_end). */
 void exchange_reset(struct tg_exchange *exchange);
 
 /* Keeps bytes of the request. False: they are too many, or there is no memory; is_whole says so from then on. */

@@ -4,10 +4,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "exchange/ending.h"
 #include "exchange/reply.h"
+#include "exchange/rules/plan.h"
+#include "exchange/rules/repeat.h"
 #include "relay/announce.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
@@ -18,6 +21,11 @@ enum { RETRY_MS = 64, MOST_ATTEMPTS = 3 };
 static const tg_address *aim(const struct tg_relay *relay, struct tg_group **group)
 {
     const struct tg_connection *connection = relay->connection;
+    const struct tg_plan *plan = relay->talk->exchange.plan;
+    if (plan != NULL && plan->cluster != NULL) {
+        *group = plan_choice(plan)->counted;
+        return &plan_choice(plan)->address;
+    }
     if (connection->ruling->asked.action == TG_PASS) {
         *group = connection->ruling->http_group;
         return &connection->original;
@@ -118,7 +126,10 @@ static int open_new(struct tg_worker *worker, struct tg_relay *relay, const tg_a
 static bool has_another(const struct tg_relay *relay)
 {
     const struct tg_ruling *ruling = relay->connection->ruling;
-    return ruling->asked.action == TG_RELAY && ruling->target_count > 1 && relay->talk->exchange.attempts < 2;
+    const struct tg_exchange *exchange = &relay->talk->exchange;
+    if (exchange->plan != NULL && exchange->plan->cluster != NULL)
+        return exchange->attempts < 2 && plan_has_another(exchange->plan);
+    return ruling->asked.action == TG_RELAY && ruling->target_count > 1 && exchange->attempts < 2;
 }
 
 static void count_failure(struct tg_worker *worker, struct tg_relay *relay, struct tg_group *group)
@@ -126,16 +137,46 @@ static void count_failure(struct tg_worker *worker, struct tg_relay *relay, stru
     struct tg_talk *talk = relay->talk;
     talk->exchange.group_id = group->id;
     counter_add(&group->share[worker->index].connect_failures, 1);
+    plan_leave(worker, &talk->exchange, TG_REQUEST_NOT_CONNECTED);
     if (relay->connection->ruling->target_count > 0)
         talk->target = (talk->target + 1) % relay->connection->ruling->target_count;
+}
+
+/* An endpoint of the plan's cluster, unless one is being tried. False: there is none, which is answered. */
+static bool choose(struct tg_worker *worker, struct tg_relay *relay, const tg_address *present)
+{
+    struct tg_plan *plan = relay->talk->exchange.plan;
+    if (plan == NULL || plan->cluster == NULL || plan->is_trying)
+        return true;
+    switch (plan_pick(worker, plan, present)) {
+    case PLAN_PICKED:
+        if (plan_rule(plan)->per_try_ms != 0)
+            relay->talk->exchange.try_deadline_ms = worker->now_us / 1000 + plan_rule(plan)->per_try_ms;
+        return true;
+    case PLAN_FULL:
+        reply(worker, relay, 503, TG_FLAG_UO, "all endpoints have as many requests as they may");
+        return false;
+    default:
+        reply(worker, relay, 503, TG_FLAG_UH, "no endpoint is ready");
+        return false;
+    }
+}
+
+static uint64_t connect_timeout_ms(const struct tg_relay *relay)
+{
+    const struct tg_plan *plan = relay->talk->exchange.plan;
+    return plan != NULL && plan->cluster != NULL ? plan->cluster->asked.connect_timeout_ms
+                                                 : relay->connection->ruling->asked.connect_timeout_ms;
 }
 
 static void attempt(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     const uint64_t now_ms = worker->now_us / 1000;
-    const uint64_t timeout_ms = relay->connection->ruling->asked.connect_timeout_ms;
+    const uint64_t timeout_ms = connect_timeout_ms(relay);
     for (;;) {
+        if (!choose(worker, relay, NULL))
+            return;
         struct tg_group *group;
         const tg_address *address = aim(relay, &group);
         note_attempt(worker, relay, address);
@@ -161,16 +202,43 @@ static void attempt(struct tg_worker *worker, struct tg_relay *relay)
         talk->connect_deadline_ms = 0;
         count_failure(worker, relay, group);
         if (!has_another(relay)) {
-            reply(worker, relay, 503, TG_FLAG_UF, "no connection to the upstream");
+            if (!repeat_after(worker, relay, TG_RETRY_CONNECT))
+                reply(worker, relay, 503, TG_FLAG_UF | repeat_flags(&talk->exchange), "no connection to the upstream");
             return;
         }
     }
+}
+
+/* Upstream connections that are there already are of use where the cluster has their endpoint. */
+static bool enter(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_talk *talk = relay->talk;
+    struct tg_plan *plan = talk->exchange.plan;
+    if (plan_rule(plan)->request_ms != 0)
+        talk->exchange.deadline_ms = worker->now_us / 1000 + plan_rule(plan)->request_ms;
+    const int error = plan_enter(worker, plan);
+    if (error < 0) {
+        if (error == -EBUSY)
+            reply(worker, relay, 503, TG_FLAG_UO, "as many requests as allowed are under way");
+        else
+            reply(worker, relay, 503, TG_FLAG_NC, "the cluster of the route is not there");
+        return false;
+    }
+    if (!choose(worker, relay, talk->upstream == NULL ? NULL : &talk->upstream->address))
+        return false;
+    if (plan->cluster == NULL || talk->upstream == NULL ||
+        address_equal(&plan_choice(plan)->address, &talk->upstream->address))
+        return true;
+    talk_drop_upstream(worker, relay, false);
+    return true;
 }
 
 void place_begin(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_ruling *ruling = relay->connection->ruling;
+    if (talk->exchange.plan != NULL && !enter(worker, relay))
+        return;
     if (talk->upstream != NULL) {
         talk->exchange.attempts++;
         if (!talk->upstream->connecting)
@@ -212,38 +280,29 @@ void place_step(struct tg_worker *worker, struct tg_relay *relay)
     count_failure(worker, relay, group);
     if (has_another(relay))
         attempt(worker, relay);
-    else
-        reply(worker, relay, 503, TG_FLAG_UF,
+    else if (!repeat_after(worker, relay, TG_RETRY_CONNECT))
+        reply(worker, relay, 503, TG_FLAG_UF | repeat_flags(&talk->exchange),
               result == -ETIMEDOUT ? "the upstream did not accept the connection in time"
                                    : "no connection to the upstream");
-}
-
-/* What has been written of the request is written again, before what was not. */
-static bool rewind_request(struct tg_worker *worker, struct tg_talk *talk)
-{
-    struct tg_flow *flow = &talk->flow[DOWNSTREAM];
-    struct tg_buffer *again = buffer_of(talk->exchange.kept, talk->exchange.kept_length);
-    if (again == NULL)
-        return false;
-    flow_forget(&worker->pool, flow);
-    flow->first = again;
-    return true;
 }
 
 void place_lost(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
-    const bool again =
+    const bool is_safe =
         exchange->has_sent ? exchange->reused && exchange->idempotent && exchange_is_repeatable(exchange) : true;
     talk_drop_upstream(worker, relay, true);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
-    if (again && exchange->attempts < MOST_ATTEMPTS && (talk_is_pooled(relay) || !exchange->has_sent) &&
-        !talk->is_pinned && (!exchange->has_sent || rewind_request(worker, talk))) {
+    if (is_safe && exchange->attempts < MOST_ATTEMPTS && (talk_is_pooled(relay) || !exchange->has_sent) &&
+        !talk->is_pinned && (!exchange->has_sent || repeat_rewind(worker, talk))) {
         exchange->must_dial = true;
         exchange->has_sent = false;
         attempt(worker, relay);
         return;
     }
-    reply(worker, relay, 503, TG_FLAG_UC, "the upstream ended the connection before it answered");
+    plan_leave(worker, exchange, TG_REQUEST_RESET);
+    if (!repeat_after(worker, relay, TG_RETRY_RESET))
+        reply(worker, relay, 503, TG_FLAG_UC | repeat_flags(exchange),
+              "the upstream ended the connection before it answered");
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "exchange/ending.h"
+#include "exchange/rules/plan.h"
 
 static const char *reason_of(uint16_t status)
 {
@@ -35,12 +36,16 @@ static const char *reason_of(uint16_t status)
     }
 }
 
-void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
+/* What was under way for the exchange is dropped. */
+static void give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t flag)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
-    char bytes[512];
 
+    exchange->is_ours = true;
+    exchange->flags |= flag;
+    exchange->deadline_ms = exchange->try_deadline_ms = 0;
+    plan_leave(worker, exchange, plan_how_ended(exchange));
     talk_drop_upstream(worker, relay, exchange->has_sent);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
     flow_forget(&worker->pool, &talk->flow[DOWNSTREAM]);
@@ -48,6 +53,31 @@ void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, ui
         exchange->request = REQUEST_VOID;
         talk->is_closing = true;
     }
+}
+
+static void answer_with(struct tg_talk *talk, uint16_t status, struct tg_buffer *message)
+{
+    talk->flow[UPSTREAM].first = message;
+    talk->exchange.answer = ANSWER_DONE;
+    talk->exchange.status = status;
+    if (message == NULL)
+        talk->is_closing = true;
+}
+
+void reply_whole(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
+                 struct tg_buffer *message)
+{
+    give_up(worker, relay, flag);
+    answer_with(relay->talk, status, message);
+}
+
+void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
+{
+    struct tg_talk *talk = relay->talk;
+    const struct tg_exchange *exchange = &talk->exchange;
+    char bytes[512];
+
+    give_up(worker, relay, flag);
     const bool closes = talk->is_closing || talk->settles || !exchange->keeps_alive;
     const int head =
         snprintf(bytes, sizeof bytes, "HTTP/1.1 %u %s\r\ncontent-length: %zu\r\ncontent-type: text/plain\r\n%s\r\n",
@@ -55,13 +85,7 @@ void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, ui
     int length = head;
     if (!exchange->to_head)
         length += snprintf(bytes + head, sizeof bytes - (size_t)head, "%s\n", text);
-    talk->flow[UPSTREAM].first = buffer_of(bytes, (size_t)length);
-    exchange->answer = ANSWER_DONE;
-    exchange->is_ours = true;
-    exchange->status = status;
-    exchange->flags |= flag;
-    if (talk->flow[UPSTREAM].first == NULL) /* no memory for a few bytes: the client gets a close */
-        talk->is_closing = true;
+    answer_with(talk, status, buffer_of(bytes, (size_t)length));
 }
 
 void reply_to_refused(struct tg_worker *worker, struct tg_relay *relay, enum frame_refusal refusal)

@@ -8,6 +8,11 @@
  * upstream, if there is one, is closed. flag: of enum tg_exchange_flag. text: one line that says why, for people. */
 void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text);
 
+/* Answers the exchange with a whole message, which is given over; NULL: there was no memory for it, and the client gets
+ * a close. */
+void reply_whole(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
+                 struct tg_buffer *message);
+
 /* The answer to a request that cannot be framed. */
 void reply_to_refused(struct tg_worker *worker, struct tg_relay *relay, enum frame_refusal refusal);
 

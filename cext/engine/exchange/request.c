@@ -8,6 +8,8 @@
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "exchange/rules/plan.h"
+#include "exchange/rules/written.h"
 #include "http/head_line.h"
 #include "relay/side.h"
 #include "state.h"
@@ -52,8 +54,9 @@ static void read_headers(struct tg_talk *talk, const struct http_head *head, con
     }
 }
 
-/* The head as it came, or with a header more where spans are made and no trace came in. */
-static void pass_head(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head, char *bytes)
+/* The head as it came, or as the rules have it, or with a header more where spans are made and no trace came in. False:
+ * it can't be written as the rules have it. */
+static bool pass_head(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head, char *bytes)
 {
     struct tg_exchange *exchange = &talk->exchange;
     struct tg_flow *flow = &talk->flow[DOWNSTREAM];
@@ -65,19 +68,40 @@ static void pass_head(struct tg_worker *worker, struct tg_talk *talk, const stru
     memcpy(trace->trace_id, record.trace_id, sizeof trace->trace_id);
     memcpy(trace->span_id, record.span_id, sizeof trace->span_id);
     memcpy(trace->parent_id, record.parent_id, sizeof trace->parent_id);
-    struct tg_buffer *edited = added == 0 ? NULL : head_with_line(bytes, head->length, line, added);
+    const bool by_rules = exchange->plan != NULL && exchange->plan->outcome.edits_request;
+    struct tg_buffer *edited = NULL;
+    if (by_rules)
+        edited = written_request(exchange->plan, head, bytes, line, added);
+    else if (added != 0)
+        edited = head_with_line(bytes, head->length, line, added);
     if (edited == NULL) {
         exchange_keep(exchange, bytes, head->length);
         flow->ready += head->length;
-        return;
+        return !by_rules;
     }
     exchange_keep(exchange, edited->data, edited->end);
+    exchange->head_length = (uint32_t)edited->end;
     flow->first = edited;
     flow_skip(&worker->pool, flow, head->length);
+    return true;
 }
 
-static void head_is_whole(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head)
+/* Where there is a plan the request goes as it says, once as much of it is framed as is there. */
+static void go_on(struct tg_worker *worker, struct tg_relay *relay)
 {
+    struct tg_plan *plan = relay->talk->exchange.plan;
+    if (plan == NULL || plan->outcome.kind == ROUTE_FORWARD) {
+        place_begin(worker, relay);
+        return;
+    }
+    struct tg_buffer *answer = plan->answer;
+    plan->answer = NULL;
+    reply_whole(worker, relay, plan->outcome.status, written_flag(plan->outcome.why), answer);
+}
+
+static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, struct http_head *head)
+{
+    struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
     struct tg_flow *flow = &talk->flow[DOWNSTREAM];
     const char *bytes = flow_at(flow);
@@ -95,9 +119,18 @@ static void head_is_whole(struct tg_worker *worker, struct tg_talk *talk, const 
     exchange->target = head->target;
     exchange->head_length = head->length;
     read_headers(talk, head, bytes);
-    pass_head(worker, talk, head, (char *)flow->buffer->data + flow->ready);
-    talk->seen[DOWNSTREAM] = 0;
     talk->head_deadline_ms = 0;
+    struct tg_site *site = sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
+    if (site != NULL && !plan_make(worker, exchange, site, head, bytes, &relay->connection->peer)) {
+        reply(worker, relay, 503, TG_FLAG_OM, "no memory to decide where the request goes");
+        return;
+    }
+    if (site != NULL && exchange->plan->outcome.kind == ROUTE_ANSWER)
+        exchange->plan->answer = written_own(talk, head, bytes);
+    const bool is_passed = pass_head(worker, talk, head, (char *)flow->buffer->data + flow->ready);
+    talk->seen[DOWNSTREAM] = 0;
+    if (!is_passed)
+        reply(worker, relay, 500, 0, "the head of the request can't be written as its route asks");
 }
 
 static void refuse(struct tg_worker *worker, struct tg_relay *relay)
@@ -129,7 +162,7 @@ static bool frame_body(struct tg_worker *worker, struct tg_relay *relay)
         return true;
     }
     if (used > 0) {
-        if (exchange->idempotent)
+        if (exchange->idempotent || plan_may_repeat(exchange))
             exchange_keep(exchange, bytes, used);
         else
             exchange->is_whole = false;
@@ -203,11 +236,12 @@ static bool read_head(struct tg_worker *worker, struct tg_relay *relay)
     struct http_head *head = lend_head(worker, talk, DOWNSTREAM);
     switch (frame_pass(&talk->frame[DOWNSTREAM], flow_at(flow), talk->seen[DOWNSTREAM], there, &used)) {
     case FRAME_HEAD:
-        head_is_whole(worker, talk, head);
+        head_is_whole(worker, relay, head);
         lend_end(talk, DOWNSTREAM);
-        (void)frame_body(worker, relay);
+        if (!talk->exchange.is_ours)
+            (void)frame_body(worker, relay);
         if (relay->talk != NULL && !talk->exchange.is_ours)
-            place_begin(worker, relay);
+            go_on(worker, relay);
         return relay->talk != NULL;
     case FRAME_MORE:
         if (talk->exchange.started_us == 0)

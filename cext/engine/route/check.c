@@ -85,8 +85,10 @@ static bool are_filters(const tg_site_spec *spec, const tg_filters *filters)
 static bool is_rule(const tg_site_spec *spec, const tg_site_rule *rule)
 {
     if (rule->path_kind < TG_EXACT || rule->path_kind > TG_REGEX || rule->filters >= spec->filter_count ||
-        !is_piece(spec, rule->path) || !is_piece(spec, rule->method) ||
+        !is_piece(spec, rule->path) || !is_piece(spec, rule->method) || !is_piece(spec, rule->route) ||
         !is_range(rule->conditions, spec->condition_count) || !is_range(rule->backends, spec->backend_count))
+        return false;
+    if (!(rule->retry.budget_percent >= 0 && rule->retry.budget_percent <= 100 && rule->retry.budget_per_s >= 0))
         return false;
     /* The evaluator asks for prefixes only where a segment ends. */
     return rule->path_kind != TG_PREFIX || rule->path.length == 0 ||

@@ -20,6 +20,10 @@ enum tg_edit_how { TG_SET = 0, TG_ADD = 1, TG_REMOVE = 2 };
 enum tg_change_bits { TG_NEW_HOST = 1, TG_NEW_PATH = 2, TG_NEW_PREFIX = 4 };
 enum tg_site_flags { TG_ASK_ALWAYS = 1, TG_HTTPS = 2 };
 
+/* Kinds of failure that a request may be sent again after, beside statuses. */
+enum tg_retry_on { TG_RETRY_CONNECT = 1, TG_RETRY_RESET = 2, TG_RETRY_TIMEOUT = 4 };
+#define TG_NO_CLUSTER 0 /* as a backend's cluster: to where the destination's verdict says */
+
 typedef struct {
     uint32_t at; /* in the site's text */
     uint32_t length;
@@ -83,12 +87,23 @@ typedef struct {
 } tg_filters;
 
 typedef struct {
-    uint64_t cluster;
+    uint64_t cluster; /* its number, or TG_NO_CLUSTER */
     uint32_t weight;
     uint32_t filters; /* in `filters` */
     int32_t resolved; /* 0: there is no such cluster, and what goes there is answered 500 */
     int32_t unused;
 } tg_backend;
+
+/* How often, when and within which budget a request is sent again, to another endpoint if there is one. */
+typedef struct {
+    uint32_t attempts; /* beside the first try; 0: only where that is always safe */
+    uint32_t on;       /* bits of enum tg_retry_on */
+    uint32_t backoff_ms;
+    uint32_t longest_backoff_ms;
+    uint32_t statuses[8]; /* a bit for each status from 400 on */
+    double budget_percent;
+    double budget_per_s;
+} tg_retry;
 
 /* A path is normalised, the prefix is without slashes at its end. All that a rule says must hold. */
 typedef struct {
@@ -98,6 +113,10 @@ typedef struct {
     tg_piece method; /* empty: any */
     tg_range conditions;
     tg_range backends;
+    tg_piece route;      /* the document's name, to be told of its requests */
+    uint32_t request_ms; /* for the answer's end, from the end of the request's head on; 0: no limit */
+    uint32_t per_try_ms; /* for the head of the answer, of each attempt; 0: no limit */
+    tg_retry retry;
 } tg_site_rule;
 
 typedef struct {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "exchange/rules/plan.h"
 #include "exchange/talk.h"
 #include "relay/connection.h"
 #include "requests.h"
@@ -36,9 +37,22 @@ static uint32_t flags_of(const struct tg_exchange *exchange, int reason)
 
 static struct tg_text kept(const struct tg_exchange *exchange, struct span span)
 {
+    if (exchange->plan != NULL && exchange->plan->original != NULL)
+        return (struct tg_text){exchange->plan->original + span.at, span.length};
     if (span.length == 0 || (uint64_t)span.at + span.length > exchange->kept_length)
         return (struct tg_text){NULL, 0};
     return (struct tg_text){exchange->kept + span.at, span.length};
+}
+
+static void tell_of_plan(const struct tg_plan *plan, struct exchange_told *told)
+{
+    if (plan == NULL || plan->outcome.rule < 0)
+        return;
+    const tg_piece route = plan_rule(plan)->route;
+    told->record.site = plan->outcome.site->number;
+    told->record.rule = (uint32_t)plan->outcome.rule;
+    told->record.backend = plan->outcome.backend < 0 ? 0 : (uint32_t)plan->outcome.backend;
+    told->route = (struct tg_text){site_text(plan->outcome.site, route), route.length};
 }
 
 static uint64_t since(uint64_t begin_us, uint64_t end_us)
@@ -97,6 +111,7 @@ void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
         .target = kept(exchange, exchange->target),
         .service = {service, strlen(service)},
     };
+    tell_of_plan(exchange->plan, &told);
     memcpy(told.record.trace_id, exchange->trace.trace_id, sizeof told.record.trace_id);
     memcpy(told.record.span_id, exchange->trace.span_id, sizeof told.record.span_id);
     memcpy(told.record.parent_id, exchange->trace.parent_id, sizeof told.record.parent_id);

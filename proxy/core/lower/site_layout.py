@@ -3,8 +3,9 @@
 from struct import Struct
 
 PIECE = Struct("=2I")
-RULE = Struct("=iI" + 4 * "2I")
-"""Kind of path, filters; path, method, conditions, backends."""
+RULE = Struct("=iI" + 5 * "2I" + "2I" + "4I8I2d")
+"""Kind of path, filters; path, method, conditions, backends, route; both timeouts; retries: attempts, kinds of failure,
+both back-offs, statuses, budget."""
 CONDITION = Struct("=2i" + 2 * "2I")
 """Subject, kind; name, value."""
 BACKEND = Struct("=Q2I2i")
@@ -24,6 +25,10 @@ HEADER, PARAMETER = 0, 1
 SET, ADD, REMOVE = 0, 1, 2
 NEW_HOST, NEW_PATH, NEW_PREFIX = 1, 2, 4
 ASK_ALWAYS, HTTPS = 1, 2
+RETRY_CONNECT, RETRY_RESET, RETRY_TIMEOUT = 1, 2, 4
+FIRST_STATUS, STATUS_WORDS = 400, 8
+NO_CLUSTER = 0
+"""In place of a number: to where the connection was meant to go."""
 
 LAYOUT = {
     "tg_piece": PIECE,

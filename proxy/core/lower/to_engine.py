@@ -72,18 +72,19 @@ def unclaimed(direction: Direction, lanes: Lanes) -> Ruling:
     return Ruling(replace(verdict, lane=Lane.PARSED), speaking=Speaking.DETECTED)
 
 
-def obstacle(destination: Destination) -> str | None:
-    """Why connections to the destination are decided one by one; None: they need not be."""
+def obstacle(destination: Destination, *, by_request: bool = False) -> str | None:
+    """Why connections to the destination are decided one by one; None: they need not be. by_request: rules say where
+    each request goes, so where connections would go does not matter."""
     weighted = [target for target in destination.targets if target.weight]
     if destination.denied:
         return "denied sources"
     if destination.rate_limit is not None:
         return "a rate limit"
-    if not weighted:
-        return "nothing to send to"
-    if destination.affinity_s is not None:
+    if destination.affinity_s is not None and weighted:
         return "session affinity"
-    return _obstacle_of_targets(weighted)
+    if by_request:
+        return None
+    return _obstacle_of_targets(weighted) if weighted else "nothing to send to"
 
 
 def _obstacle_of_targets(weighted: list[Target]) -> str | None:
@@ -106,11 +107,31 @@ def _obstacle_of_targets(weighted: list[Target]) -> str | None:
     return None
 
 
+def routes_requests(destination: Destination, speaks: Speaking) -> bool:
+    """Whether an HTTPRoute says where each request goes."""
+    return speaks is not Speaking.OPAQUE and any(rule.kind == "HTTPRoute" for rule in destination.http_rules)
+
+
+def _of_requests(destination: Destination, lane: Lane, reason: str) -> Verdict:
+    """On connections of which only the requests are sent anywhere; what is no HTTP goes to where it was dialled."""
+    return Verdict(
+        upstream=NOWHERE,
+        cluster=destination.name,
+        protocol="tcp" if destination.protocol is Protocol.DETECT else str(destination.protocol),
+        lane=lane,
+        lane_reason=reason,
+        service=destination.service,
+    )
+
+
 def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | None:
     """None: connections to the destination are decided one by one."""
-    if obstacle(destination) is not None:
-        return None
     lane, reason = on_arrival(*choose_lane(destination, lanes.forced, lanes.available))
+    speaks = speaking(destination, lane)
+    if obstacle(destination) is not None:
+        if obstacle(destination, by_request=routes_requests(destination, speaks)) is not None:
+            return None
+        return Ruling(_of_requests(destination, lane, reason), speaking=speaks)
     clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
 
     def verdict(cluster: Cluster) -> Verdict:
@@ -126,7 +147,6 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
 
     verdicts = {cluster.name: verdict(cluster) for cluster in clusters}
     general = verdicts[clusters[0].name]
-    speaks = speaking(destination, lane)
     if clusters[0].balancing is Balancing.PASSTHROUGH:
         return Ruling(general, speaking=speaks)
     shares = (

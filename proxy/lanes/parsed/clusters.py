@@ -6,10 +6,11 @@ from typing import NamedTuple
 from cext.engine.clusters import Choose, ClusterEndpoint, ClusterLimits, Clusters, ClusterSpec, EndpointCounts, News
 from cext.engine.values import SocketAddress
 from proxy.core.addresses import UpstreamAddress
-from proxy.core.lower.to_cluster import Choosing, choosing
-from proxy.core.policy.cluster import Cluster, Locality
+from proxy.core.lower.site_layout import NO_CLUSTER
+from proxy.core.lower.to_cluster import NOWHERE_KNOWN, Choosing, choosing
+from proxy.core.policy.cluster import Balancing, Cluster, Locality
 from proxy.core.policy.upstream import HttpBalancing, Limits
-from proxy.core.resilience.health import Health
+from proxy.core.resilience.health import Fitness, Health
 from proxy.core.resilience.tally import Tally
 
 _CHOOSE = {
@@ -27,6 +28,10 @@ class Member(NamedTuple):
     endpoint: UpstreamAddress
 
 
+GroupOf = Callable[[Cluster, UpstreamAddress], int]
+"""Of an endpoint of a cluster: the number under which the engine keeps its state and counts its connections."""
+
+
 class HealthEvents(NamedTuple):
     """in_a_row: cluster, endpoint and why. tried: cluster, endpoint and whether the trial was passed."""
 
@@ -34,48 +39,56 @@ class HealthEvents(NamedTuple):
     tried: Callable[[str, UpstreamAddress, bool], None]
 
 
+_MadeOf = tuple[Cluster, Mapping[UpstreamAddress, Fitness] | None, Locality]
+
+
 class EngineClusters:
     """Belongs to the event loop. A cluster's number is its own for as long as the policy has it; a group belongs to an
     endpoint of a cluster of that name, for ever."""
 
-    def __init__(self, clusters: Clusters, events: HealthEvents, connect_timeout_s: float, own: Locality) -> None:
-        """own: where the proxy runs."""
+    def __init__(self, clusters: Clusters, events: HealthEvents, connect_timeout_s: float, group_of: GroupOf) -> None:
         self._clusters = clusters
         self._events = events
         self._connect_timeout_s = connect_timeout_s
-        self._own = own
         self._numbers: dict[tuple[str, bool], int] = {}
         self._free: list[int] = []
         self._gone: set[tuple[str, bool]] = set()
         self._there: dict[int, Choosing] = {}
-        self._groups: dict[Member, int] = {}
-        self._members: list[Member] = []
-        self._by_cluster: dict[str, list[int]] = {}
+        self._made_of: dict[int, _MadeOf] = {}
+        self._group_of = group_of
+        self._members: dict[int, Member] = {}
+        self._by_cluster: dict[str, dict[int, None]] = {}
 
     @property
     def news_fd(self) -> int:
         return self._clusters.news_fd
 
     def number(self, cluster: Cluster) -> int:
-        """By which the engine knows the cluster."""
+        """By which the engine knows the cluster. NO_CLUSTER: no endpoint of it is chosen, its requests go where they
+        were sent."""
+        if cluster.balancing is Balancing.PASSTHROUGH:
+            return NO_CLUSTER
         key = _key(cluster)
         known = self._numbers.get(key)
         if known is None:
-            known = self._numbers[key] = self._free.pop() if self._free else len(self._numbers)
+            known = self._numbers[key] = self._free.pop() if self._free else len(self._numbers) + 1
         return known
 
     def member(self, group: int) -> Member:
-        return self._members[group - 1]
+        return self._members[group]
 
-    def exchange(self, clusters: Iterable[Cluster], health: Health) -> Iterator[None]:
-        """All clusters of the policy, before the sites that name them; a step for each."""
+    def exchange(self, clusters: Iterable[Cluster], health: Health, own: Locality = NOWHERE_KNOWN) -> Iterator[None]:
+        """All clusters that sites name, before the sites; a step for each. own: where the proxy runs."""
         left = set(self._numbers)
         for cluster in clusters:
             left.discard(_key(cluster))
-            number, wanted = self.number(cluster), choosing(cluster, health, self._own)
-            if self._there.get(number) != wanted:
-                self._clusters.set(number, self._spec(cluster.name, wanted))
-                self._there[number] = wanted
+            number, made_of = self.number(cluster), (cluster, health.of(cluster.name), own)
+            if number != NO_CLUSTER and self._made_of.get(number) != made_of:
+                wanted = choosing(cluster, health, own)
+                if self._there.get(number) != wanted:
+                    self._clusters.set(number, self._spec(cluster, wanted))
+                    self._there[number] = wanted
+                self._made_of[number] = made_of
             yield
         self._gone = left
 
@@ -85,6 +98,7 @@ class EngineClusters:
             number = self._numbers.pop(key)
             self._clusters.remove(number)
             self._there.pop(number, None)
+            self._made_of.pop(number, None)
             self._free.append(number)
         self._gone = set()
 
@@ -109,9 +123,9 @@ class EngineClusters:
         """For health keeping. That failures came in a row is told as news."""
         return {endpoint: _tally(counts) for endpoint, counts in self.counts(cluster).items()}
 
-    def _spec(self, name: str, one: Choosing) -> ClusterSpec:
+    def _spec(self, cluster: Cluster, one: Choosing) -> ClusterSpec:
         endpoints = tuple(
-            ClusterEndpoint(SocketAddress(*endpoint), self._group(Member(name, endpoint)), weight, trial)
+            ClusterEndpoint(SocketAddress(*endpoint), self._group(cluster, endpoint), weight, trial)
             for endpoint, weight, trial in zip(one.endpoints, one.weights, one.trials, strict=True)
         )
         connect_s = self._connect_timeout_s if one.connect_s is None else one.connect_s
@@ -127,13 +141,11 @@ class EngineClusters:
             idle_timeout_ms=round(one.limits.idle_s * 1000),
         )
 
-    def _group(self, member: Member) -> int:
-        known = self._groups.get(member)
-        if known is None:
-            self._members.append(member)
-            known = self._groups[member] = len(self._members)
-            self._by_cluster.setdefault(member.cluster, []).append(known)
-        return known
+    def _group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
+        group = self._group_of(cluster, endpoint)
+        self._members[group] = Member(cluster.name, endpoint)
+        self._by_cluster.setdefault(cluster.name, {})[group] = None
+        return group
 
 
 def _key(cluster: Cluster) -> tuple[str, bool]:

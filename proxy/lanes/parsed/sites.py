@@ -25,6 +25,7 @@ GRACE_S = 60.0
 """A request is decided within microseconds of finding its site; so long after, none has the former one in hands."""
 
 
+HTTP_ROUTE = "HTTPRoute"
 NOWHERE = Site(Direction.OUTBOUND, "", -1)
 
 
@@ -39,10 +40,12 @@ class PreparedSite:
 
 
 def rules_of(destination: Destination, *, ask_always: bool) -> tuple[HttpRule, ...]:
-    """Where no route is attached, all requests go to the destination's own targets; the engine needs no table to know
-    that, unless it is to ask all the same."""
-    if destination.http_rules or not ask_always:
-        return destination.http_rules
+    """Those of HTTPRoutes; gRPC passes as it is. Where there are none, all requests go to the destination's own
+    targets: the engine needs no rule to know that, unless it is to ask all the same, has endpoints to choose from,
+    or a TrafficPolicy asks something of requests."""
+    routed = tuple(rule for rule in destination.http_rules if rule.kind == HTTP_ROUTE)
+    if routed or not (ask_always or destination.http.of_requests or _has_choice(destination)):
+        return routed
     own = tuple(HttpTarget(one.weight, one.cluster, one.unresolved) for one in destination.targets)
     return (HttpRule(EVERYTHING, own, destination.route, "0"),)
 
@@ -55,7 +58,7 @@ def prepare(destination: Destination, number_of: NumberOf, *, ask_always: bool =
     matches = [rule.match for rule in rules]
     asks = ask_always or any(map(_has_regex, matches))
     reached = Reached(destination.port)
-    table = site_table(rules, number_of, reached, ask_always=ask_always)
+    table = site_table(rules, number_of, reached, destination.http, ask_always=ask_always)
     return PreparedSite(rules, table, Known(rules, RuleTable(matches), reached) if asks else None)
 
 
@@ -127,6 +130,10 @@ class Sites:
     def _retire(self, site: Site) -> None:
         self._retired.append((self._now() + GRACE_S, self._in_force.pop(site)[1]))
         self._rules.pop(site, None)
+
+
+def _has_choice(destination: Destination) -> bool:
+    return any(one.cluster is not None and len(one.cluster.endpoints) > 1 for one in destination.targets)
 
 
 def _has_regex(match: Match) -> bool:

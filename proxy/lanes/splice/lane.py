@@ -18,6 +18,7 @@ from proxy.core.decide.admission import Refusal
 from proxy.core.decide.verdict import NOWHERE
 from proxy.core.lanes import Direction
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.policy.cluster import Cluster
 from proxy.core.proxy_protocol import Announced
 from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
 from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
@@ -88,8 +89,10 @@ class SpliceLane:
         log: Log,
         log_texts: LogTexts,
         announced: Announced = MappingProxyType({}),
+        number_of: Callable[[Site], int] = lambda _: 0,
     ) -> None:
-        """log: NONE where each connection is to be told of by `ended`."""
+        """log: NONE where each connection is to be told of by `ended`. number_of: of the rules for a site's requests;
+        0: there are none."""
         self.listeners = tuple(listeners)
         self._engine = engine
         self._lane = Acceptor(engine)
@@ -97,7 +100,7 @@ class SpliceLane:
         self._lane.log(log)
         for port, version in announced.items():
             self._lane.announce(port, version)
-        self._table = VerdictTable(self._lane, defaults, log_texts)
+        self._table = VerdictTable(self._lane, defaults, log_texts, number_of)
         self._events = events
         self._counted: list[Counters] | None = None
         self._numbers: dict[int, list[int]] = {}
@@ -199,6 +202,10 @@ class SpliceLane:
         for record in self._lane.connections():
             if record.original is not None:
                 yield self._told(record, record.original, now, None)
+
+    def request_group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
+        """Whose counters count the connections to an endpoint that is chosen for requests."""
+        return self._table.request_group(cluster, endpoint)
 
     def group(self, number: int) -> Group | None:
         """What a group's number in the engine's counters stands for."""

@@ -9,8 +9,9 @@ from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Ke
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
-from proxy.core.lanes import Direction, Speaking
+from proxy.core.lanes import Direction, Lane, Speaking
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.policy.cluster import Cluster
 from proxy.lanes.parsed.spoken import SPEAKS, told
 from proxy.lanes.splice.retired import RetiredVerdicts
 from proxy.lanes.terms import SCOPES, address
@@ -50,9 +51,13 @@ LogTexts = Callable[[Verdict], tuple[bytes, bytes, bytes]]
 class VerdictTable:
     """Belongs to the event loop. Sites that are `held` are punted whatever the policy says."""
 
-    def __init__(self, lane: Acceptor, defaults: Defaults, log_texts: LogTexts) -> None:
+    def __init__(
+        self, lane: Acceptor, defaults: Defaults, log_texts: LogTexts, number_of: Callable[[Site], int] = lambda _: 0
+    ) -> None:
+        """number_of: the number of the rules for a site's requests; 0: there are none."""
         self._lane = lane
         self._log_texts = log_texts
+        self._number_of = number_of
         self._defaults = defaults
         self._wanted: dict[Site, Ruling | None] = {}
         self._held: set[Site] = set()
@@ -106,6 +111,11 @@ class VerdictTable:
     def group(self, number: int) -> Group | None:
         return self._groups[number - 1] if 0 < number <= len(self._groups) else None
 
+    def request_group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
+        """Of connections to an endpoint that is chosen for requests."""
+        of = Verdict(NOWHERE, cluster.name, "http", Lane.PARSED, "requests decide", cluster.service)
+        return self._http_group(Direction.OUTBOUND, endpoint, of, Speaking.DETECTED)
+
     def groups_of(self, cluster: str) -> Iterator[tuple[int, Group]]:
         """Groups of a cluster's endpoints, in whatever direction and lane."""
         for number in self._by_cluster.get(cluster, ()):
@@ -151,6 +161,7 @@ class VerdictTable:
             idle_timeout_ms=_milliseconds(timeouts.idle_s, defaults.idle_s),
             lifetime_ms=_milliseconds(timeouts.lifetime_s, 0),
             speaks=SPEAKS[ruling.speaking],
+            site=self._number_of(site),
             keepalive=None if timeouts.keepalive is None else Keepalive(*timeouts.keepalive.whole()),
             log_protocol=protocol,
             log_lane=lane,

@@ -60,12 +60,17 @@ struct bench {
     struct tg_clusters clusters;
     struct tg_cluster *held;
     struct tg_cluster *kept;
+    struct tg_groups groups;
 };
 
 static struct tg_clusters *bench_new(unsigned workers)
 {
     struct tg_clusters *clusters = calloc(1, sizeof(struct bench));
-    if (clusters != NULL && clusters_init(clusters, calloc(1, sizeof(struct tg_epochs)), workers) < 0)
+    if (clusters == NULL)
+        return NULL;
+    struct bench *bench = (struct bench *)clusters;
+    bench->groups.workers = workers;
+    if (clusters_init(clusters, calloc(1, sizeof(struct tg_epochs)), &bench->groups, workers) < 0)
         abort();
     return clusters;
 }
@@ -99,6 +104,7 @@ static void bench_free(struct tg_clusters *clusters)
     epoch_reclaim(clusters->epochs);
     free(clusters->epochs);
     clusters_destroy(clusters);
+    groups_destroy(&((struct bench *)clusters)->groups);
     free(clusters);
 }
 
@@ -156,7 +162,7 @@ def library() -> tuple[Any, Any]:
     builder = FFI()
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
-    sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")]
+    sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")] + [ENGINE / "decide" / "groups.c"]
     builder.set_source(
         "_chooser",
         _SOURCE,

@@ -9,7 +9,8 @@ from cext.engine.clusters import ClusterEndpoint, Clusters, ClusterSpec
 from cext.engine.engine import Engine, EngineError
 from cext.engine.values import SocketAddress
 from proxy.core.addresses import Address, UpstreamAddress
-from proxy.core.policy.cluster import Cluster, Locality
+from proxy.core.lower.site_layout import NO_CLUSTER
+from proxy.core.policy.cluster import Balancing, Cluster
 from proxy.core.policy.upstream import ConsistentHash, HashTable, HttpBalancing, Limits, UpstreamSettings
 from proxy.core.resilience.health import HEALTHY, Fitness, Health, health
 from proxy.lanes.parsed.clusters import EngineClusters, HealthEvents
@@ -47,7 +48,11 @@ class World:
     def __init__(self, engine: Engine) -> None:
         self.engine_side = Recording(engine)
         nothing = HealthEvents(lambda *_: None, lambda *_: None)
-        self.clusters = EngineClusters(self.engine_side, nothing, 5.0, Locality())
+        self._groups: dict[tuple[str, UpstreamAddress], int] = {}
+        self.clusters = EngineClusters(self.engine_side, nothing, 5.0, self._group)
+
+    def _group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
+        return self._groups.setdefault((cluster.name, endpoint), len(self._groups) + 1)
 
     def exchange(self, *clusters: Cluster, health: Health = HEALTHY) -> None:
         for _ in self.clusters.exchange(clusters, health):
@@ -73,6 +78,13 @@ def test_what_does_not_differ_is_not_put_again_and_numbers_stay(engine: Engine) 
     world.exchange(api, cluster(1, name="new"))
     assert len(world.engine_side.asked) == 2
     assert world.clusters.number(api) == number
+
+
+def test_requests_to_the_original_destination_have_no_cluster(engine: Engine) -> None:
+    world, passing = World(engine), replace(cluster(1), balancing=Balancing.PASSTHROUGH)
+    world.exchange(passing)
+    assert world.clusters.number(passing) == NO_CLUSTER
+    assert world.engine_side.asked == {}
 
 
 def test_each_address_family_has_a_cluster_of_its_own(engine: Engine) -> None:

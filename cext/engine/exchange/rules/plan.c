@@ -1,0 +1,160 @@
+#include "exchange/rules/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/address.h"
+#include "requests.h"
+#include "state.h"
+
+bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg_site *site,
+               const struct http_head *head, const char *bytes, const tg_address *peer)
+{
+    struct tg_plan *plan = malloc(sizeof *plan);
+    if (plan == NULL)
+        return false;
+    plan->original = NULL;
+    plan->answer = NULL;
+    plan->cluster = NULL;
+    plan->tried_count = 0;
+    plan->is_trying = plan->is_admitted = false;
+    if (route_decide(site, head, bytes, worker_random(worker), &plan->outcome) == ROUTE_ASK)
+        (void)route_ask(&worker->engine->door, head, bytes, peer, &plan->outcome);
+    exchange->plan = plan;
+    return true;
+}
+
+int plan_enter(struct tg_worker *worker, struct tg_plan *plan)
+{
+    if (plan->outcome.cluster == TG_NO_CLUSTER)
+        return 0;
+    plan->cluster = clusters_find(&worker->engine->clusters, (uint32_t)plan->outcome.cluster);
+    if (plan->cluster == NULL)
+        return -ENOENT;
+    cluster_request(plan->cluster, worker->index, worker->now_us);
+    plan->is_admitted = limit_take(plan->cluster, TG_LIMIT_REQUESTS);
+    return plan->is_admitted ? 0 : -EBUSY;
+}
+
+static int32_t find(const struct tg_cluster *cluster, const tg_address *address)
+{
+    for (uint32_t i = 0; i < cluster->asked.endpoint_count; i++)
+        if (cluster->endpoints[i].weight != 0 && address_equal(&cluster->endpoints[i].address, address))
+            return (int32_t)i;
+    return PICK_NONE;
+}
+
+static bool was_tried(const struct tg_plan *plan, uint32_t endpoint)
+{
+    for (uint32_t i = 0; i < plan->tried_count; i++)
+        if (plan->tried[i] == endpoint)
+            return true;
+    return false;
+}
+
+enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const tg_address *present)
+{
+    int32_t found = present == NULL ? PICK_NONE : find(plan->cluster, present);
+    if (found < 0)
+        found = cluster_pick(plan->cluster, worker->index, NULL, plan->tried, plan->tried_count, worker_random(worker),
+                             worker->now_us);
+    if (found < 0)
+        return found == PICK_FULL ? PLAN_FULL : PLAN_NO_ENDPOINT;
+    plan->endpoint = (uint32_t)found;
+    plan->began_us = worker->now_us;
+    plan->is_trying = true;
+    endpoint_began(plan->cluster, worker->index, plan->endpoint);
+    return PLAN_PICKED;
+}
+
+bool plan_has_another(const struct tg_plan *plan)
+{
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < plan->cluster->asked.endpoint_count && there == 0; i++)
+        there += plan->cluster->endpoints[i].weight != 0 && !was_tried(plan, i);
+    return there > 0;
+}
+
+static bool is_within_budget(struct tg_worker *worker, const struct tg_exchange *exchange)
+{
+    const struct tg_plan *plan = exchange->plan;
+    const tg_retry *retry = &plan_rule(plan)->retry;
+    const struct tg_allowance allowance = {retry->budget_percent, retry->budget_per_s};
+    return exchange->attempts <= retry->attempts &&
+           cluster_may_repeat(plan->cluster, worker->index, TG_BUDGET_RETRY, &allowance, worker->now_us);
+}
+
+bool plan_repeats(struct tg_worker *worker, const struct tg_exchange *exchange, enum tg_retry_on failure)
+{
+    const struct tg_plan *plan = exchange->plan;
+    return plan != NULL && plan->cluster != NULL && (plan_rule(plan)->retry.on & failure) != 0 &&
+           is_within_budget(worker, exchange);
+}
+
+bool plan_repeats_status(struct tg_worker *worker, const struct tg_exchange *exchange)
+{
+    const struct tg_plan *plan = exchange->plan;
+    const uint32_t bit = (uint32_t)exchange->status - TG_FIRST_STATUS;
+    if (plan == NULL || plan->cluster == NULL || bit >= 8 * sizeof plan_rule(plan)->retry.statuses)
+        return false;
+    return (plan_rule(plan)->retry.statuses[bit / 32] >> bit % 32 & 1) != 0 && is_within_budget(worker, exchange);
+}
+
+/* Full jitter: anything up to the bound, which doubles with each attempt. */
+uint64_t plan_backoff_ms(struct tg_worker *worker, const struct tg_exchange *exchange)
+{
+    const tg_retry *retry = &plan_rule(exchange->plan)->retry;
+    uint64_t bound_ms = retry->backoff_ms;
+    for (unsigned i = 1; i < exchange->attempts && bound_ms < retry->longest_backoff_ms; i++)
+        bound_ms *= 2;
+    if (bound_ms > retry->longest_backoff_ms)
+        bound_ms = retry->longest_backoff_ms;
+    return bound_ms == 0 ? 0 : worker_random(worker) % (bound_ms + 1);
+}
+
+void plan_answered(struct tg_worker *worker, const struct tg_exchange *exchange)
+{
+    const struct tg_plan *plan = exchange->plan;
+    if (plan == NULL || !plan->is_trying)
+        return;
+    const uint64_t sent_us = exchange->sent_us == 0 ? plan->began_us : exchange->sent_us;
+    endpoint_answered(plan->cluster, worker->index, plan->endpoint, exchange->status,
+                      worker->now_us > sent_us ? worker->now_us - sent_us : 0, worker->now_us);
+}
+
+void plan_leave(struct tg_worker *worker, struct tg_exchange *exchange, enum tg_request_end how)
+{
+    struct tg_plan *plan = exchange->plan;
+    if (plan == NULL || !plan->is_trying)
+        return;
+    plan->is_trying = false;
+    if (plan->tried_count < PLAN_TRIED)
+        plan->tried[plan->tried_count++] = plan->endpoint;
+    endpoint_ended(plan->cluster, worker->index, plan->endpoint, how, worker->now_us - plan->began_us, worker->now_us);
+}
+
+enum tg_request_end plan_how_ended(const struct tg_exchange *exchange)
+{
+    if (exchange->answer == ANSWER_DONE && !exchange->is_ours)
+        return TG_REQUEST_DONE;
+    if (exchange->flags & TG_FLAG_UT)
+        return TG_REQUEST_TIMED_OUT;
+    return exchange->flags & (TG_FLAG_UC | TG_FLAG_UPE | TG_FLAG_UR) ? TG_REQUEST_RESET : TG_REQUEST_CANCELLED;
+}
+
+void plan_end(struct tg_worker *worker, struct tg_exchange *exchange)
+{
+    struct tg_plan *plan = exchange->plan;
+    if (plan == NULL)
+        return;
+    plan_leave(worker, exchange, plan_how_ended(exchange));
+    if (plan->is_admitted)
+        limit_give(plan->cluster, TG_LIMIT_REQUESTS);
+    if (plan->cluster != NULL)
+        cluster_release(plan->cluster);
+    route_release(&plan->outcome);
+    free(plan->original);
+    free(plan->answer);
+    free(plan);
+    exchange->plan = NULL;
+}
