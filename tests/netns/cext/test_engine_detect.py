@@ -6,16 +6,16 @@ import socket
 import ssl
 import statistics
 import time
+from collections.abc import Callable
 
 import pytest
 
 from cext.engine.values import Speaks, Spoken
 from tests.netns.cext.engine_world import World
-from tests.netns.cext.http_world import Web, answering, exactly, head, heard, speaks
+from tests.netns.cext.http_world import Talk, Web, answering, exactly, head, heard, speaks
 
 GET = b"GET / HTTP/1.1\r\nHost: A\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-ALL = [Speaks.DETECT, Speaks.OPAQUE]
 
 
 def echo(sock: socket.socket) -> None:
@@ -23,44 +23,49 @@ def echo(sock: socket.socket) -> None:
         sock.sendall(part)
 
 
+def compared(world: World, talk: Talk, once: Callable[[], None], rounds: int) -> float:
+    """How many seconds longer `once` takes where the engine looks than where it does not: the median of pairs."""
+    verdicts = [speaks(Web(world, talk), how) for how in (Speaks.DETECT, Speaks.OPAQUE)]
+    more = []
+    for _ in range(rounds):
+        took = []
+        for verdict in verdicts:
+            world.decide(verdict)
+            begin = time.perf_counter()
+            once()
+            took.append(time.perf_counter() - begin)
+        more.append(took[0] - took[1])
+    return statistics.median(more)
+
+
+@pytest.mark.alone
 def test_a_server_that_speaks_first_is_never_waited_with(world: World) -> None:
     def greet(sock: socket.socket) -> None:
         sock.sendall(b"220 ready\r\n")
         echo(sock)
 
-    medians = {}
-    for how in ALL:
-        world.decide(speaks(Web(world, greet), how))
-        times = []
-        for _ in range(40):
-            begin = time.perf_counter()
-            with world.connect() as client:
-                assert exactly(client, 11) == b"220 ready\r\n"
-                client.sendall(b"EHLO x\r\n")
-                assert exactly(client, 8) == b"EHLO x\r\n"
-                times.append(time.perf_counter() - begin)
-        medians[how] = statistics.median(times)
-    assert medians[Speaks.DETECT] < medians[Speaks.OPAQUE] + 0.001
+    def once() -> None:
+        with world.connect() as client:
+            assert exactly(client, 11) == b"220 ready\r\n"
+            client.sendall(b"EHLO x\r\n")
+            assert exactly(client, 8) == b"EHLO x\r\n"
+
+    assert compared(world, greet, once, rounds=40) < 0.001
     assert {one.spoken for one in world.records(80)} == {Spoken.SERVER, Spoken.UNKNOWN}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "said",
     [b"*1\r\n$4\r\nPING\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f", b"get a\r\n", b"AMQP\0\0\x09\x01", b"SSH-2.0-x\r\n"],
 )
 def test_a_client_that_speaks_something_else_does_not_wait(world: World, said: bytes) -> None:
-    medians = {}
-    for how in ALL:
-        world.decide(speaks(Web(world, echo), how))
-        times = []
-        for _ in range(30):
-            begin = time.perf_counter()
-            with world.connect() as client:
-                client.sendall(said)
-                assert exactly(client, len(said)) == said
-                times.append(time.perf_counter() - begin)
-        medians[how] = statistics.median(times)
-    assert medians[Speaks.DETECT] < medians[Speaks.OPAQUE] + 0.001
+    def once() -> None:
+        with world.connect() as client:
+            client.sendall(said)
+            assert exactly(client, len(said)) == said
+
+    assert compared(world, echo, once, rounds=30) < 0.001
     assert {one.spoken for one in world.records(60)} == {Spoken.OTHER, Spoken.UNKNOWN}
 
 
@@ -110,7 +115,8 @@ def test_a_destination_that_spoke_http_may_speak_first_another_time(world: World
             assert exactly(client, 6) == b"banner"
             client.sendall(b"x")
             assert exactly(client, 1) == b"x"
-    assert [one.spoken for one in world.records(4)] == [Spoken.HTTP1, Spoken.SERVER] * 2
+    # Two workers end them: in which order is not promised.
+    assert sorted(one.spoken for one in world.records(4)) == sorted([Spoken.HTTP1, Spoken.SERVER] * 2)
 
 
 def test_the_preface_of_http2_passes_and_is_named(world: World) -> None:
