@@ -10,7 +10,7 @@ from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_cluster import NOWHERE_KNOWN, Choosing, choosing
 from proxy.core.policy.cluster import Balancing, Cluster, Locality
 from proxy.core.policy.upstream import HttpBalancing, Limits
-from proxy.core.resilience.health import Fitness, Health
+from proxy.core.resilience.health import HEALTHY, Fitness, Health
 from proxy.core.resilience.tally import Tally
 
 _CHOOSE = {
@@ -39,6 +39,7 @@ class HealthEvents(NamedTuple):
     tried: Callable[[str, UpstreamAddress, bool], None]
 
 
+_Key = tuple[str, bool]
 _MadeOf = tuple[Cluster, Mapping[UpstreamAddress, Fitness] | None, Locality]
 
 
@@ -50,11 +51,13 @@ class EngineClusters:
         self._clusters = clusters
         self._events = events
         self._connect_timeout_s = connect_timeout_s
-        self._numbers: dict[tuple[str, bool], int] = {}
+        self._numbers: dict[_Key, int] = {}
+        self._keys: dict[int, _Key] = {}
         self._free: list[int] = []
-        self._gone: set[tuple[str, bool]] = set()
         self._there: dict[int, Choosing] = {}
         self._made_of: dict[int, _MadeOf] = {}
+        self._health = HEALTHY
+        self._own = NOWHERE_KNOWN
         self._group_of = group_of
         self._members: dict[int, Member] = {}
         self._by_cluster: dict[str, dict[int, None]] = {}
@@ -72,35 +75,32 @@ class EngineClusters:
         known = self._numbers.get(key)
         if known is None:
             known = self._numbers[key] = self._free.pop() if self._free else len(self._numbers) + 1
+            self._keys[known] = key
         return known
 
     def member(self, group: int) -> Member:
         return self._members[group]
 
     def exchange(self, clusters: Iterable[Cluster], health: Health, own: Locality = NOWHERE_KNOWN) -> Iterator[None]:
-        """All clusters that sites name, before the sites; a step for each. own: where the proxy runs."""
-        left = set(self._numbers)
+        """Those that policy has changed, before the sites that name them; beside them those whose health differs from
+        the last exchange that was completed. A step for each. own: where the proxy runs."""
         for cluster in clusters:
-            left.discard(_key(cluster))
-            number, made_of = self.number(cluster), (cluster, health.of(cluster.name), own)
-            if number != NO_CLUSTER and self._made_of.get(number) != made_of:
-                wanted = choosing(cluster, health, own)
-                if self._there.get(number) != wanted:
-                    self._clusters.set(number, self._spec(cluster, wanted))
-                    self._there[number] = wanted
-                self._made_of[number] = made_of
+            if self.number(cluster) != NO_CLUSTER:
+                self._exchange_one(self.number(cluster), cluster, health, own)
             yield
-        self._gone = left
+        for number in list(self._made_of) if own != self._own else self._named(health.differing(self._health)):
+            self._exchange_one(number, self._made_of[number][0], health, own)
+            yield
+        self._health, self._own = health, own
 
-    def forget_gone(self) -> None:
-        """Clusters that the policy does not have any more, after the sites that named them."""
-        for key in self._gone:
-            number = self._numbers.pop(key)
-            self._clusters.remove(number)
-            self._there.pop(number, None)
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Clusters that no site names any more. A number may be one that was never exchanged."""
+        for number in numbers:
+            del self._numbers[self._keys.pop(number)]
+            if self._there.pop(number, None) is not None:
+                self._clusters.remove(number)
             self._made_of.pop(number, None)
             self._free.append(number)
-        self._gone = set()
 
     def take_news(self) -> None:
         """To be called when the news descriptor is readable."""
@@ -122,6 +122,20 @@ class EngineClusters:
     def tallies(self, cluster: str) -> Mapping[UpstreamAddress, Tally]:
         """For health keeping. That failures came in a row is told as news."""
         return {endpoint: _tally(counts) for endpoint, counts in self.counts(cluster).items()}
+
+    def _exchange_one(self, number: int, cluster: Cluster, health: Health, own: Locality) -> None:
+        made_of = (cluster, health.of(cluster.name), own)
+        if self._made_of.get(number) == made_of:
+            return
+        wanted = choosing(cluster, health, own)
+        if self._there.get(number) != wanted:
+            self._clusters.set(number, self._spec(cluster, wanted))
+            self._there[number] = wanted
+        self._made_of[number] = made_of
+
+    def _named(self, names: Iterable[str]) -> list[int]:
+        found = (self._numbers.get((name, is_ipv6), NO_CLUSTER) for name in names for is_ipv6 in (False, True))
+        return [number for number in found if number in self._made_of]
 
     def _spec(self, cluster: Cluster, one: Choosing) -> ClusterSpec:
         endpoints = tuple(
@@ -148,7 +162,7 @@ class EngineClusters:
         return group
 
 
-def _key(cluster: Cluster) -> tuple[str, bool]:
+def _key(cluster: Cluster) -> _Key:
     """A name has a cluster for each address family."""
     return cluster.name, any(endpoint.is_ipv6 for endpoint in cluster.endpoints)
 

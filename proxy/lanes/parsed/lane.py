@@ -12,6 +12,7 @@ from cext.engine.clusters import Clusters
 from cext.engine.door import Decide, Door
 from cext.engine.engine import Engine
 from proxy.core.lanes import Direction, Speaking
+from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_engine import Ruling, Site
 from proxy.core.policy.cluster import Cluster, Locality
 from proxy.core.policy.policy import Policy
@@ -19,6 +20,7 @@ from proxy.core.resilience.health import Health
 from proxy.lanes.parsed.clusters import EngineClusters, GroupOf, HealthEvents
 from proxy.lanes.parsed.decider import Decider
 from proxy.lanes.parsed.sites import PreparedSite, Sites, prepare
+from proxy.lanes.parsed.uses import ClusterUses
 
 TICK_S = 1.0
 BREATH = 16
@@ -67,7 +69,7 @@ class RequestLane:
         self._door.open(engine)
         self._sites = Sites(engine, decider, time.monotonic)
         self._clusters = EngineClusters(Clusters(engine), events, connect_timeout_s, group_of)
-        self._used: dict[Site, tuple[Cluster, ...]] = {}
+        self._uses = ClusterUses()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -95,22 +97,23 @@ class RequestLane:
         return Prepared(sites, clusters, policy.home)
 
     def exchange(self, prepared: Prepared, health: Health) -> Iterator[None]:
-        """Before the verdicts that name the sites."""
-        self._used |= prepared.clusters
-        used: dict[int, Cluster] = {}
-        for some in self._used.values():
-            used |= {self._clusters.number(one): one for one in some}
+        """Before the verdicts that name the sites. What the sites named before stays until `forget`."""
+        changed: dict[int, Cluster] = {}
+        for site, named in prepared.clusters.items():
+            numbered = {self._clusters.number(one): one for one in named}
+            self._uses.put(site, numbered)
+            changed |= numbered
             yield
-        yield from self._clusters.exchange(used.values(), health, prepared.own)
+        yield from self._clusters.exchange(changed.values(), health, prepared.own)
         yield from self._sites.exchange({site: one for site, one in prepared.sites.items() if one is not None}, ())
 
     def forget(self, prepared: Prepared, gone: Collection[Site]) -> Iterator[None]:
         """After the verdicts: what they do not name any more."""
         without = [site for site, one in prepared.sites.items() if one is None]
-        for site in (*without, *gone):
-            self._used.pop(site, None)
+        for site in gone:
+            self._uses.put(site, ())
         yield from self._sites.exchange({}, (*without, *gone))
-        self._clusters.forget_gone()
+        self._clusters.forget(self._uses.take_idle())
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -135,8 +138,9 @@ class RequestLane:
     def _naming(self, named: dict[int, Cluster]) -> Callable[[Cluster], int]:
         def number(cluster: Cluster) -> int:
             found = self._clusters.number(cluster)
-            if found:
+            if found != NO_CLUSTER:
                 named[found] = cluster
+                self._uses.numbered(found)
             return found
 
         return number

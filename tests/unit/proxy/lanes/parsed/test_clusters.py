@@ -71,13 +71,32 @@ def test_what_does_not_differ_is_not_put_again_and_numbers_stay(engine: Engine) 
     assert world.engine_side.calls == 2
     world.exchange(web, api)
     assert world.engine_side.calls == 2
-    world.exchange(api)
-    assert len(world.engine_side.asked) == 2  # a site may still name it
-    world.clusters.forget_gone()
+    world.clusters.forget([world.clusters.number(web)])
     assert list(world.engine_side.asked) == [number]
-    world.exchange(api, cluster(1, name="new"))
+    world.exchange(cluster(1, name="new"))
     assert len(world.engine_side.asked) == 2
     assert world.clusters.number(api) == number
+
+
+def test_a_change_of_health_reaches_a_cluster_that_policy_did_not_change(engine: Engine) -> None:
+    world, web, api = World(engine), cluster(2), cluster(2, name="api")
+    world.exchange(web, api)
+    ejected = health([("web", web.endpoints[0], Fitness(0, "ejected")), ("gone", web.endpoints[0], Fitness(0, "x"))])
+    world.exchange(health=ejected)
+    assert [one.weight for one in world.spec(web).endpoints] == [0, 100]
+    assert world.engine_side.calls == 3
+    world.exchange(health=HEALTHY)
+    assert [one.weight for one in world.spec(web).endpoints] == [100, 100]
+    assert world.engine_side.calls == 4
+
+
+def test_an_exchange_that_ended_half_way_is_made_up_for(engine: Engine) -> None:
+    world, web, api = World(engine), cluster(2), cluster(2, name="api")
+    world.exchange(web, api)
+    ejected = health([(name, web.endpoints[0], Fitness(0, "ejected")) for name in ("web", "api")])
+    next(world.clusters.exchange((), ejected))
+    world.exchange(health=ejected)
+    assert [world.spec(one).endpoints[0].weight for one in (web, api)] == [0, 0]
 
 
 def test_requests_to_the_original_destination_have_no_cluster(engine: Engine) -> None:
