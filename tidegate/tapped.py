@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from proxy.core.report.printable import printable
+
 _ARROWS = {"outbound": "->", "inbound": "<-"}
 
 
@@ -13,11 +15,6 @@ def line(told: dict[str, Any], width: int | None) -> str:
 
 def dropped_notice(count: int) -> str:
     return f"{count} more ended than could be shown"
-
-
-def printable(text: str) -> str:
-    """Nothing that a terminal would obey."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 def _request(told: dict[str, Any]) -> str:

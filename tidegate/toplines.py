@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from tidegate.rates import Rate
-from tidegate.tapped import printable
+from proxy.core.report.printable import printable
+from proxy.core.report.rates import Rate
 
 if TYPE_CHECKING:
     from rich.live import Live

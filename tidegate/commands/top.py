@@ -61,7 +61,7 @@ class _Wanted:
         self._service, self._route = service, route
 
     def rates(self, before: dict[str, Any], now: dict[str, Any], seconds: float) -> list[Any]:
-        from tidegate.rates import rates
+        from proxy.core.report.rates import rates
 
         found = [one for name in now for one in rates(before.get(name, []), now[name], seconds, name)]
         return [

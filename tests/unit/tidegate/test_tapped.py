@@ -5,10 +5,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.report.printable import printable
 from proxy.core.report.request import shown
 from proxy.core.report.request_fields import report
 from tests.unit.proxy.core.report.requests import request
-from tidegate.tapped import line, printable
+from tidegate.tapped import line
 
 CONNECTION: dict[str, Any] = {
     "time": "2026-11-28T08:00:00.123Z", "direction": "inbound", "downstream": "10.0.0.1:4000",

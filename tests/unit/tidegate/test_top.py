@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from proxy.core.report.rates import quantile, rates
 from proxy.core.report.totals import BOUNDS_MS
-from tidegate.rates import quantile, rates
 from tidegate.toplines import TopTable, plain, row
 
 BUCKETS = len(BOUNDS_MS) + 1
