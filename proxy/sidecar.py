@@ -12,35 +12,17 @@ from proxy.control.health import Readiness
 from proxy.control.operations import common_operations, companion_operations
 from proxy.control.signals import hear_signals
 from proxy.control.supervisor import Supervisor
-from proxy.core.decide.lane import Lanes
-from proxy.core.decide.probes import ProbeRegistry
 from proxy.feed.feed import Feed
 from proxy.feed.source import Configured
-from proxy.lanes import counting
-from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.all_lanes import AllLanes
 from proxy.lanes.dns.relay import DnsRelay
 from proxy.lanes.drain import SERVING, Drain
-from proxy.lanes.health import sources
-from proxy.lanes.health.watch import HealthWatch
-from proxy.lanes.held import HeldProbes
-from proxy.lanes.options import asking, engine_log, lane_defaults, lane_listeners, upstream_options
-from proxy.lanes.parsed.clusters import HealthEvents
-from proxy.lanes.parsed.lane import RequestLane
-from proxy.lanes.publish import Publisher
-from proxy.lanes.punted.connections import Connections
-from proxy.lanes.punted.verdicts import Verdicts
-from proxy.lanes.splice.lane import SpliceLane
-from proxy.lanes.telling import punted_events, request_parts, splice_events
+from proxy.lanes.telling import LanesLater, Telling, telling
 from proxy.lanes.upkeep import Upkeep
 from proxy.settings import LogFormat, ProxySettings
 from proxy.start.startup import Started
 from proxy.telemetry.access_log import AccessLog
-from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.observer import Observer
-from proxy.telemetry.own import own_identity
 from proxy.telemetry.scrapes import Scrapes
-from proxy.telemetry.sources import MetricSources
-from proxy.telemetry.spans import spans_as_configured
 
 
 class Sidecar:
@@ -56,122 +38,79 @@ class Sidecar:
     ) -> None:
         self._loop, self._settings, self._started = loop, settings, started
         # Of parts that tell each other things one is made later: it is reached through `self`.
-        log = self._access_log = AccessLog(json_lines=settings.log_format is LogFormat.JSON)
         self._supervisor = Supervisor(lambda: self._drain)
         self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
-        own = own_identity()
-        self._spans = spans_as_configured(own)
-        told = request_parts(
-            self._engine,
-            log,
-            lambda: self._splice,
-            own,
-            kept=lambda: counting.kept(self._splice, self._direct),
-            tell=None if settings.supervisor_fd is None else self._supervisor.request,
-            spans=self._spans,
-        )
-        self._requests = told.requests
-        metrics = Metrics(
-            MetricSources(
-                live=lambda: self._punted.live(),  # noqa: PLW0108
-                dropped_log_lines=lambda: other_dropped_lines() + log.dropped,
-                draining=lambda: self._drain.state != SERVING,
-                connection_limit=started.connection_limit,
-                kept=lambda: counting.kept(self._splice, direct),
-                pauses=lambda: self._splice.pauses(),  # noqa: PLW0108
-            ),
-            own,
-            told.metrics,
-        )
-        observer = Observer(metrics, log, (self._supervisor.closed, told.tap.connection))
-        direct = self._direct = DirectLane(
-            lambda: self._publisher.publish(),  # noqa: PLW0108
-            observer.direct_ended,
-            loop.call_soon,
-            expected=started.companions is not None and configured is not None,
-        )
-        metrics.add(counting.endpoint_metrics(lambda: self._splice, direct))
-        verdicts = Verdicts(Lanes(forced=settings.lane, announced=frozenset(settings.announced)))
-        probes = ProbeRegistry()
-        self._punted = Connections(
+        told = self._telling = self._told_by_lanes(other_dropped_lines)
+        metrics, requests = told.metrics, told.of_requests
+        lanes = self._lanes = AllLanes(
             loop,
             self._engine,
-            probes,
-            punted_events(metrics, observer, lambda: self._upkeep.forgotten()),  # noqa: PLW0108
-            verdicts=verdicts,
-            upstream_options=upstream_options(settings),
-            idle_timeout_s=settings.idle_timeout_s,
+            settings,
+            started,
+            told,
+            expect_direct=started.companions is not None and configured is not None,
+            forgotten=lambda: self._upkeep.forgotten(),  # noqa: PLW0108
         )
-        # The workers read the door from the first site on, which is published later.
-        self._deciding = RequestLane(
-            self._engine,
-            asking(settings),
-            lambda cluster, endpoint: self._splice.request_group(cluster, endpoint),  # noqa: PLW0108
-            HealthEvents(
-                in_a_row=lambda *told: self._health.in_a_row(*told),  # noqa: PLW0108
-                tried=lambda *told: self._health.tried(*told),  # noqa: PLW0108
-            ),
-            settings.connect_timeout_s,
-        )
-        self._splice = SpliceLane(
-            self._engine,
-            lane_listeners(settings, started),
-            lane_defaults(settings),
-            splice_events(metrics, observer, log, self._punted),
-            log=engine_log(settings),
-            log_texts=log.texts,
-            announced=settings.announced,
-            number_of=self._deciding.number,
-        )
-        held = HeldProbes(probes, self._splice)
-        self._feed: Feed | None = None
-        self._publisher = Publisher(loop, verdicts, direct, self._splice, self._deciding)
-        self._health = HealthWatch(
-            loop,
-            sources.of_all(self._splice, direct, lambda: verdicts.ledger.loads),
-            self._publisher.set_health,
-            mark=settings.proxy_mark,
-        )
-        if configured is not None:
-            self._feed = Feed(loop, configured, self._publisher.put_in_force, metrics.reloaded)
-            self._publisher.published = [self._feed.published, self._health.exchange]
-            self._publisher.refused = self._feed.unpublished
-            self._publisher.put_in_force(configured.policy)
+        self._feed = None if configured is None else self._fed(configured)
         drain = self._drain = Drain(
-            loop, self._splice, self._punted, self._supervisor.drained, lambda: loop.call_soon(loop.stop)
+            loop, lanes.splice, lanes.punted, self._supervisor.drained, lambda: loop.call_soon(loop.stop)
         )
         self._upkeep = Upkeep(
             loop,
             self._engine,
-            self._splice,
-            self._punted,
-            held=held,
+            lanes.splice,
+            lanes.punted,
+            held=lanes.held,
             drain=drain,
-            observer=observer,
-            requests=told.requests,
+            observer=told.observer,
+            requests=requests.requests,
         )
         self._dns = DnsRelay(loop, list(started.dns_sockets), metrics.dns_question, started.question_limit)
-        readiness = Readiness(drain, self._publisher)
+        readiness = Readiness(drain, lanes.publisher)
         running = Running(
             settings=settings,
             readiness=readiness,
             drain=drain,
-            verdicts=verdicts,
+            verdicts=lanes.verdicts,
             feed=self._feed,
-            splice=self._splice,
-            punted=self._punted,
-            direct=direct,
-            access_log=log,
-            metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic, self._splice.counted).page,
-            requests=told.requests,
-            request_counts=told.counts,
-            tap=told.tap,
-            totals=told.totals.rows,
+            splice=lanes.splice,
+            punted=lanes.punted,
+            direct=lanes.direct,
+            access_log=told.log,
+            metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic, lanes.splice.counted).page,
+            requests=requests.requests,
+            request_counts=requests.counts,
+            tap=requests.tap,
+            totals=requests.totals.rows,
         )
-        common = common_operations(held.expect, running.live, drain)
+        common = common_operations(lanes.held.expect, running.live, drain)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces)
-        self._doors = Doors(started, direct, drain, readiness, common=common, companion=companion)
+        self._doors = Doors(started, lanes.direct, drain, readiness, common=common, companion=companion)
         self._endpoints = Endpoints(loop, started, running)
+
+    def _told_by_lanes(self, other_dropped_lines: Callable[[], int]) -> Telling:
+        return telling(
+            self._engine,
+            AccessLog(json_lines=self._settings.log_format is LogFormat.JSON),
+            self._started.connection_limit,
+            LanesLater(
+                splice=lambda: self._lanes.splice,
+                direct=lambda: self._lanes.direct,
+                punted=lambda: self._lanes.punted,
+                draining=lambda: self._drain.state != SERVING,
+            ),
+            ended=self._supervisor.closed,
+            request_ended=None if self._settings.supervisor_fd is None else self._supervisor.request,
+            other_dropped_lines=other_dropped_lines,
+        )
+
+    def _fed(self, configured: Configured) -> Feed:
+        publisher = self._lanes.publisher
+        feed = Feed(self._loop, configured, publisher.put_in_force, self._telling.metrics.reloaded)
+        publisher.published = [feed.published, self._lanes.health.exchange]
+        publisher.refused = feed.unpublished
+        publisher.put_in_force(configured.policy)
+        return feed
 
     async def open(self) -> None:
         """Start everything, the listeners last, and tell the supervisor."""
@@ -181,10 +120,8 @@ class Sidecar:
         if self._feed is not None:
             self._feed.start()
         self._upkeep.start()
-        self._health.start()
-        self._deciding.start(self._loop)
-        await self._publisher.start()
-        self._splice.open()
+        await self._lanes.start()
+        self._lanes.splice.open()
         self._dns.open()
         self._supervisor.ready(self._started)
 
@@ -192,19 +129,15 @@ class Sidecar:
         """End what is left, then let go of everything; the supervisor hears of every connection before."""
         if self._feed is not None:
             self._feed.close()
-        self._publisher.close()
         self._upkeep.stop()
-        self._health.close()
-        self._deciding.close()
+        self._lanes.stop()
         self._engine.close()
-        self._deciding.release()
-        self._punted.close()
-        self._splice.take_last_records()
-        self._requests.take_last()
-        if self._spans is not None:
-            self._spans.close()
+        self._lanes.release()
+        self._telling.of_requests.requests.take_last()
+        if self._telling.spans is not None:
+            self._telling.spans.close()
         self._dns.close()
         self._endpoints.close()
         self._doors.close()
         await self._supervisor.close()
-        self._access_log.close()
+        self._telling.log.close()

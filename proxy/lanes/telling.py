@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from cext.engine.engine import Engine
 from cext.engine.exchanges import Exchanges
 from proxy.core.report.identity import Identity
+from proxy.core.report.record import ConnectionRecord
 from proxy.core.report.request import RequestRecord
+from proxy.lanes import counting
+from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.punted.connections import ConnectionEvents, Connections
 from proxy.lanes.splice.lane import LaneEvents, SpliceLane
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
+from proxy.telemetry.own import own_identity
 from proxy.telemetry.request_counts import Group, RequestCounts
 from proxy.telemetry.request_metrics import RequestMetrics, RequestSources
 from proxy.telemetry.requests import Requests
-from proxy.telemetry.sources import Kept
-from proxy.telemetry.spans import Spans
+from proxy.telemetry.sources import Kept, MetricSources
+from proxy.telemetry.spans import Spans, spans_as_configured
 from proxy.telemetry.tap import Tap
 from proxy.telemetry.totals import TotalsView
 
@@ -81,3 +85,55 @@ def request_parts(
     sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time)
     totals = TotalsView(exchanges, group, kept)
     return RequestParts(tap, requests, counts, RequestMetrics(sources, own), totals)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Everything that hears of connections and requests. spans: None where no traces are exported."""
+
+    log: AccessLog
+    spans: Spans | None
+    of_requests: RequestParts
+    metrics: Metrics
+    observer: Observer
+
+
+@dataclass(frozen=True, slots=True)
+class LanesLater:
+    """The lanes are made later than what hears of them."""
+
+    splice: Callable[[], SpliceLane]
+    direct: Callable[[], DirectLane]
+    punted: Callable[[], Connections]
+    draining: Callable[[], bool]
+
+
+def telling(
+    engine: Engine,
+    log: AccessLog,
+    connection_limit: int,
+    lanes: LanesLater,
+    *,
+    ended: Callable[[ConnectionRecord], None],
+    request_ended: Callable[[RequestRecord], None] | None,
+    other_dropped_lines: Callable[[], int],
+) -> Telling:
+    """ended, request_ended: the supervisor's ears; the latter is None where requests need not be gathered for it.
+    other_dropped_lines: of the proxy's own log."""
+
+    def kept() -> Iterator[Kept]:
+        return counting.kept(lanes.splice(), lanes.direct())
+
+    own = own_identity()
+    spans = spans_as_configured(own)
+    told = request_parts(engine, log, lanes.splice, own, kept=kept, tell=request_ended, spans=spans)
+    sources = MetricSources(
+        live=lambda: lanes.punted().live(),
+        dropped_log_lines=lambda: other_dropped_lines() + log.dropped,
+        draining=lanes.draining,
+        connection_limit=connection_limit,
+        kept=kept,
+        pauses=lambda: lanes.splice().pauses(),
+    )
+    metrics = Metrics(sources, own, told.metrics)
+    return Telling(log, spans, told, metrics, Observer(metrics, log, (ended, told.tap.connection)))
