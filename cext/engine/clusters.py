@@ -24,6 +24,16 @@ class Choose(IntEnum):
     RANDOM = 3
 
 
+class HashBy(IntEnum):
+    """What of a request a consistent hash is made of."""
+
+    NOTHING = 0
+    HEADER = 1
+    COOKIE = 2
+    PARAMETER = 3
+    SOURCE = 4
+
+
 class News(IntFlag):
     """What an endpoint has to tell: failures in a row, as many as the cluster says, or how a trial went."""
 
@@ -67,13 +77,17 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """places, points: a consistent hash, see proxy/core/balance/hashed.py. in_a_row: how many failures of each kind
-    (5xx, gateway errors, without an answer) are news; 0: none. Times of 0: none (connecting: the kernel's)."""
+    """places, points: a consistent hash, see proxy/core/balance/hashed.py; hash_by, hash_name, cookie_end: what it is
+    made of, see proxy/core/balance/key.py (the name of a header is in lower case). in_a_row: how many failures of each
+    kind (5xx, gateway errors, without an answer) are news; 0: none. Times of 0: none (connecting: the kernel's)."""
 
     endpoints: tuple[ClusterEndpoint, ...]
     choose: Choose = Choose.EWMA
     places: Sequence[int] = ()
     points: Sequence[int] = ()
+    hash_by: HashBy = HashBy.NOTHING
+    hash_name: bytes = b""
+    cookie_end: bytes | None = None
     in_a_row: tuple[int, int, int] = (0, 0, 0)
     split_local: bool = False
     limits: ClusterLimits = ClusterLimits()
@@ -114,6 +128,7 @@ class Clusters:
             row.group, row.weight, row.trial = endpoint.group, endpoint.weight, endpoint.trial
         places = ffi.new("uint32_t[]", list(spec.places)) if spec.places else ffi.NULL
         points = ffi.new("uint64_t[]", list(spec.points)) if spec.points else ffi.NULL
+        texts = [ffi.NULL if one is None else ffi.new("char[]", one) for one in (spec.hash_name, spec.cookie_end)]
         limits = spec.limits
         asked = ffi.new(
             "tg_cluster_spec *",
@@ -125,6 +140,10 @@ class Clusters:
                 "split_local": spec.split_local,
                 "places": places,
                 "points": points,
+                "hash_by": int(spec.hash_by),
+                "hash_name": texts[0],
+                "hash_name_length": len(spec.hash_name),
+                "cookie_end": texts[1],
                 "in_a_row": list(spec.in_a_row),
                 "limits": [limits.connections, limits.pending, limits.requests, limits.retries],
                 "endpoint_requests": limits.endpoint_requests,

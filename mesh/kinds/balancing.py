@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from mesh.kinds.meta import Own
-from mesh.yaml.names import CookieName, HeaderName, LabelName, LocalityPattern, is_locality
+from mesh.yaml.names import CookieName, CookiePath, HeaderName, LabelName, LocalityPattern, is_locality
 from mesh.yaml.texts import Duration, DurationOrNone
 
 Balancer = Literal["EWMA", "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "PASSTHROUGH", "LEAST_CONN", "UNSPECIFIED"]
@@ -19,7 +19,7 @@ class HashCookie(Own, frozen=True, kw_only=True):
     """Without a ttl no client is given the cookie; with `0s` it lives for the client's own session."""
 
     name: CookieName
-    path: Annotated[str, Meta(max_length=1024)] = ""
+    path: CookiePath = ""
     ttl: DurationOrNone | None = None
 
 

@@ -7,16 +7,14 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from mesh.kinds.meta import BackendObjectRef
-from mesh.yaml.names import Group, HeaderName, HeaderValue, KindName, Name, PreciseHostname
+from mesh.yaml.names import FilterPath, Group, HeaderLine, HeaderName, KindName, Name, PreciseHostname
 from mesh.yaml.shapes import Shape
 from mesh.yaml.texts import Port
-
-FilterPath = Annotated[str, Meta(max_length=1024)]
 
 
 class Header(Shape, frozen=True, kw_only=True):
     name: HeaderName
-    value: HeaderValue
+    value: HeaderLine
 
 
 class HeaderModifier(Shape, frozen=True, kw_only=True):

@@ -42,6 +42,13 @@ PortName = Annotated[
 ]
 HeaderName = Annotated[str, _text(_HTTP_NAME, 256, "an HTTP header name")]
 HeaderValue = Annotated[str, Meta(min_length=1, max_length=4096)]
+HeaderLine = Annotated[
+    str, _text(r"[^\x00-\x08\x0a-\x1f\x7f]+", 4096, "a header's value, at most 4096 characters, no line break or NUL")
+]
+FilterPath = Annotated[
+    str, _text(r"[^\x00-\x1f\x7f]*", 1024, "a path, at most 1024 characters, no line break or NUL", 0)
+]
+CookiePath = Annotated[str, _text(r"[^\x00-\x1f\x7f;]*", 1024, "a cookie's path, without ';'", 0)]
 CookieName = Annotated[str, _text(_HTTP_NAME, 256, "a cookie's name")]
 CheckPath = Annotated[str, _text(r"/[!-~]*", 1024, "a path such as /healthz")]
 Authority = Annotated[str, _text(r"[!-~]*", 253, "a value of the header Host", 0)]

@@ -35,6 +35,8 @@ static void cluster_free(struct tg_cluster *cluster)
     usage_drop(cluster->usage);
     free(cluster->places);
     free(cluster->points);
+    free(cluster->hash_name);
+    free(cluster->cookie_end);
     free(cluster);
 }
 
@@ -53,6 +55,18 @@ static bool copy_table(struct tg_cluster *cluster, const tg_cluster_spec *spec)
         return false;
     memcpy(cluster->points, spec->points, spec->table_size * sizeof cluster->points[0]);
     return true;
+}
+
+static bool copy_texts(struct tg_cluster *cluster, const tg_cluster_spec *spec)
+{
+    if (spec->hash_name_length > 0) {
+        cluster->hash_name = strndup(spec->hash_name, spec->hash_name_length);
+        if (cluster->hash_name == NULL)
+            return false;
+    }
+    if (spec->cookie_end != NULL)
+        cluster->cookie_end = strdup(spec->cookie_end);
+    return spec->cookie_end == NULL || cluster->cookie_end != NULL;
 }
 
 static bool add_endpoint(struct tg_cluster *cluster, struct tg_endpoints *endpoints, struct tg_groups *groups,
@@ -83,6 +97,8 @@ struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_groups 
     cluster->asked.endpoints = NULL;
     cluster->asked.places = NULL;
     cluster->asked.points = NULL;
+    cluster->asked.hash_name = NULL;
+    cluster->asked.cookie_end = NULL;
     atomic_init(&cluster->references, 1);
     cluster->usage = usage != NULL ? usage : usage_new(endpoints->workers);
     if (cluster->usage == NULL)
@@ -91,7 +107,7 @@ struct tg_cluster *cluster_new(struct tg_endpoints *endpoints, struct tg_groups 
     for (uint32_t i = 0; i < spec->endpoint_count; i++)
         if (!add_endpoint(cluster, endpoints, groups, spec, i))
             goto fail;
-    if (!copy_table(cluster, spec))
+    if (!copy_table(cluster, spec) || !copy_texts(cluster, spec))
         goto fail;
     cluster->stride = cluster->total == 0 ? 0 : stride_of(cluster->total);
     return cluster;

@@ -40,8 +40,10 @@ struct tg_cluster {
     uint64_t total;    /* of the weights */
     uint64_t stride;   /* of round robin */
     uint32_t heaviest; /* weight */
-    uint32_t *places;  /* of a consistent hash: indices of endpoints */
-    uint64_t *points;  /* of a ring: where each place begins, ascending */
+    char *hash_name;
+    char *cookie_end; /* NULL: none */
+    uint32_t *places; /* of a consistent hash: indices of endpoints */
+    uint64_t *points; /* of a ring: where each place begins, ascending */
     struct tg_choice endpoints[];
 };
 

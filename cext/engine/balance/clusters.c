@@ -72,10 +72,15 @@ int clusters_remove(struct tg_clusters *clusters, uint32_t number)
     return 0;
 }
 
-struct tg_cluster *clusters_find(struct tg_clusters *clusters, uint32_t number)
+struct tg_cluster *clusters_look(struct tg_clusters *clusters, uint32_t number)
 {
     struct tg_cluster_table *table = atomic_load(&clusters->table);
-    struct tg_cluster *cluster = table != NULL && number < table->size ? atomic_load(&table->at[number]) : NULL;
+    return table != NULL && number < table->size ? atomic_load(&table->at[number]) : NULL;
+}
+
+struct tg_cluster *clusters_find(struct tg_clusters *clusters, uint32_t number)
+{
+    struct tg_cluster *cluster = clusters_look(clusters, number);
     /* The table's own reference is held until this turn is over. */
     if (cluster != NULL)
         cluster_hold(cluster);

@@ -28,6 +28,8 @@ int clusters_init(struct tg_clusters *clusters, struct tg_epochs *epochs, struct
 void clusters_destroy(struct tg_clusters *clusters); /* after the workers have ended */
 int clusters_set(struct tg_clusters *clusters, uint32_t number, const tg_cluster_spec *spec); /* 0 or -ENOMEM */
 int clusters_remove(struct tg_clusters *clusters, uint32_t number);                           /* 0 or -ENOENT */
+/* Without a reference: good until the worker's turn is over. NULL: there is no such cluster. */
+struct tg_cluster *clusters_look(struct tg_clusters *clusters, uint32_t number);
 /* Gives a reference, from a worker in its turn. NULL: there is no such cluster. */
 struct tg_cluster *clusters_find(struct tg_clusters *clusters, uint32_t number);
 

@@ -28,13 +28,19 @@ static inline uint64_t dice_below(uint64_t number, uint64_t bound)
     return (uint64_t)(((unsigned __int128)number * bound) >> 64);
 }
 
-/* What a consistent hash is looked up by. */
-static inline uint64_t dice_hash(const void *bytes, size_t length)
+/* What a consistent hash is looked up by: FNV-1a over bytes that come piece by piece, mixed at the end. */
+#define DICE_HASH_BEGIN UINT64_C(0xcbf29ce484222325)
+
+static inline uint64_t dice_hash_more(uint64_t hash, const void *bytes, size_t length)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
-    return dice_mix(hash);
+    return hash;
+}
+
+static inline uint64_t dice_hash(const void *bytes, size_t length)
+{
+    return dice_mix(dice_hash_more(DICE_HASH_BEGIN, bytes, length));
 }
 
 #endif

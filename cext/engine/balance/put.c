@@ -1,6 +1,7 @@
 /* Clusters as the engine's callers give them, and what they ask about endpoints. */
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "balance/clusters.h"
 #include "balance/spec.h"
@@ -20,9 +21,33 @@ static bool is_sound_table(const tg_cluster_spec *spec)
     return true;
 }
 
+/* May stand in a header's line. */
+static bool is_clean(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static bool is_sound_hash(const tg_cluster_spec *spec)
+{
+    if (spec->hash_by < TG_HASH_NOTHING || spec->hash_by > TG_HASH_SOURCE)
+        return false;
+    if (spec->hash_name_length > TG_MAX_HASH_NAME ||
+        (spec->hash_name_length == 0) != (spec->hash_by == TG_HASH_NOTHING || spec->hash_by == TG_HASH_SOURCE))
+        return false;
+    if (spec->hash_by == TG_HASH_COOKIE && !is_clean(spec->hash_name, spec->hash_name_length))
+        return false;
+    return spec->cookie_end == NULL ||
+           (strlen(spec->cookie_end) <= TG_MAX_HASH_NAME && is_clean(spec->cookie_end, strlen(spec->cookie_end)));
+}
+
 static bool is_sound(const tg_cluster_spec *spec)
 {
     uint64_t total = 0;
+    if (!is_sound_hash(spec))
+        return false;
     if (spec->choose < TG_CHOOSE_EWMA || spec->choose > TG_CHOOSE_RANDOM)
         return false;
     for (int kind = 0; kind < TG_BUDGETS; kind++)

@@ -10,6 +10,7 @@
 #define TG_STATUSES 200
 #define TG_MAX_CLUSTERS 1048576
 #define TG_MAX_TABLE 8388608
+#define TG_MAX_HASH_NAME 1024 /* bytes of what is hashed by name, and of the end of its cookie */
 
 enum tg_choose { TG_CHOOSE_EWMA = 0, TG_CHOOSE_LEAST_REQUEST = 1, TG_CHOOSE_ROUND_ROBIN = 2, TG_CHOOSE_RANDOM = 3 };
 
@@ -20,6 +21,15 @@ enum tg_limit {
     TG_LIMIT_REQUESTS = 2,
     TG_LIMIT_RETRIES = 3, /* at one time */
     TG_LIMITS = 4
+};
+
+/* What of a request a consistent hash is made of. */
+enum tg_hash_by {
+    TG_HASH_NOTHING = 0, /* the first choice is a random one */
+    TG_HASH_HEADER = 1,
+    TG_HASH_COOKIE = 2,
+    TG_HASH_PARAMETER = 3, /* of the query */
+    TG_HASH_SOURCE = 4     /* the client's IP address */
 };
 
 enum tg_budget_kind { TG_BUDGET_RETRY = 0, TG_BUDGET_HEDGE = 1, TG_BUDGETS = 2 };
@@ -63,6 +73,11 @@ typedef struct {
     int32_t split_local;
     const uint32_t *places; /* [table_size] indices of endpoints */
     const uint64_t *points; /* [table_size] of a ring, ascending: where each place begins; NULL: by hash % table_size */
+    int32_t hash_by;        /* enum tg_hash_by */
+    uint32_t hash_name_length;
+    const char *hash_name;  /* of the header (in lower case), the cookie, the parameter */
+    const char *cookie_end; /* of TG_HASH_COOKIE: what stands behind name=value in the Set-Cookie for a client that came
+                             * without it; NULL: such a client gets none */
     uint32_t in_a_row[3];   /* by enum tg_row; 0: that is no news */
     uint32_t limits[4];     /* by enum tg_limit; 0: none */
     uint32_t endpoint_requests; /* of each endpoint at a time; 0: no limit */

@@ -29,6 +29,8 @@ class Choosing:
     """To be tried by one request at a time."""
     method: HttpBalancing
     table: HashTable
+    hash: ConsistentHash | None
+    """What the table is looked up by."""
     in_a_row: tuple[int, int, int]
     """5xx, gateway errors and failures without an answer that are to be told of; 0: not at all."""
     split_local: bool
@@ -51,6 +53,7 @@ def choosing(cluster: Cluster, health: Health, own: Locality = NOWHERE_KNOWN) ->
         trials=tuple(endpoint in impaired and impaired[endpoint].trial for endpoint in cluster.endpoints),
         method=settings.balancing,
         table=NO_TABLE if settings.hash is None else _table(settings.hash, cluster.endpoints, weights),
+        hash=settings.hash,
         in_a_row=(0, 0, 0)
         if outlier is None
         else (

@@ -12,6 +12,7 @@ from proxy.core.policy.cluster import Balancing, Cluster, Locality
 from proxy.core.policy.upstream import HttpBalancing, Limits
 from proxy.core.resilience.health import HEALTHY, Fitness, Health
 from proxy.core.resilience.tally import Tally
+from proxy.lanes.parsed.hashed import hashed
 
 _CHOOSE = {
     HttpBalancing.EWMA: Choose.EWMA,
@@ -148,6 +149,7 @@ class EngineClusters:
             choose=_CHOOSE[one.method],
             places=one.table.places,
             points=one.table.points,
+            **hashed(one.hash)._asdict(),
             in_a_row=one.in_a_row,
             split_local=one.split_local,
             limits=_limits(one.limits),

@@ -11,6 +11,7 @@ from proxy.core.lanes import Direction
 from proxy.core.lower.site_layout import LAYOUT
 from proxy.core.lower.to_engine import Site
 from proxy.core.lower.to_site import NumberOf, SiteTable, site_table
+from proxy.core.policy.cluster import Cluster
 from proxy.core.policy.http import HttpRule, HttpTarget
 from proxy.core.policy.policy import Destination
 from proxy.core.route.match import EVERYTHING, Kind, Match
@@ -133,7 +134,14 @@ class Sites:
 
 
 def _has_choice(destination: Destination) -> bool:
-    return any(one.cluster is not None and len(one.cluster.endpoints) > 1 for one in destination.targets)
+    """Whether requests may go to one endpoint or another, or their answers tell clients which one it was."""
+    clusters = [one.cluster for one in destination.targets if one.cluster is not None]
+    return any(len(one.endpoints) > 1 or _gives_cookies(one) for one in clusters)
+
+
+def _gives_cookies(cluster: Cluster) -> bool:
+    hashed = cluster.settings.hash
+    return hashed is not None and hashed.cookie_ttl_s is not None
 
 
 def _has_regex(match: Match) -> bool:

@@ -208,6 +208,17 @@ def test_what_no_lane_obeys_is_named_and_nothing_else(pending: bool, monkeypatch
         ("matches: [{path: {value: /a/../b}}]", "'/a/../b' is not valid: an absolute path"),
         ("matches: [{path: {value: '/a b'}}]", "'/a b' is not valid: an absolute path"),
         ("timeouts: {request: 1s, backendRequest: 2s}", "backendRequest: '2s' is not valid: at most request's 1s"),
+        *(
+            (f"filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{{how}: [{{name: a, value: {v}}}]}}}}]",
+             "is not valid: a header's value")
+            for how in ("set", "add") for v in (r'"a\r\nx-b: c"', r'"a\nb"', r'"a\0"', r'"a\rb"', "''")
+        ),
+        *(
+            (f"filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{{edit}}}}}]", "an HTTP header name")
+            for edit in ("set: [{name: 'a b', value: c}]", r'add: [{name: "a\n", value: c}]', "remove: ['a:']")
+        ),
+        (r'filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: "/a\nb"}}}]',
+         "is not valid: a path"),
         ("filters: [{type: CORS, cors: {allowMethods: ['*', GET]}}]", "allowMethods: '*' is not valid beside"),
         ("filters: [{type: CORS, cors: {allowOrigins: [example.com]}}]", "allowOrigins: 'example.com' is not valid"),
         ("filters: [{type: CORS, cors: {}}, {type: CORS, cors: {}}]", "a second CORS is not valid"),

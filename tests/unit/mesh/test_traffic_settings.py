@@ -226,6 +226,8 @@ def test_a_fault_without_a_percentage_is_named() -> None:
         ("loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}", "simple and consistentHash: only one"),
         ("loadBalancer: {consistentHash: {}}", "exactly one of them must be given"),
         ("loadBalancer: {consistentHash: {useSourceIp: true, httpHeaderName: a}}", "exactly one of them must be given"),
+        ("loadBalancer: {consistentHash: {httpCookie: {name: 'a b'}}}", "is not valid: a cookie's name"),
+        ("loadBalancer: {consistentHash: {httpCookie: {name: a, path: '/;x'}}}", "is not valid: a cookie's path"),
         ("loadBalancer: {consistentHash: {useSourceIp: false}}", "useSourceIp: false is not valid"),
         ("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 6}}}", "tableSize: 6 is not valid"),
         ("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {}, ringHash: {}}}", "ringHash and maglev"),

@@ -18,10 +18,11 @@ bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg
     plan->cluster = NULL;
     plan->tried_count = 0;
     plan->is_trying = plan->is_admitted = false;
+    plan->sticky = (struct tg_sticky){0};
     if (route_decide(site, head, bytes, worker_random(worker), &plan->outcome) == ROUTE_ASK)
         (void)route_ask(&worker->engine->door, head, bytes, peer, &plan->outcome);
     exchange->plan = plan;
-    return true;
+    return sticky_find(worker, plan, head, bytes, peer);
 }
 
 int plan_enter(struct tg_worker *worker, struct tg_plan *plan)
@@ -54,10 +55,11 @@ static bool was_tried(const struct tg_plan *plan, uint32_t endpoint)
 
 enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const tg_address *present)
 {
-    int32_t found = present == NULL ? PICK_NONE : find(plan->cluster, present);
+    const struct tg_sticky *sticky = &plan->sticky;
+    int32_t found = present == NULL || !sticky_is_free(sticky) ? PICK_NONE : find(plan->cluster, present);
     if (found < 0)
-        found = cluster_pick(plan->cluster, worker->index, NULL, plan->tried, plan->tried_count, worker_random(worker),
-                             worker->now_us);
+        found = cluster_pick(plan->cluster, worker->index, sticky->is_hashed ? &sticky->hash : NULL, plan->tried,
+                             plan->tried_count, worker_random(worker), worker->now_us);
     if (found < 0)
         return found == PICK_FULL ? PLAN_FULL : PLAN_NO_ENDPOINT;
     plan->endpoint = (uint32_t)found;
@@ -153,6 +155,7 @@ void plan_end(struct tg_worker *worker, struct tg_exchange *exchange)
     if (plan->cluster != NULL)
         cluster_release(plan->cluster);
     route_release(&plan->outcome);
+    sticky_end(&plan->sticky);
     free(plan->original);
     free(plan->answer);
     free(plan);

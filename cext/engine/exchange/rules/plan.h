@@ -8,6 +8,7 @@
 
 #include "balance/pick.h"
 #include "exchange/exchange.h"
+#include "exchange/rules/sticky.h"
 #include "route/route.h"
 #include "worker.h"
 
@@ -18,6 +19,7 @@ struct tg_plan {
     char *original;             /* the head as the client sent it, where another one is sent; NULL: it is in `kept` */
     struct tg_buffer *answer;   /* of ROUTE_ANSWER: until it is the flow's */
     struct tg_cluster *cluster; /* of ROUTE_FORWARD, with a reference; NULL: to where the verdict says */
+    struct tg_sticky sticky;    /* which endpoint of the cluster it belongs to */
     uint64_t began_us;          /* on the endpoint that is being tried */
     uint32_t endpoint;          /* in the cluster; while is_trying */
     uint32_t tried_count;
@@ -28,7 +30,7 @@ struct tg_plan {
 
 enum plan_pick { PLAN_PICKED, PLAN_NO_ENDPOINT, PLAN_FULL };
 
-/* Asks the rules of the site, and the door where the table can't say. False: no memory, and there is no plan. */
+/* Asks the rules of the site, and the door where the table can't say. False: no memory. */
 bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg_site *site,
                const struct http_head *head, const char *bytes, const tg_address *peer);
 
@@ -86,7 +88,7 @@ void plan_end(struct tg_worker *worker, struct tg_exchange *exchange);
 static inline bool plan_edits_answer(const struct tg_exchange *exchange)
 {
     const struct tg_plan *plan = exchange->plan;
-    return plan != NULL && plan->outcome.edits_answer && !exchange->to_connect;
+    return plan != NULL && (plan->outcome.edits_answer || plan->sticky.speaks) && !exchange->to_connect;
 }
 
 #endif

@@ -30,7 +30,8 @@ struct tg_buffer *written_request(struct tg_plan *plan, const struct http_head *
     return longer;
 }
 
-struct tg_buffer *written_answer(struct tg_plan *plan, const struct http_head *head, const char *bytes)
+/* The head of the answer as the rules' edits have it. NULL: no memory, or a filter failed on it. */
+static struct tg_buffer *edited_answer(struct tg_plan *plan, const struct http_head *head, const char *bytes)
 {
     const size_t room = head->length + plan->outcome.site->most_added + (plan->outcome.door == NULL ? 0 : ASK_ROOM);
     struct tg_buffer *edited = malloc(sizeof *edited + room);
@@ -42,6 +43,20 @@ struct tg_buffer *written_answer(struct tg_plan *plan, const struct http_head *h
     }
     *edited = (struct tg_buffer){.size = room, .end = (size_t)length};
     return edited;
+}
+
+struct tg_buffer *written_answer(struct tg_plan *plan, const struct http_head *head, const char *bytes)
+{
+    const struct tg_sticky *sticky = &plan->sticky;
+    if (!plan->outcome.edits_answer)
+        return head_with_line(bytes, head->length, sticky->line, sticky->line_length);
+    struct tg_buffer *edited = edited_answer(plan, head, bytes);
+    if (edited == NULL || sticky->line_length == 0)
+        return edited;
+    struct tg_buffer *longer =
+        head_with_line((const char *)edited->data, edited->end, sticky->line, sticky->line_length);
+    free(edited);
+    return longer;
 }
 
 struct tg_buffer *written_own(struct tg_talk *talk, struct http_head *head, const char *bytes)

@@ -7,12 +7,14 @@ import re
 import tempfile
 from collections.abc import Sequence
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from cffi import FFI
 
 from cext.engine.build import declarations
+from tests.unit.cext.http.framer import SOURCES
 
 ENGINE = Path(__file__).resolve().parents[4] / "cext" / "engine"
 FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
@@ -47,13 +49,16 @@ void cluster_request(struct tg_cluster *cluster, unsigned worker, uint64_t now_u
 bool cluster_may_repeat(struct tg_cluster *cluster, unsigned worker, enum tg_budget_kind kind,
                         const struct tg_allowance *allowance, uint64_t now_us);
 uint64_t bench_hash(const char *bytes, size_t length);
+int bench_key(struct tg_cluster *cluster, const char *head, size_t length, const tg_address *peer, uint64_t *hash);
 """
 
 _SOURCE = """
 #include <stdlib.h>
 #include "balance/clusters.h"
 #include "balance/dice.h"
+#include "balance/key.h"
 #include "balance/pick.h"
+#include "http/frame.h"
 
 /* Python's collector has no order, so what is held is given back here. */
 struct bench {
@@ -145,6 +150,20 @@ static uint64_t bench_hash(const char *bytes, size_t length)
 {
     return dice_hash(bytes, length);
 }
+
+/* -1: the bytes are no head; 0: nothing that is hashed came. */
+static int bench_key(struct tg_cluster *cluster, const char *bytes, size_t length, const tg_address *peer,
+                     uint64_t *hash)
+{
+    struct frame frame;
+    struct http_head head;
+    size_t used;
+    frame_requests(&frame);
+    frame_lend(&frame, &head);
+    if (frame_pass(&frame, bytes, 0, length, &used) != FRAME_HEAD)
+        return -1;
+    return key_hash(cluster, &head, bytes, peer, hash);
+}
 """
 
 
@@ -163,6 +182,7 @@ def library() -> tuple[Any, Any]:
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
     sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")] + [ENGINE / "decide" / "groups.c"]
+    sources += [*SOURCES, ENGINE / "http" / "cookie.c", ENGINE / "route" / "path.c"]
     builder.set_source(
         "_chooser",
         _SOURCE,
@@ -230,6 +250,16 @@ class Chooser:
                 self.cluster, worker, hashed, self.ffi.new("uint32_t[]", list(tried)), len(tried), seed, now
             )
         )
+
+    def key(self, head: bytes, peer: str) -> int | None:
+        """What the cluster looks the request up by; ValueError: the bytes are no head."""
+        ip = ip_address(peer)
+        address = self.ffi.new("tg_address *", {"ip": ip.packed.ljust(16, b"\0"), "family": ip.version})
+        found = self.ffi.new("uint64_t *")
+        came = self.lib.bench_key(self.cluster, head, len(head), address, found)
+        if came < 0:
+            raise ValueError(head)
+        return int(found[0]) if came else None
 
     def began(self, endpoint: int, worker: int = 0) -> None:
         self.lib.endpoint_began(self.cluster, worker, endpoint)

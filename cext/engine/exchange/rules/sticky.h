@@ -1,0 +1,35 @@
+/* To which endpoint of its cluster a request belongs, and what its answer tells the client so that the next request
+ * belongs there, too. For the owning worker only. */
+#ifndef TG_STICKY_H
+#define TG_STICKY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "http/head.h"
+#include "worker.h"
+
+struct tg_plan;
+
+struct tg_sticky {
+    bool is_hashed;
+    bool speaks;   /* the answer may get a line */
+    uint64_t hash; /* while is_hashed */
+    char *line;    /* of the answer, with its end; NULL: none */
+    uint32_t line_length;
+};
+
+/* Once it is decided where the request goes. False: no memory. */
+bool sticky_find(struct tg_worker *worker, struct tg_plan *plan, const struct http_head *head, const char *bytes,
+                 const tg_address *peer);
+
+/* Whether any endpoint is as good as another, so that a connection that is there already may be used. */
+static inline bool sticky_is_free(const struct tg_sticky *sticky)
+{
+    return !sticky->is_hashed;
+}
+
+void sticky_end(struct tg_sticky *sticky);
+
+#endif
