@@ -33,6 +33,8 @@ from proxy.core.addresses import Address, UpstreamAddress
 from proxy.core.decide.lane import Lanes
 from proxy.core.policy.policy import Cluster, Destination, Policy, Protocol, Rule, ServiceName, Target, frozen
 from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.parsed.clusters import HealthEvents
+from proxy.lanes.parsed.lane import Asking, RequestLane
 from proxy.lanes.publish import Publisher
 from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import LaneEvents, SpliceLane
@@ -110,8 +112,23 @@ class Bench:
         self.direct = DirectLane(lambda: self.publisher.publish(), ignored, loop.call_soon)  # noqa: PLW0108
         events = LaneEvents(ignored, ignored, ignored, ignored, ignored)
         texts = (b"tcp", b"splice", b"a reason of some length")
-        self.splice = SpliceLane(engine, [], Defaults(5, 0), events, log=Log.TEXT, log_texts=lambda _: texts)
-        self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice)
+        self.requests = RequestLane(
+            engine,
+            Asking(),
+            lambda cluster, endpoint: self.splice.request_group(cluster, endpoint),  # noqa: PLW0108
+            HealthEvents(ignored, ignored),
+            5.0,
+        )
+        self.splice = SpliceLane(
+            engine,
+            [],
+            Defaults(5, 0),
+            events,
+            log=Log.TEXT,
+            log_texts=lambda _: texts,
+            number_of=self.requests.number,
+        )
+        self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice, self.requests)
         self.publisher.refused = _defect
         self.publisher.published.append(self._published)
         self.probe = LoopProbe(loop)

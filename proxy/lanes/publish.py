@@ -119,8 +119,7 @@ class Publisher:
             lanes = replace(self._wanted, available=available)
             try:
                 with _collector_at_rest(self._is_large(policy)):
-                    made = await self._loop.run_in_executor(self._thread, self._compiled, policy, lanes, health)
-                    await self._exchange(*made)
+                    await self._publish(policy, lanes, health)
             except Exception as defect:
                 # No document and no defect in compiling it may end publishing: the next change is taken.
                 self._refuse(policy, before, defect)
@@ -130,6 +129,11 @@ class Publisher:
                     tell(policy)
             if not self._wake.is_set():
                 self._first.set()
+
+    async def _publish(self, policy: Policy, lanes: Lanes, health: Health) -> None:
+        """Nothing of what was made for it is kept when this returns: of a large policy it is tens of megabytes."""
+        made, prepared = await self._loop.run_in_executor(self._thread, self._compiled, policy, lanes, health)
+        await self._exchange(made, prepared)
 
     def _refuse(self, policy: Policy, before: Policy, defect: Exception) -> None:
         """Take back what a publication has begun: the policy before it is published again, whole."""

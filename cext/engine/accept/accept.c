@@ -122,7 +122,7 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
         return TG_PUNT;
     if (ruling->asked.action != TG_REFUSE && is_admitted(connection))
         return ruling->asked.action;
-    counter_add(&ruling->group->share[worker->index].refused, 1);
+    counter_add(&group_share(ruling->group, worker->index)->refused, 1);
     return ruling->asked.action == TG_REFUSE ? TG_REFUSED : TG_LIMITED;
 }
 

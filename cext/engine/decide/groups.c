@@ -9,17 +9,21 @@
 
 static struct tg_group *group_new(const struct tg_groups *groups, uint64_t id)
 {
-    struct tg_group *group = calloc(1, sizeof *group);
-    if (group == NULL)
-        return NULL;
-    group->share = aligned_alloc(_Alignof(struct tg_share), groups->workers * sizeof *group->share);
-    if (group->share == NULL) {
-        free(group);
-        return NULL;
-    }
-    memset(group->share, 0, groups->workers * sizeof *group->share);
-    group->id = id;
+    struct tg_group *group = calloc(1, sizeof *group + groups->workers * sizeof group->share[0]);
+    if (group != NULL)
+        group->id = id;
     return group;
+}
+
+struct tg_share *group_first_share(struct tg_group *group, unsigned worker)
+{
+    static _Thread_local struct tg_share counted_by_nobody;
+    struct tg_share *share = aligned_alloc(_Alignof(struct tg_share), sizeof *share);
+    if (share == NULL)
+        return &counted_by_nobody;
+    memset(share, 0, sizeof *share);
+    atomic_store_explicit(&group->share[worker], share, memory_order_release);
+    return share;
 }
 
 static struct tg_group **chain_of(const struct tg_groups *groups, uint64_t id)
@@ -81,7 +85,8 @@ struct tg_group *group_get(struct tg_groups *groups, uint64_t id)
 void groups_destroy(struct tg_groups *groups)
 {
     for (size_t i = 0; i < groups->count; i++) {
-        free(groups->all[i]->share);
+        for (unsigned worker = 0; worker < groups->workers; worker++)
+            free(groups->all[i]->share[worker]);
         free(groups->all[i]);
     }
     free(groups->all);
@@ -92,7 +97,9 @@ bool group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_
 {
     *out = (tg_counters){.group = group->id, .admitted = counter_read(&group->admitted)};
     for (unsigned i = 0; i < groups->workers; i++) {
-        const struct tg_share *share = &group->share[i];
+        const struct tg_share *share = atomic_load_explicit(&group->share[i], memory_order_acquire);
+        if (share == NULL)
+            continue;
         /* Closed before opened: read the other way round, a connection could be closed that was never opened. */
         for (int reason = 0; reason <= TG_INTERNAL_ERROR; reason++)
             out->ended[reason] += counter_read(&share->ended[reason]);

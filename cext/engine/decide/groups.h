@@ -1,5 +1,5 @@
-/* Counters by group: one cache line a worker, summed when they are read. All functions under one mutex; workers write
- * their own lines without it. */
+/* Counters by group: cache lines of its own for each worker, summed when they are read. All functions but group_share
+ * under one mutex; workers write their own lines without it. */
 #ifndef TG_GROUPS_H
 #define TG_GROUPS_H
 
@@ -10,7 +10,7 @@
 
 #include "engine.h"
 
-/* One worker's share of a group's counters: a cache line of its own. */
+/* One worker's share of a group's counters, on cache lines of its own. */
 struct tg_share {
     _Alignas(64) _Atomic uint64_t opened;
     _Atomic uint64_t connect_failures;
@@ -25,7 +25,7 @@ struct tg_group {
     uint64_t id;
     struct tg_group *next; /* in its hash chain */
     _Atomic uint64_t admitted;
-    struct tg_share *share; /* [worker] */
+    struct tg_share *_Atomic share[]; /* [worker]; NULL until that worker counts: most endpoints see no connection */
 };
 
 struct tg_groups {
@@ -44,5 +44,15 @@ struct tg_group *group_find(const struct tg_groups *groups, uint64_t id);
 /* False: nothing was ever counted for it. */
 bool group_sum(const struct tg_groups *groups, const struct tg_group *group, tg_counters *out);
 void groups_destroy(struct tg_groups *groups);
+
+struct tg_share *group_first_share(struct tg_group *group, unsigned worker);
+
+/* For the worker itself, which alone writes there. Without memory what it counts is lost: a connection is worth more
+ * than its count. */
+static inline struct tg_share *group_share(struct tg_group *group, unsigned worker)
+{
+    struct tg_share *share = atomic_load_explicit(&group->share[worker], memory_order_relaxed);
+    return share != NULL ? share : group_first_share(group, worker);
+}
 
 #endif

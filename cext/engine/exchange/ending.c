@@ -26,7 +26,7 @@ void talk_moved(struct tg_worker *worker, struct tg_relay *relay, int from, size
     counter_add(&relay->direction[from].bytes, bytes);
     counter_add(&worker->bytes[from], bytes);
     if (group != NULL)
-        counter_add(&group->share[worker->index].bytes[from], bytes);
+        counter_add(&group_share(group, worker->index)->bytes[from], bytes);
     if (from == DOWNSTREAM)
         exchange->bytes_sent += bytes;
     else

@@ -136,7 +136,7 @@ static void count_failure(struct tg_worker *worker, struct tg_relay *relay, stru
 {
     struct tg_talk *talk = relay->talk;
     talk->exchange.group_id = group->id;
-    counter_add(&group->share[worker->index].connect_failures, 1);
+    counter_add(&group_share(group, worker->index)->connect_failures, 1);
     plan_leave(worker, &talk->exchange, TG_REQUEST_NOT_CONNECTED);
     if (relay->connection->ruling->target_count > 0)
         talk->target = (talk->target + 1) % relay->connection->ruling->target_count;

@@ -82,7 +82,7 @@ static void count_failure(struct tg_worker *worker, struct tg_relay *relay, int 
     connection->attempts++;
     pthread_mutex_unlock(&worker->registry.mutex);
     connection->attempt_error = error;
-    counter_add(&connection->group->share[worker->index].connect_failures, 1);
+    counter_add(&group_share(connection->group, worker->index)->connect_failures, 1);
     if (connection->ruling->target_count > 0)
         connection->target = (connection->target + 1) % connection->ruling->target_count;
 }

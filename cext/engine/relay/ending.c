@@ -12,7 +12,7 @@
 void connection_opened(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_connection *connection = relay->connection;
-    struct tg_share *share = &connection->group->share[worker->index];
+    struct tg_share *share = group_share(connection->group, worker->index);
     connection->counted = true;
     counter_add(&share->opened, 1);
     counter_add(&share->retries, connection->attempts - 1);
@@ -27,7 +27,7 @@ void connection_closed(struct tg_worker *worker, struct tg_relay *relay)
     if (connection->connect_us >= 0 && !connection->counted)
         connection_opened(worker, relay);
     if (connection->counted)
-        counter_add(&connection->group->share[worker->index].ended[relay->reason], 1);
+        counter_add(&group_share(connection->group, worker->index)->ended[relay->reason], 1);
     if (connection->admitted != NULL)
         atomic_fetch_sub(&connection->admitted->admitted, 1);
 }

@@ -46,7 +46,7 @@ static void delivered(struct tg_worker *worker, struct tg_relay *relay, int from
     if (spliced)
         counter_add(&worker->spliced, bytes);
     if (relay->connection != NULL)
-        counter_add(&relay->connection->group->share[worker->index].bytes[from], bytes);
+        counter_add(&group_share(relay->connection->group, worker->index)->bytes[from], bytes);
     atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
 }
 
