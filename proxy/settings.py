@@ -21,6 +21,15 @@ class InboundOriginalDst(StrEnum):
     """tproxy and sk_lookup: getsockname(), and only when its port is not the listener's."""
 
 
+class HelperChoice(StrEnum):
+    """What a proxy that nobody started as root does about the helper of `tidegate init --helper`."""
+
+    AUTO = "auto"
+    """It takes one when there is one."""
+    REQUIRED = "required"
+    """It is not ready without one."""
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -71,6 +80,7 @@ class ProxySettings:
     log_level: str = "info"
     supervisor_fd: int | None = None
     """An inherited stream socket to `tidegate run`; its end ends the proxy."""
+    helper: HelperChoice = HelperChoice.AUTO
     seccomp: bool = True
     """Whether only the system calls of proxy/start/calls.py may be made."""
 

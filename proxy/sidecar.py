@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cext.engine.engine import Engine
 from proxy.admin.pair import Endpoints
 from proxy.admin.running import Running
-from proxy.control.doors import Doors
+from proxy.control.doors import Doors, companion_expected
 from proxy.control.health import Readiness
 from proxy.control.operations import common_operations, companion_operations
 from proxy.control.signals import hear_signals
@@ -48,7 +48,7 @@ class Sidecar:
             settings,
             started,
             told,
-            expect_direct=started.companions is not None and configured is not None,
+            expect_direct=companion_expected(started) and configured is not None,
             forgotten=lambda: self._upkeep.forgotten(),  # noqa: PLW0108
         )
         self._feed = None if configured is None else self._fed(configured)

@@ -2,6 +2,7 @@
 proxy was born with, a companion's arrive at one; the tools' has a name, so the kernel is asked who comes."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Mapping
 
@@ -13,10 +14,20 @@ from proxy.control.health import Readiness
 from proxy.control.supervisor import Supervisor
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.drain import SERVING, Drain
+from proxy.start.helper import Search
 from proxy.start.startup import Started
 
+NO_HELPER = "no helper looks after capture (--helper required): run `tidegate init --helper leave`, or stay"
+HELPER_GONE = "the helper that looked after capture has ended; run `tidegate init --helper leave`, or stay, again"
 COMPANION_GONE = "the companion that looks after capture has ended; another one is being started"
 WARDEN_GONE = "the companion that looks after capture has ended, and what would start another one; restart the proxy"
+
+_log = logging.getLogger("tidegate.control")
+
+
+def companion_expected(started: Started) -> bool:
+    """Whether a companion will say before readiness whether the kernel takes the direct lane."""
+    return started.companions is not None or started.helper_required
 
 
 class Doors:
@@ -41,6 +52,7 @@ class Doors:
         self._companion = companion
         self._acceptor: Acceptor | None = None
         self._arrivals: Arrivals | None = None
+        self._search: Search | None = None
         self._watched = True
         """Whether a companion that dies is followed by another one."""
         self._opening: set[asyncio.Task[None]] = set()
@@ -52,20 +64,35 @@ class Doors:
             self._acceptor = Acceptor(loop, self._started.control, lambda _: self._tool(), _end_oldest)
         if self._started.supervisor is not None:
             await supervisor.greet(self._started.supervisor, lambda lost: self._trusted(self._common, lost))
+        if self._started.sought is not None:
+            self._search = Search(self._started.sought, loop.call_later, lambda sock: self._found(loop, sock))
         if self._started.companions is not None:
-
-            def arrived(sockets: list[socket.socket]) -> None:
-                task = loop.create_task(self._greet(loop, sockets))
-                self._opening.add(task)  # the loop itself refers to its tasks weakly
-                task.add_done_callback(self._opening.discard)
-
-            self._arrivals = Arrivals(loop, self._started.companions, arrived, self._warden_gone)
+            self._await_companions(loop, self._started.companions)
+        elif self._search is not None:
+            self._search.begin()
+            if self._started.helper_required:
+                self._readiness.set_capture(NO_HELPER)
 
     def close(self) -> None:
         if self._acceptor is not None:
             self._acceptor.close()
         if self._arrivals is not None:
             self._arrivals.close()
+        if self._search is not None:
+            self._search.close()
+
+    def _await_companions(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        def arrived(sockets: list[socket.socket]) -> None:
+            task = loop.create_task(self._greet(loop, sockets))
+            self._opening.add(task)  # the loop itself refers to its tasks weakly
+            task.add_done_callback(self._opening.discard)
+
+        self._watched = True
+        self._arrivals = Arrivals(loop, sock, arrived, self._warden_gone)
+
+    def _found(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        _log.info("a helper looks after the capture that feeds this proxy")
+        self._await_companions(loop, sock)
 
     async def _greet(self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket]) -> None:
         """A companion has come. What an earlier one's channels still tell of their end says nothing about this one."""
@@ -87,12 +114,17 @@ class Doors:
 
     def _companion_gone(self, number: int) -> None:
         if number == self._companions and self._drain.state == SERVING:
-            self._readiness.set_capture(COMPANION_GONE if self._watched else WARDEN_GONE)
+            self._readiness.set_capture(COMPANION_GONE if self._watched else self._without())
 
     def _warden_gone(self) -> None:
         self._watched = False
+        if self._search is not None:
+            self._search.begin()
         if self._drain.state == SERVING:
-            self._readiness.set_capture(WARDEN_GONE)
+            self._readiness.set_capture(self._without())
+
+    def _without(self) -> str:
+        return WARDEN_GONE if self._search is None else HELPER_GONE
 
     def _tool(self) -> ToolConnection:
         def gone() -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
-from proxy.settings import InboundOriginalDst, ProxySettings, question_limit
+from proxy.settings import HelperChoice, InboundOriginalDst, ProxySettings, question_limit
 from proxy.start import descriptors, privileges, seccomp
 from proxy.start.bind import BoundListener, bind_listener, bind_service
 from proxy.start.bind_control import bind_control
 from proxy.start.bind_dns import bind_dns
 from proxy.start.calls import PROXY
+from proxy.start.helper import find as find_helper
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Started:
     """For tools, by name. None: another process has taken the name."""
     companions: socket.socket | None
     """Where our ends of each companion's channels arrive. None: there is no companion."""
+    sought: int | None
+    """The outbound port whose helper is looked for while `companions` is None or has ended. None: no helper is."""
+    helper_required: bool
+    """Whether the proxy is not ready before one was found."""
     admin: socket.socket | None
     telemetry: socket.socket | None
     supervisor: socket.socket | None
@@ -48,6 +53,8 @@ def start(settings: ProxySettings, companions: socket.socket | None = None) -> S
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
         unfiltered = _filter() if settings.seccomp else ()
+        if started.sought is not None:  # as the user that we stay: the helper asks the kernel who calls
+            started = replace(started, companions=find_helper(started.sought))
         undo.pop_all()
     warnings = (*_warnings(settings, started, became=became), *unfiltered)
     return replace(started, warnings=started.warnings + warnings)
@@ -76,6 +83,7 @@ def _open(
 
     if companions is not None:
         keep(companions).setblocking(False)
+    sought = companions is None and settings.supervisor_fd is None
     supervisor = None if settings.supervisor_fd is None else keep(inherited_socket(settings.supervisor_fd))
     outbound = listener("--outbound-port", settings.outbound_port, transparent=False)
     inbound = listener(
@@ -94,6 +102,8 @@ def _open(
         dns_sockets=dns_sockets,
         control=control,
         companions=companions,
+        sought=outbound.port if sought else None,
+        helper_required=sought and settings.helper is HelperChoice.REQUIRED,
         admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
         telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
         supervisor=supervisor,

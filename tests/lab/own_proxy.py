@@ -18,12 +18,16 @@ TELEMETRY = "http://127.0.0.1:15020"
 
 
 class OwnProxy:
-    """Owns one `tidegate proxy` process, started as root: it becomes the proxy's user by itself."""
+    """Owns one `tidegate proxy` process, started as root: it becomes the proxy's user by itself. prefix: a command
+    that starts it otherwise."""
 
-    def __init__(self, namespace: Namespace, *flags: str) -> None:
+    def __init__(self, namespace: Namespace, *flags: str, prefix: tuple[str, ...] = ()) -> None:
         self.namespace = namespace
         self._process = namespace.popen(
-            [str(BINARY), "proxy", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            [*prefix, str(BINARY), "proxy", *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
 
     @property

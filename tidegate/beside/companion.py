@@ -34,6 +34,10 @@ PROBE_S = 6.0
 ANSWER_S = 1.0
 COUNT_S = 1.0
 CAP_NET_ADMIN = 12
+_OUT_OF_SIGHT = (
+    "inbound: the proxy is in another PID namespace than the helper, which therefore cannot make its listener "
+    "transparent; let them share one (shareProcessNamespace: true), or give the proxy CAP_NET_ADMIN"
+)
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class Watch:
     """What the companion knows from one look to the next."""
 
     proxy: int
-    """Its process id."""
+    """Its process id; 0: it is in another PID namespace."""
     probes: socket.socket
     """The channel by which the proxy is told of probes and witnesses them."""
     memory: "mmap"
@@ -202,6 +206,11 @@ def _suit_listener(watch: Watch, port: int, *, transparent: bool) -> None:
     from intercept.host.transparency import set_transparent
 
     if watch.suited == (port, transparent):
+        return
+    if watch.proxy == 0:
+        # A helper's companion: the kernel gives no process id across PID namespaces.
+        if transparent:
+            watch.problem = watch.problem or _OUT_OF_SIGHT
         return
     try:
         set_transparent(watch.proxy, port, transparent)

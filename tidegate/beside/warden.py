@@ -61,16 +61,25 @@ def start(outbound_port: int, *, filtered: bool) -> socket.socket:
         os._exit(0)
 
 
+def keep_for(proxy: int, delivery: socket.socket, port: int) -> None:
+    """Keep a companion for the proxy at the other end of `delivery`, which is taken over, until that is closed.
+
+    For a helper, which has confined itself. proxy: its process id, 0 in another PID namespace. port: of the outbound
+    listener.
+    """
+    _Warden(proxy, None, delivery, port).keep()
+
+
 class _Warden:
-    def __init__(self, proxy: int, life: int, delivery: socket.socket, port: int) -> None:
-        """life: a pidfd, readable when the proxy has ended."""
+    def __init__(self, proxy: int, life: int | None, delivery: socket.socket, port: int) -> None:
+        """life: a pidfd, readable when the proxy has ended; None: the end of `delivery` has to do."""
         self._proxy = proxy
         self._life = life
         self._delivery = delivery
         self._port = port
         self._memory = mmap(-1, 1)
         # It closes its end of the delivery first, and says nothing there while it lives.
-        self._proxys_ends = (life, delivery.fileno())
+        self._proxys_ends = (delivery.fileno(),) if life is None else (life, delivery.fileno())
         delivery.setblocking(False)  # a proxy that takes nothing must not keep us from noticing its end
 
     def keep(self) -> None:
@@ -136,7 +145,8 @@ class _Warden:
     def _watch(self, ours: list[socket.socket], theirs: list[socket.socket], *, again: bool) -> None:
         for sock in (*theirs, self._delivery):
             sock.close()
-        os.close(self._life)
+        if self._life is not None:
+            os.close(self._life)
         companion.watch_over(self._proxy, self._port, tuple(ours), self._memory, again=again)
 
     def _proxy_ends(self, within_s: float) -> bool:

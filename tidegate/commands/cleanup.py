@@ -15,13 +15,15 @@ def cleanup(netns: str | None, wait: str, as_json: bool) -> None:
 
     from intercept import capture
     from intercept.intent.from_flags import seconds
-    from tidegate.beside import keeper
+    from proxy.start.helper import NAME as HELPERS
+    from tidegate.beside import keeper, left_behind
     from tidegate.netns import enter
 
     wait_s = seconds("--wait", wait)
     enter(netns)
     removed = capture.remove(wait_s=wait_s)
     keeper.dismiss()
+    left_behind.dismiss(HELPERS)
     if as_json:
         click.echo(json.dumps({"removed": removed}))
     elif removed:

@@ -178,6 +178,14 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     callback=_one_of("on", "off"),
     help="Whether we, and the companion of a proxy started as root, may make the system calls only that we need.",
 )
+@click.option(
+    "--helper",
+    default="auto",
+    show_default=True,
+    metavar="auto|required",
+    callback=_one_of("auto", "required"),
+    help="Started without root: take the helper of `tidegate init --helper` when there is one, or wait for it.",
+)
 @click.option("--supervisor-fd", hidden=True, callback=_number(3, 1 << 20, "an inherited descriptor"))
 def proxy(**flags: Any) -> int:
     """Run the sidecar in the foreground: accept captured connections and forward them to where they were meant to go.
@@ -189,7 +197,7 @@ def proxy(**flags: Any) -> int:
     have_standard_descriptors()
     from proxy.core.lanes import LaneChoice
     from proxy.errors import ProxyError
-    from proxy.settings import InboundOriginalDst, LogFormat, ProxySettings
+    from proxy.settings import HelperChoice, InboundOriginalDst, LogFormat, ProxySettings
 
     if flags["explicit_port"]:
         _refuse("--explicit-port", flags["explicit_port"], "leaving it out: the explicit proxy is not available yet")
@@ -219,6 +227,7 @@ def proxy(**flags: Any) -> int:
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],
             seccomp=flags["seccomp"] == "on",
+            helper=HelperChoice(flags["helper"]),
         )
     except ProxyError as wrong:
         raise click.UsageError(str(wrong)) from None

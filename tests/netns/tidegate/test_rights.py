@@ -11,10 +11,11 @@ import pytest
 
 from proxy.start.privileges import FOR_MARK
 from tests.lab import Lab
-from tests.lab.beside import COMPANION, WARDEN, status_of, the_one
+from tests.lab.beside import COMPANION, WARDEN, beside, status_of, the_one
 from tests.lab.command_line import BINARY
 from tests.lab.own_proxy import OwnProxy
 from tests.lab.patience import patient
+from tests.netns.tidegate.pod import UNPRIVILEGED
 from tests.netns.tidegate.test_companion import eventually
 from tidegate.beside import keeper, privileges
 
@@ -93,6 +94,19 @@ def test_the_keeper(lab: Lab, mode: str, seccomp: str) -> None:
         assert actor.tcp("10.0.0.1", 80).who == "proxy"
     lab.tidegate("cleanup").ok()
     assert named(lab, "tidegate-keeper") == []
+
+
+@pytest.mark.usefixtures("cleaned")
+@pytest.mark.parametrize("seccomp", ["on", "off"])
+def test_the_helper_and_what_it_starts(lab: Lab, seccomp: str) -> None:
+    lab.tidegate("init", "--mode", "nftables", "--helper", "leave", "--seccomp", seccomp).ok()
+    (helper,) = named(lab, "tidegate-helper")
+    with OwnProxy(lab.app, prefix=UNPRIVILEGED) as proxy:
+        proxy.wait_ready()
+        eventually(lambda: bool(beside(helper, COMPANION)), "no companion")
+        for pid in (helper, the_one(helper, WARDEN), the_one(helper, COMPANION)):
+            judge(pid, privileges.COMPANION, filtered=seccomp == "on")
+        judge(proxy.pid, frozenset(), uid=1337)
 
 
 @pytest.mark.takes(4)

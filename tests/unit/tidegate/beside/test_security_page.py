@@ -33,6 +33,7 @@ def capabilities(text: str) -> frozenset[str]:
     [
         ("tidegate-watch", privileges.COMPANION),
         ("tidegate-warden", privileges.COMPANION),
+        ("tidegate-helper", privileges.COMPANION),
         ("tidegate-guard", privileges.GUARDIAN),
         ("tidegate-keeper", frozenset.union(*keeper.CAPABILITIES.values())),
         ("proxy", frozenset({FOR_MARK.name})),
@@ -55,6 +56,7 @@ def test_what_depends_on_a_mode_or_a_flag() -> None:
     [
         ("proxy", "PROXY", PROXY),
         ("tidegate-watch", "CAPTURE", calls.CAPTURE),
+        ("tidegate-helper", "CAPTURE", calls.CAPTURE),
         ("tidegate-keeper", "KEEPER", calls.KEEPER),
         ("tidegate-guard", "CAPTURE", calls.CAPTURE),
     ],
