@@ -1,4 +1,4 @@
-"""`make bench`, `make bench-smoke`: tidegate beside no proxy, HAProxy and nginx, on real servers."""
+"""`make bench`, `make bench-smoke`: tidegate beside no proxy, HAProxy, Envoy and nginx, on real servers."""
 
 import argparse
 import json

@@ -13,6 +13,8 @@ from bench.processes import BenchError, Program, run
 from bench.world import ADDRESSES, BULK_PORT, HTTP_PORT, PROXY_PORT, PROXY_UID, World
 
 DIRECT_S = 10.0
+LARGEST_PIPE = 1 << 20
+"""Of the kernel's pipe-max-size: HAProxy's strongest form."""
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 Start = Callable[[World, int], contextlib.AbstractContextManager[Program | None]]
 """Starts it in the pod, with that many threads for bytes; yields the program whose session is the proxy, up and with
@@ -39,8 +41,8 @@ def rival(where: World, threads: int, make: Callable[[World, int], Program]) -> 
         yield program
 
 
-def haproxy(*options: str) -> Start:
-    return partial(rival, make=lambda where, threads: rivals.haproxy(where, threads, *options))
+def haproxy(*options: str, tuning: tuple[str, ...] = ()) -> Start:
+    return partial(rival, make=lambda where, threads: rivals.haproxy(where, threads, *options, tuning=tuning))
 
 
 @contextlib.contextmanager
@@ -145,8 +147,11 @@ CONTESTANTS = (
     Contestant("none", "no proxy", nothing, proxied=False),
     Contestant("haproxy", "HAProxy tcp, splice-auto", haproxy("option splice-auto")),
     Contestant(
-        "haproxy-splice", "HAProxy tcp, splicing forced", haproxy("option splice-request", "option splice-response")
+        "haproxy-splice",
+        "HAProxy tcp, splicing forced, pipes of 1 MB",
+        haproxy("option splice-request", "option splice-response", tuning=(f"tune.pipesize {LARGEST_PIPE}",)),
     ),
+    Contestant("envoy", "Envoy 1.40, tcp_proxy", partial(rival, make=rivals.envoy_tcp)),
     Contestant("nginx", "nginx stream", partial(rival, make=rivals.nginx_stream)),
     Contestant("splice-nftables", "tidegate proxy, splice, nftables", sidecar("nftables", "splice")),
     Contestant("splice-ebpf", "tidegate proxy, splice, eBPF", sidecar("ebpf", "splice")),

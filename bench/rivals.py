@@ -1,11 +1,14 @@
-"""HAProxy and nginx as people put them behind REDIRECT.
+"""HAProxy, nginx and Envoy as people put them behind REDIRECT.
 
 They get the fewest rules that do the work, which favours them: tidegate is measured behind all that `tidegate init`
 writes.
 """
 
+import json
 import resource
+from typing import Any
 
+from bench import envoy as envoy_package
 from bench.descriptors import connections_within
 from bench.processes import Program, run
 from bench.world import DESTINATIONS, PROXY_PORT, PROXY_UID, World
@@ -35,19 +38,20 @@ table ip bench {{
     )
 
 
-def haproxy(where: World, threads: int, *options: str) -> Program:
-    """Mode tcp to the original destination; `options` are lines of the proxy's section."""
-    config = where.home / "haproxy.cfg"
-    lines = "\n  ".join(options)
+def haproxy_globals(threads: int, *tuning: str) -> str:
+    """The section that every HAProxy here begins with."""
     # Pipes are reckoned in advance too, and more of them than are ever needed here: hence the lax limits.
     most = connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    lines = "\n  ".join((f"nbthread {threads}", f"maxconn {most}", "no strict-limits", *tuning))
+    return f"global\n  {lines}\n  uid {PROXY_UID}\n  gid {PROXY_UID}"
+
+
+def haproxy(where: World, threads: int, *options: str, tuning: tuple[str, ...] = ()) -> Program:
+    """Mode tcp to the original destination; `options` are lines of the proxy's section, `tuning` of the global one."""
+    config = where.home / "haproxy.cfg"
+    lines = "\n  ".join(options)
     config.write_text(f"""
-global
-  nbthread {threads}
-  maxconn {most}
-  no strict-limits
-  uid {PROXY_UID}
-  gid {PROXY_UID}
+{haproxy_globals(threads, *tuning)}
 defaults
   mode tcp
   timeout connect 10s
@@ -61,6 +65,48 @@ listen capture
     redirect(where, TO_ONE_PORT)
     program = Program(where.pod, ["haproxy", "-db", "-f", str(config)])
     return up(program, PROXY_PORT)
+
+
+def envoy_tcp(where: World, threads: int) -> Program:
+    """Envoy's tcp_proxy to the original destination."""
+    types = "type.googleapis.com/envoy.extensions.filters"
+    proxy = {
+        "@type": f"{types}.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "capture",
+        "cluster": "original",
+        "idle_timeout": "3600s",
+    }
+    most = {"priority": "DEFAULT", "max_connections": 65535, "max_pending_requests": 65535}
+    listener = {
+        "name": "capture",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": PROXY_PORT}},
+        "listener_filters": [
+            {"name": "original", "typed_config": {"@type": f"{types}.listener.original_dst.v3.OriginalDst"}}
+        ],
+        "filter_chains": [{"filters": [{"name": "tcp", "typed_config": proxy}]}],
+    }
+    cluster = {
+        "name": "original",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "10s",
+        "circuit_breakers": {"thresholds": [most]},
+    }
+    return envoy(where, threads, {"static_resources": {"listeners": [listener], "clusters": [cluster]}})
+
+
+def envoy(where: World, threads: int, document: dict[str, Any]) -> Program:
+    config = where.home / "envoy.json"
+    config.write_text(json.dumps(document))
+    redirect(where, TO_ONE_PORT)
+    argv = [envoy_package.program(), "-c", str(config), "--concurrency", str(threads), "--disable-hot-restart"]
+    where.home.chmod(0o777)
+    return up(Program(where.pod, as_proxy(*argv, "-l", "error")), PROXY_PORT)
+
+
+def as_proxy(*argv: str) -> list[str]:
+    """Started as the user that the rules exempt, for programs that name their user or none at all."""
+    return ["setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups", "--", *argv]
 
 
 def nginx_stream(where: World, threads: int) -> Program:
@@ -84,10 +130,8 @@ stream {{
 """)
     pairs = ", ".join(f"{address} . {service} : {port}" for (address, service), port in ports.items())
     redirect(where, f"to : ip daddr . tcp dport map {{ {pairs} }}")
-    # nginx names its user, not a number; setpriv starts it as the one that the rules exempt.
-    who = [f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups"]
     where.home.chmod(0o777)
-    program = Program(where.pod, ["setpriv", *who, "--", "nginx", "-e", "stderr", "-c", str(config)])
+    program = Program(where.pod, as_proxy("nginx", "-e", "stderr", "-c", str(config)))
     return up(program, *ports.values())
 
 

@@ -1,15 +1,13 @@
 """HAProxy, nginx and Envoy in their HTTP modes behind REDIRECT, routed as tidegate's HTTPRoute routes: by two prefixes,
 over the same endpoints, upstream connections reused. None of them writes an access log."""
 
-import json
 import resource
 from typing import Any
 
-from bench.descriptors import connections_within
-from bench.http import envoy as envoy_package
+from bench import rivals
 from bench.processes import Program
-from bench.rivals import TO_ONE_PORT, redirect, up
-from bench.world import ADDRESSES, HTTP_PORT, PROXY_PORT, PROXY_UID, World
+from bench.rivals import TO_ONE_PORT, as_proxy, haproxy_globals, redirect, up
+from bench.world import ADDRESSES, HTTP_PORT, PROXY_PORT, World
 
 PREFIX = "/api"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
@@ -18,14 +16,8 @@ _FILTERS = "type.googleapis.com/envoy.extensions.filters"
 def haproxy(where: World, threads: int) -> Program:
     config = where.home / "haproxy-http.cfg"
     servers = "\n  ".join(f"server s{n} {address}:{HTTP_PORT}" for n, address in enumerate(ADDRESSES))
-    most = connections_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     config.write_text(f"""
-global
-  nbthread {threads}
-  maxconn {most}
-  no strict-limits
-  uid {PROXY_UID}
-  gid {PROXY_UID}
+{haproxy_globals(threads)}
 defaults
   mode http
   http-reuse always
@@ -71,19 +63,12 @@ http {{
 }}
 """)
     redirect(where, TO_ONE_PORT)
-    who = [f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups"]
-    program = Program(where.pod, ["setpriv", *who, "--", "nginx", "-e", "stderr", "-c", str(config)])
+    program = Program(where.pod, as_proxy("nginx", "-e", "stderr", "-c", str(config)))
     return up(program, PROXY_PORT)
 
 
 def envoy(where: World, threads: int) -> Program:
-    config = where.home / "envoy.json"
-    config.write_text(json.dumps(envoy_document()))
-    redirect(where, TO_ONE_PORT)
-    who = [f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups"]
-    argv = [envoy_package.program(), "-c", str(config), "--concurrency", str(threads), "--disable-hot-restart"]
-    where.home.chmod(0o777)
-    return up(Program(where.pod, ["setpriv", *who, "--", *argv, "-l", "error"]), PROXY_PORT)
+    return rivals.envoy(where, threads, envoy_document())
 
 
 def envoy_document() -> dict[str, Any]:

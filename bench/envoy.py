@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 VERSION = "1.40.0"
-HOME = Path(__file__).resolve().parents[2] / "build" / "envoy"
+HOME = Path(__file__).resolve().parents[1] / "build" / "envoy"
 
 
 def program() -> str:
