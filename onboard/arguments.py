@@ -19,6 +19,11 @@ _CAPABILITIES = {
     Mode.EBPF: ("NET_ADMIN", "BPF", "PERFMON", "SYS_ADMIN"),
 }
 """`auto` is not given what ebpf needs: a pod that asks for less is let in by more clusters, and netfilter will do."""
+_HELPER = (
+    *("DAC_OVERRIDE", "KILL", "NET_ADMIN", "NET_RAW", "SETGID", "SETUID"),
+    *("SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"),
+)
+"""What `init --helper` needs (docs/capture.md); a test holds it to the companion's."""
 
 
 def check(intent: Intent) -> None:
@@ -31,18 +36,21 @@ def check(intent: Intent) -> None:
         raise BadInput("--proxy-uid", "0", "another user first: the proxy does not run as root")
 
 
-def init_arguments(intent: Intent) -> list[str]:
-    return ["init", *_arguments(_capture_flags(intent))]
+def init_arguments(intent: Intent, *, helper: bool = False) -> list[str]:
+    """helper: it stays as the proxy's helper."""
+    return ["init", *_arguments(_capture_flags(intent)), *(["--helper=stay"] if helper else [])]
 
 
-def proxy_arguments(intent: Intent, *, configured: bool) -> list[str]:
-    """configured: documents stand in CONFIG_FOLDER."""
-    return ["proxy", *_arguments(_proxy_flags(intent, configured))]
+def proxy_arguments(intent: Intent, *, configured: bool, helper: bool = False) -> list[str]:
+    """configured: documents stand in CONFIG_FOLDER. helper: `init` stays as the helper."""
+    wanted = ["--helper=required"] if helper else []
+    return ["proxy", *_arguments(_proxy_flags(intent, configured)), *wanted]
 
 
-def capabilities(intent: Intent) -> tuple[str, ...]:
+def capabilities(intent: Intent, *, helper: bool = False) -> tuple[str, ...]:
     """Of `init` (docs/capture.md, Privileges)."""
-    return _CAPABILITIES[intent.mode]
+    own = _CAPABILITIES[intent.mode]
+    return (*own, *(one for one in _HELPER if one not in own)) if helper else own
 
 
 def user(intent: Intent) -> tuple[int, int]:

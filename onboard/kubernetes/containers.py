@@ -39,6 +39,8 @@ class Options:
     sidecar: Sidecar = Sidecar.NATIVE
     config_map: str | None = None
     """A ConfigMap of configuration documents for the proxy."""
+    helper: bool = False
+    """Whether `init` stays as the helper of the proxy, which has no rights of its own."""
 
 
 def checked_image(image: str) -> str:
@@ -49,7 +51,9 @@ def checked_image(image: str) -> str:
 
 
 def check_options(options: Options) -> None:
-    """Raises BadInput for a name that Kubernetes would refuse."""
+    """Raises BadInput for a name that Kubernetes would refuse, and for a helper that could not stay."""
+    if options.helper and options.sidecar is not Sidecar.NATIVE:
+        raise BadInput("--helper", f"with --sidecar {options.sidecar}", "native sidecars: elsewhere `init` has to end")
     if options.config_map is not None and not (len(options.config_map) <= 253 and _NAME.fullmatch(options.config_map)):
         raise BadInput(
             "--config-map", options.config_map, "the name of a ConfigMap: lower-case letters, digits, - and ."
@@ -60,10 +64,11 @@ def init_container(intent: Intent, options: Options) -> dict[str, Value]:
     made: dict[str, Value] = {
         "name": INIT,
         "image": options.image,
-        "args": init_arguments(intent),
+        "args": init_arguments(intent, helper=options.helper),
+        **({"restartPolicy": "Always"} if options.helper else {}),
         "resources": {"requests": {"cpu": "10m", "memory": "48Mi"}},
         "securityContext": {
-            **_confined(capabilities(intent)),
+            **_confined(capabilities(intent, helper=options.helper)),
             "runAsUser": 0,
             "runAsGroup": 0,
             "runAsNonRoot": False,
@@ -82,7 +87,7 @@ def proxy_container(intent: Intent, options: Options) -> dict[str, Value]:
     made: dict[str, Value] = {
         "name": PROXY,
         "image": options.image,
-        "args": proxy_arguments(intent, configured=options.config_map is not None),
+        "args": proxy_arguments(intent, configured=options.config_map is not None, helper=options.helper),
     }
     if options.sidecar is Sidecar.NATIVE:
         made["restartPolicy"] = "Always"

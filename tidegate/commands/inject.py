@@ -30,6 +30,7 @@ def _files(command: Callable[..., Any]) -> Callable[..., Any]:
 @_files
 @click.option("--image", metavar="IMAGE", help="the image of init and proxy  [tidegate:VERSION]")
 @click.option("--sidecar", metavar="HOW", default="native", help=_SIDECAR_HELP)
+@click.option("--helper", is_flag=True, help="Kubernetes: init stays as the proxy's helper: docs/kubernetes.md")
 @click.option("--config-map", metavar="NAME", help="a ConfigMap with the proxy's configuration documents")
 @click.option("--config-folder", metavar="PATH", help="compose: a folder with the proxy's configuration documents")
 @intent_options
@@ -57,6 +58,7 @@ def _inject(source: "Source", flags: dict[str, Any], options: dict[str, Any]) ->
 
     image = containers.checked_image(options["image"])
     if compose.is_compose(source):
+        _refuse_given("--helper", options["helper"] or None, "Kubernetes manifests")
         _refuse_given("--config-map", options["config_map"], "Kubernetes manifests; use --config-folder")
         wanted = services.Options(image, options["config_folder"])
         services.check_options(wanted)
@@ -64,12 +66,12 @@ def _inject(source: "Source", flags: dict[str, Any], options: dict[str, Any]) ->
     _refuse_given("--config-folder", options["config_folder"], "compose files; use --config-map")
     if options["sidecar"] not in tuple(containers.Sidecar):
         raise click.UsageError(f"--sidecar: {options['sidecar']!r} is not valid: allowed are native and container")
-    pods = containers.Options(image, containers.Sidecar(options["sidecar"]), options["config_map"])
+    pods = containers.Options(image, containers.Sidecar(options["sidecar"]), options["config_map"], options["helper"])
     containers.check_options(pods)
     return kubernetes.inject(source, flags, pods)
 
 
-def _refuse_given(flag: str, value: str | None, what_for: str) -> None:
+def _refuse_given(flag: str, value: str | bool | None, what_for: str) -> None:
     if value is not None:
         raise click.UsageError(f"{flag}: {value!r} is not valid here: it is for {what_for}")
 

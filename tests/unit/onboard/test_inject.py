@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from intercept.intent.from_flags import intent_from_flags
+from onboard.arguments import capabilities
 from onboard.kubernetes.containers import INIT, PROXY, Options, Sidecar
 from onboard.kubernetes.inject import inject, uninject
 from onboard.text.nodes import Source
 from tests.unit.onboard.manifests import DEPLOYMENT, NAMED, POD, pod, text
+from tidegate.beside.privileges import COMPANION
 
 OPTIONS = Options("tidegate:1", Sidecar.NATIVE, "mesh")
 
@@ -72,6 +75,20 @@ def test_on_older_clusters_the_proxy_is_the_first_ordinary_container() -> None:
     assert [one["name"] for one in spec["initContainers"]] == [INIT]
     assert [one["name"] for one in spec["containers"]] == [PROXY, "app"]
     assert "restartPolicy" not in spec["containers"][0]
+
+
+@pytest.mark.parametrize("mode", ["auto", "nftables", "iptables", "ebpf"])
+def test_a_helper_stays_with_the_companions_rights_and_the_proxy_waits_for_it(mode: str) -> None:
+    after = injected(DEPLOYMENT, {"mode": mode}, Options("tidegate:1", helper=True))
+    (document,) = values(after)
+    kubernetes_validate.validate(document, "1.29", strict=True)
+    init, proxy = spec_of(after)["initContainers"]
+    assert (init["name"], init["restartPolicy"], init["args"][-1]) == (INIT, "Always", "--helper=stay")
+    assert (proxy["name"], proxy["restartPolicy"], proxy["args"][-1]) == (PROXY, "Always", "--helper=required")
+    added = {f"CAP_{one}" for one in init["securityContext"]["capabilities"]["add"]}
+    assert added == COMPANION | {f"CAP_{one}" for one in capabilities(intent_from_flags({"mode": mode}))}
+    assert "add" not in proxy["securityContext"]["capabilities"]
+    assert uninject(Source("f.yaml", after)).text == DEPLOYMENT
 
 
 @given(st.data())

@@ -55,6 +55,7 @@ def test_a_diff_says_what_would_change_and_writes_nothing(tmp_path: Path) -> Non
         (["--config-map", "A"], "--config-map: 'A' is not valid"),
         (["--config-folder", "./x"], "--config-folder"),
         (["--cgroup", "x"], "--cgroup"),
+        (["--helper", "--sidecar", "container"], "--helper: 'with --sidecar container' is not valid"),
     ],
 )
 def test_bad_usage_exits_2_and_writes_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
