@@ -27,6 +27,14 @@ def is_run(name: str) -> bool:
     return _RUN.fullmatch(name) is not None
 
 
+def pid_of(name: str) -> int | None:
+    """Of the run's supervisor, if this pid namespace has it."""
+    made_by = _RUN.fullmatch(name)
+    if made_by is None or made_by[3] not in (None, str(_pid_namespace())):
+        return None
+    return int(made_by[1])
+
+
 def lives(name: str) -> bool:
     """Whether the process that made this run's rules still runs; its start time guards against a reused pid.
 

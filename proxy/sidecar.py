@@ -82,6 +82,8 @@ class Sidecar:
             request_counts=requests.counts,
             tap=requests.tap,
             totals=requests.totals.rows,
+            request_endpoints=lanes.requests.counts,
+            ended=told.ended,
         )
         common = common_operations(lanes.held.expect, running.live, drain)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces)

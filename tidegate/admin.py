@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +11,7 @@ from tidegate.errors import Failed, Forbidden, Refused, Unreachable
 
 DEFAULT = "127.0.0.1:15000"
 TIMEOUT_S = 5.0
+Query = dict[str, str] | Sequence[tuple[str, str]]
 CHANGE_S = 30.0
 """A large configuration takes seconds to be published."""
 
@@ -19,7 +20,8 @@ class Admin:
     """address: `IP:PORT`, IPv6 in brackets. Methods raise Unreachable (no proxy answers there) and Refused (it answers
     that the question is wrong)."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdigit():
             raise Refused(f"--admin: {address!r} is not valid: expected IP:PORT or [IPV6]:PORT")
@@ -28,6 +30,11 @@ class Admin:
 
     def get(self, path: str, **query: str) -> Any:
         """The JSON that stands at a path."""
+        with self._asked(path, query) as answer:
+            return json.load(answer)
+
+    def get_all(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
+        """The same, where a key of the query may be repeated."""
         with self._asked(path, query) as answer:
             return json.load(answer)
 
@@ -61,8 +68,8 @@ class Admin:
                 return  # the proxy was killed within a line
 
     @contextmanager
-    def _asked(self, path: str, query: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+    def _asked(self, path: str, query: Query) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
             connection.connect()
             sock = connection.sock  # the connection lets go of it when the answer has no end

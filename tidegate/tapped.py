@@ -7,9 +7,12 @@ from proxy.core.report.printable import printable
 _ARROWS = {"outbound": "->", "inbound": "<-"}
 
 
-def line(told: dict[str, Any], width: int | None) -> str:
-    """told: an object of the `/tap` stream. width: columns to fit into; None: nothing is cut."""
-    text = printable(_request(told) if "method" in told else _connection(told))
+def line(told: dict[str, Any], width: int | None, proxy: str | None = None) -> str:
+    """told: an object of the `/tap` stream. width: columns to fit into; None: nothing is cut. proxy: whose it is, where
+    several are followed."""
+    text = ("" if proxy is None else f"{proxy}: ") + printable(
+        _request(told) if "method" in told else _connection(told)
+    )
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from cext.engine._engine import ffi, lib
 from cext.engine.engine import Engine, check
 from cext.engine.layout import PUNT, certain, counters, known_address, records, socket_address, to_c
-from cext.engine.values import Counters, Log, Original, Punt, Record, SocketAddress, Verdict
+from cext.engine.values import Counters, Log, Original, Punt, Record, SocketAddress, Spoken, Verdict
 
 _BATCH = 256
 _LINES_ROOM = 256 * 1024
@@ -184,6 +184,13 @@ class Acceptor:
             if count == 0:
                 return
             yield records(rows, count, live=True)
+
+    def remembered(self, scope: int, destination: SocketAddress) -> Spoken:
+        """What connections to the destination were last found to speak. UNKNOWN: nothing is remembered."""
+        if self._engine.is_closed:
+            return Spoken.UNKNOWN
+        asked = ffi.new("tg_address *", to_c(destination))
+        return Spoken(lib.tg_engine_remembered(self._engine.handle, scope, asked))
 
     def counters(self) -> list[Counters]:
         """Counters of every group for which something was ever counted."""

@@ -60,6 +60,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
         if (error < 0) {
             worker_release(worker);
             registry_destroy(&worker->registry);
+            memory_destroy(&worker->memory);
             goto fail;
         }
     }
@@ -216,6 +217,7 @@ void tg_engine_free(tg_engine *engine)
     owns_destroy(&engine->owns);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         registry_destroy(&engine->workers[i].registry);
+        memory_destroy(&engine->workers[i].memory);
         exchanges_release(&engine->workers[i]);
     }
     free(engine->workers);

@@ -293,6 +293,10 @@ int tg_engine_records(tg_engine *engine, tg_record *out, int max);
 /* Like tg_engine_live, for accepted connections. Their `id` is what tg_engine_abort takes. */
 int tg_engine_connections(tg_engine *engine, uint64_t *cursor, tg_record *out, int max);
 
+/* What connections of the scope to that destination were last found to speak, by their first bytes (enum tg_spoken).
+ * TG_SPOKEN_UNKNOWN: nothing is remembered, or the last one said too little. Any thread. */
+int tg_engine_remembered(tg_engine *engine, uint32_t scope, const tg_address *destination);
+
 /* Counters of all groups for which something was ever counted; walked like tg_engine_live. They never go back. */
 int tg_engine_counters(tg_engine *engine, uint64_t *cursor, tg_counters *out, int max);
 

@@ -146,7 +146,7 @@ int worker_init(struct tg_worker *worker, struct tg_engine *engine, uint8_t inde
     epoch_join(&engine->epochs, &worker->turn);
     worker->now_us = clock_us();
     worker->random = worker->now_us | 1;
-    worker->memory.seed = engine->verdicts.seed;
+    memory_init(&worker->memory, engine->verdicts.seed);
     wheel_start(&worker->wheel, worker->now_us / 1000);
     const int error = registry_init(&worker->registry, capacity);
     if (error < 0)

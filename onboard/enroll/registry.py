@@ -34,6 +34,8 @@ class Enrolment:
     """starting, serving, waiting (its cgroup is not there at the moment), draining."""
     not_captured: tuple[str, ...] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
+    document: str = ""
+    """What is in force for it, as `intercept.plan.stored` writes it."""
 
     @property
     def lives(self) -> bool:
@@ -47,7 +49,7 @@ class Enrolment:
     def as_dict(self) -> dict[str, object]:
         """What `ls --json` shows."""
         found = asdict(self)
-        for key in ("started", "homes"):
+        for key in ("started", "homes", "document"):
             del found[key]
         return found | {"state": self.state if self.lives else "dead", "not_captured": list(self.not_captured)}
 

@@ -20,6 +20,7 @@ from proxy.admin.answer import Route, text
 from proxy.admin.changes import set_weights
 from proxy.admin.messages import Given, Later, Request, Response, Sink, Stream
 from proxy.admin.running import Running
+from proxy.admin.why import why
 from proxy.core.report.fields import report
 from proxy.core.report.request_fields import report as request_report
 from proxy.core.report.wanted import wanted
@@ -157,6 +158,7 @@ ADMIN: Table = {
     "/requests": Entry(read=requests),
     "/tap": Entry(read=tap),
     "/totals": Entry(read=totals),
+    "/why": Entry(read=why),
     "/listeners": Entry(read=listeners),
     "/clusters": Entry(read=clusters),
     "/config_dump": Entry(read=config_dump),

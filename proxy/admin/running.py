@@ -1,9 +1,11 @@
 """The parts of the running proxy that endpoints look at and act on."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cext.engine.clusters import EndpointCounts
 from proxy.control.health import Readiness
+from proxy.core.addresses import UpstreamAddress
 from proxy.core.report.record import ConnectionRecord
 from proxy.core.report.totals import JsonRow
 from proxy.feed.feed import Feed
@@ -14,6 +16,7 @@ from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
 from proxy.settings import ProxySettings
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.recent import RecentConnections
 from proxy.telemetry.request_counts import RequestCounts
 from proxy.telemetry.requests import Requests
 from proxy.telemetry.scrapes import Page
@@ -38,6 +41,9 @@ class Running:
     request_counts: RequestCounts
     tap: Tap
     totals: Callable[[], Awaitable[list[JsonRow]]]
+    request_endpoints: Callable[[str], Mapping[UpstreamAddress, EndpointCounts]]
+    """By a cluster's name: what requests did with its endpoints."""
+    ended: RecentConnections
 
     def live(self) -> Iterator[ConnectionRecord]:
         """Every open connection, in whichever lane."""

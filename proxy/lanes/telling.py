@@ -17,6 +17,7 @@ from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
 from proxy.telemetry.own import own_identity
+from proxy.telemetry.recent import RecentConnections
 from proxy.telemetry.request_counts import Group, RequestCounts
 from proxy.telemetry.request_metrics import RequestMetrics, RequestSources
 from proxy.telemetry.requests import Requests
@@ -96,6 +97,7 @@ class Telling:
     of_requests: RequestParts
     metrics: Metrics
     observer: Observer
+    ended: RecentConnections
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +138,6 @@ def telling(
         pauses=lambda: lanes.splice().pauses(),
     )
     metrics = Metrics(sources, own, told.metrics)
-    return Telling(log, spans, told, metrics, Observer(metrics, log, (ended, told.tap.connection)))
+    recent = RecentConnections()
+    observer = Observer(metrics, log, (ended, told.tap.connection, recent.add))
+    return Telling(log, spans, told, metrics, observer, recent)

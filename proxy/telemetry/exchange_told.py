@@ -2,7 +2,7 @@
 
 from cext.engine.exchange_records import ExchangeRecord
 from cext.engine.values import SocketAddress
-from proxy.core.addresses import Address, ClientAddress, UpstreamAddress
+from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.lanes import Direction
 from proxy.core.report.flags import shown_flags
 from proxy.core.report.request import UNKNOWN, RequestRecord, shown, shown_protocol
@@ -33,6 +33,8 @@ def told(one: ExchangeRecord) -> RequestRecord:
         request_bytes=one.request_bytes,
         response_bytes=one.response_bytes,
         trace_id=UNKNOWN if one.trace_id == _NONE else one.trace_id.hex(),
+        original_destination=None if one.original is None else OriginalDestination(_address(one.original)),
+        connection=one.connection,
     )
 
 

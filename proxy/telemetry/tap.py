@@ -57,7 +57,7 @@ class Tap:
     def connection(self, connection: ConnectionRecord) -> None:
         if not self._following:
             return
-        line = fields.json_line(connection).encode("utf-8", "backslashreplace") + b"\n"
+        line = fields.tap_line(connection).encode("utf-8", "backslashreplace") + b"\n"
         for one in self._following:
             if one.wanted.takes_connection(connection):
                 one.viewer.put(line)

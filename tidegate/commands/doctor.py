@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tidegate.commands.options import json_option, netns_option
-from tidegate.commands.rows import Row, show
+from tidegate.rows import Row, show
 
 _NO_MODE = 3
 

@@ -35,6 +35,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 @click.option("--drain-timeout", default="20", metavar="S", help="how long CMD's last bytes may take  [20]")
 @click.option("--log-level", default="error", metavar="LEVEL", help="the proxy's: debug, info, warning, error  [error]")
 @seccomp_option
+@click.option("--admin", metavar="ADDR|off", help="the proxy's admin address  [any free port of 127.0.0.1]")
 @click.option("--quiet", is_flag=True, help="no summary at the end")
 @click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -50,6 +51,7 @@ def run(
     drain_timeout: str,
     log_level: str,
     seccomp: str,
+    admin: str | None,
     quiet: bool,
     **given: Any,
 ) -> int:
@@ -60,7 +62,7 @@ def run(
     """
     from intercept.errors import BadInput
     from intercept.intent.from_flags import seconds
-    from tidegate.supervise.settings import RunSettings
+    from tidegate.supervise.settings import ANY_PORT, RunSettings
     from tidegate.supervise.user import parse
 
     _judge(config)
@@ -80,6 +82,7 @@ def run(
         log_level=one_of("--log-level", log_level, LOG_LEVELS),
         drain_timeout_s=seconds("--drain-timeout", drain_timeout),
         follow=follow,
+        admin=ANY_PORT if admin is None else _admin_address(admin),
         filtered=seccomp == "on",
         user=None if user is None else parse(user),
     )
@@ -99,6 +102,21 @@ def run(
         return getattr(failed, "run_exit_code", OWN_FAILURE)
     _tell(list(argv), outcome, report, quiet=quiet)
     return outcome.exit_code
+
+
+def _admin_address(text: str) -> str:
+    """Judged before anything starts; the proxy would name its own flag."""
+    from intercept.errors import BadInput
+    from proxy.core.addresses import is_loopback, parse
+
+    if text == "off":
+        return text
+    try:
+        if is_loopback(parse(text).ip):
+            return text
+    except ValueError:
+        pass
+    raise BadInput("--admin", text, "a loopback address as IP:PORT or [IPV6]:PORT, or off")
 
 
 def _judge(config: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tidegate.commands.options import json_option, netns_option
-from tidegate.commands.rows import Row, show
+from tidegate.rows import Row, show
 
 if TYPE_CHECKING:
     from intercept.existing import Existing

@@ -9,13 +9,15 @@ from typing import Any
 import click
 
 from tidegate.commands.options import json_option
-from tidegate.commands.whom import Whom, asked, whom_options
+from tidegate.commands.values import routes, services
+from tidegate.commands.whom import whom_options
+from tidegate.whom import Whom, asked
 
 
 @click.command()
 @whom_options
-@click.option("--service", metavar="S", default="", help="NAME or NAMESPACE/NAME")
-@click.option("--route", metavar="R", default="", help="rows of this route")
+@click.option("--service", metavar="S", default="", help="NAME or NAMESPACE/NAME", shell_complete=services)
+@click.option("--route", metavar="R", default="", help="rows of this route", shell_complete=routes)
 @click.option("--for", "duration", metavar="5s", default=None, help="end after so long  [until Ctrl-C; --json: 5s]")
 @click.option("--interval", metavar="1s", default="1s", help="how often the table is made anew  [1s]")
 @json_option

@@ -20,6 +20,7 @@ from intercept import capture, runs
 from intercept.errors import CaptureError
 from intercept.host import cgroups
 from intercept.intent.intent import Mode, WhenDown
+from intercept.plan.stored import document_of
 from intercept.results import Bound
 from onboard.enroll import moving, registry
 from onboard.enroll.listening import listening_ports
@@ -157,7 +158,11 @@ class _Enrolled:
         except BaseException:
             self._unbind()
             raise
-        self._update(mode=str(bound.mode), not_captured=(*bound.not_captured, *self._older_listeners(bound)))
+        self._update(
+            mode=str(bound.mode),
+            not_captured=(*bound.not_captured, *self._older_listeners(bound)),
+            document=document_of(bound.plan),
+        )
 
     def _older_listeners(self, bound: Bound) -> list[str]:
         """A socket belongs for ever to the cgroup in which it was made, and netfilter asks for that one. The eBPF

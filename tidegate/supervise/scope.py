@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from intercept import runs
 from intercept.errors import PrivilegeMissing
@@ -20,6 +21,9 @@ GRACE_S = 1.0
 ENDING_S = 0.02
 _NETNS = "user.tidegate.netns"
 """Attribute of a run's folder: the network namespace that its rules are in."""
+_ADMIN = "user.tidegate.admin"
+_CAPTURE = "user.tidegate.capture"
+"""Two more: where its proxy's admin endpoint is, and what it captures. They go with the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,19 @@ class Scope:
         while (pids := cgroups.processes_in(self.command)) and time.monotonic() < deadline:
             time.sleep(0.002)
         return [(pid, name) for pid in pids if (name := _name_of(pid)) is not None]
+
+    def announce(self, admin_port: int | None) -> None:
+        """Where `tap`, `top` and `why` find the proxy. Without the attribute they do not."""
+        if admin_port is not None:
+            self._note(_ADMIN, f"127.0.0.1:{admin_port}")
+
+    def captures(self, document: str) -> None:
+        """What is in force for the command, as `intercept.plan.stored` writes it."""
+        self._note(_CAPTURE, document)
+
+    def _note(self, attribute: str, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.setxattr(self.root, attribute, text.encode())
 
     def signal_command(self, number: signal.Signals) -> None:
         _signal_all(self.command, number)
@@ -97,6 +114,44 @@ def abandoned(below: Path) -> list[Path]:
                 found.append(Path(folder, child))
                 children.remove(child)
     return found
+
+
+class Going(NamedTuple):
+    """A run in progress. pid: of its supervisor. admin: its proxy's, in the network namespace of that process."""
+
+    name: str
+    pid: int
+    admin: str
+    command: tuple[int, ...]
+    """The processes of its command."""
+    document: str
+    """What is in force for them; empty: not known."""
+
+    @property
+    def netns(self) -> str:
+        return f"/proc/{self.pid}/ns/net"
+
+
+def going(below: Path) -> list[Going]:
+    """The runs anywhere under `below` that go on, and whose proxy can be asked; the latest last."""
+    found = []
+    for folder, children, _ in os.walk(below):
+        for child in [one for one in children if runs.is_run(one)]:
+            children.remove(child)
+            root = Path(folder, child)
+            pid, admin = runs.pid_of(child), _noted(root, _ADMIN)
+            if pid is not None and admin and runs.start_time(pid) is not None and runs.lives(child):
+                command = cgroups.processes_in(root / "command")
+                found.append(Going(child, pid, admin, tuple(command), _noted(root, _CAPTURE)))
+    return sorted(found, key=lambda one: runs.start_time(one.pid) or 0)
+
+
+def _noted(root: Path, attribute: str) -> str:
+    """Empty: nothing is."""
+    try:
+        return os.getxattr(root, attribute).decode()
+    except OSError:
+        return ""
 
 
 def has_rules_elsewhere(root: Path) -> bool:

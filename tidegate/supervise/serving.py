@@ -26,8 +26,15 @@ FILLED_S = 10.0
 class Serving:
     """Owns the proxy process. `records`: the connections that proxies have told of which have ended themselves."""
 
-    def __init__(self, settings: RunSettings, folder: Path, say: Callable[[str], None]) -> None:
-        """Start a proxy in the cgroup `folder`. Raises ProxyFailed."""
+    def __init__(
+        self,
+        settings: RunSettings,
+        folder: Path,
+        say: Callable[[str], None],
+        announce: Callable[[int | None], None] = lambda _: None,
+    ) -> None:
+        """Start a proxy in the cgroup `folder`. announce: told of each proxy's admin port. Raises ProxyFailed."""
+        self._announce = announce
         self._settings = settings
         self._folder = folder
         self._say = say
@@ -131,6 +138,7 @@ class Serving:
         self._process = ProxyProcess(self._folder, proxy_flags(self._settings, self._ports))
         self._ports = Ports(self._process.outbound_port, self._process.inbound_port, self._process.dns_port or 0)
         self._started_at = time.monotonic()
+        self._announce(self._process.admin_port)
 
     def _replace(self) -> None:
         dead = self._process

@@ -6,6 +6,7 @@ from intercept.intent.intent import Intent
 from tidegate.supervise.user import User
 
 DRAIN_TIMEOUT_S = 20.0
+ANY_PORT = "127.0.0.1:0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from intercept import capture
 from intercept.host import cgroups
 from intercept.host.facts import read_host
+from intercept.plan.stored import document_of
 from proxy.start import seccomp
 from tidegate import processes
 from tidegate.supervise import command, guardian, observed, proof, scope
@@ -20,7 +22,7 @@ from tidegate.supervise.observed import Observed
 from tidegate.supervise.proxy_flags import scoped
 from tidegate.supervise.requests import Requests
 from tidegate.supervise.serving import Serving
-from tidegate.supervise.settings import RunSettings
+from tidegate.supervise.settings import ANY_PORT, RunSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def run(settings: RunSettings) -> Outcome:
             say(f"the guardian and the proxy may make every system call: {why_not} (--seccomp off: as it is meant)")
         guard = guardian.Post(lambda: _undo(run_scope, settings.wait_s), filtered=settings.filtered)
         undo.callback(guard.leave)
-        serving = Serving(settings, run_scope.proxy, say)
+        serving = Serving(_with_admin(settings), run_scope.proxy, say, run_scope.announce)
         undo.callback(serving.close)
         observation = observed.begin(run_scope.command)  # before the hooks that steer
         if observation is not None:
@@ -69,6 +71,7 @@ def run(settings: RunSettings) -> Outcome:
             wait_s=settings.wait_s,
         )
         undo.callback(bound.close)
+        run_scope.captures(document_of(bound.plan))
         for warning in bound.warnings:
             say(warning)
         serving.begin_direct(bound.direct)
@@ -91,6 +94,17 @@ def run(settings: RunSettings) -> Outcome:
             bound.plan.not_captured,
             seen,
         )
+
+
+def _with_admin(settings: RunSettings) -> RunSettings:
+    """Where loopback is down there is no address for an admin endpoint, and a run goes on without."""
+    if settings.admin != ANY_PORT:
+        return settings
+    try:
+        with socket.create_server(("127.0.0.1", 0)):
+            return settings
+    except OSError:
+        return replace(settings, admin="off")
 
 
 def _end_what_is_left(run_scope: scope.Scope) -> None:

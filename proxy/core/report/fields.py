@@ -35,6 +35,7 @@ FIELDS: tuple[Field[ConnectionRecord], ...] = (
     Field("alpn", Kind.TEXT, lambda one: one.alpn, logged=False),
     Field("cluster", Kind.TEXT, lambda one: one.verdict.cluster, logged=False),
     Field("service", Kind.TEXT, lambda one: one.verdict.service.host if one.verdict.service else "", logged=False),
+    Field("id", Kind.COUNT, lambda one: one.id, logged=False),
 )
 
 _TABLE = Table(FIELDS)
@@ -47,3 +48,5 @@ def report(record: ConnectionRecord) -> JsonObject:
 
 text_line = _TABLE.text_line
 json_line = _TABLE.json_line
+tap_line = Table([one._replace(logged=one.logged or one.name == "id") for one in FIELDS]).json_line
+"""A JSON line with the id, by which `tidegate why --id` finds the connection again."""

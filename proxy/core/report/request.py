@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.core.addresses import ClientAddress, UpstreamAddress
+from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.lanes import Direction
 
 UNKNOWN = "-"
@@ -39,6 +39,10 @@ class RequestRecord(NamedTuple):
     """Heads included, as are those of the answer."""
     response_bytes: int
     trace_id: str
+    original_destination: OriginalDestination | None = None
+    """Where the connection was meant to go that the request came on."""
+    connection: int = 0
+    """The id of that connection."""
 
     @property
     def bytes_sent(self) -> int:

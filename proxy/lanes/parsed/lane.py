@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cext.engine.clusters import Clusters
+from cext.engine.clusters import Clusters, EndpointCounts
 from cext.engine.door import Decide, Door
 from cext.engine.engine import Engine
+from proxy.core.addresses import UpstreamAddress
 from proxy.core.lanes import Direction, Speaking
 from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_engine import Ruling, Site
@@ -76,6 +77,10 @@ class RequestLane:
     def number(self, site: Site) -> int:
         """For the site's verdict. 0: it has no rules."""
         return self._sites.number(site)
+
+    def counts(self, cluster: str) -> Mapping[UpstreamAddress, EndpointCounts]:
+        """Of requests to a cluster's endpoints, as of now."""
+        return self._clusters.counts(cluster)
 
     def prepared(
         self, policy: Policy, rulings: Mapping[Site, Ruling | None], breathe: Callable[[], None] = lambda: None

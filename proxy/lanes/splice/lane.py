@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine
-from cext.engine.values import Counters, Ending, Log, Original, Punt, Record, SocketAddress
+from cext.engine.values import Counters, Ending, Log, Original, Punt, Record, SocketAddress, Spoken
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
 from proxy.core.decide.admission import Refusal
@@ -21,6 +21,7 @@ from proxy.core.lower.to_engine import Ruling, Site
 from proxy.core.policy.cluster import Cluster
 from proxy.core.proxy_protocol import Announced
 from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
+from proxy.lanes.parsed.spoken import protocol_of
 from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
 from proxy.lanes.terms import DIRECTIONS, SCOPES, address
 from proxy.start.bind import BoundListener, is_transparent
@@ -202,6 +203,11 @@ class SpliceLane:
         for record in self._lane.connections():
             if record.original is not None:
                 yield self._told(record, record.original, now, None)
+
+    def spoken(self, direction: Direction, destination: OriginalDestination) -> str:
+        """The protocol of the last connection to the destination, where first bytes tell; empty: none is remembered."""
+        found = self._lane.remembered(SCOPES[direction], SocketAddress(*destination))
+        return "" if found is Spoken.UNKNOWN else protocol_of(found)
 
     def request_group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
         """Whose counters count the connections to an endpoint that is chosen for requests."""

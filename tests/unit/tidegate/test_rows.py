@@ -9,11 +9,11 @@ import re
 import subprocess
 import sys
 
-from tidegate.commands.rows import Row, plain, show
+from tidegate.rows import Row, plain, show
 
 LONG = "connections to [2001:db8:1111:2222:3333:4444:5555:6666]:65535 " * 4
 ROWS = [Row("capture", "in force", "good"), Row("drift", LONG.strip(), "bad"), Row("drift", "[red]no markup[/red]")]
-SHOWN = f"from tidegate.commands.rows import Row, show; show({ROWS!r})"
+SHOWN = f"from tidegate.rows import Row, show; show({ROWS!r})"
 
 
 def test_a_file_gets_plain_lines_of_any_length() -> None:

@@ -13,7 +13,7 @@ from intercept.doctor.advice import advise
 from intercept.doctor.examine import choice
 from intercept.host.facts import HostFacts
 from tidegate.commands.doctor import rows_of
-from tidegate.commands.rows import plain
+from tidegate.rows import plain
 
 MODES = ("ebpf", "nftables", "iptables", "tproxy")
 PREFERRED = ("ebpf", "nftables", "iptables")
