@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from proxy.core.report.printable import printable
 from tidegate.rows import Row
-from tidegate.tapped import line, printable
+from tidegate.tapped import line
 
 MOST_ENDPOINTS = 20
 MOST_RULES = 10

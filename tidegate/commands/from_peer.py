@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from intercept.errors import BadInput, CaptureError
 from intercept.peers import Action, Translated, read
 from tidegate.commands.options import intent_of
-from tidegate.commands.output import show_applied, show_planned, warn
+from tidegate.output import show_applied, show_planned, warn
 
 if TYPE_CHECKING:
     from intercept.intent.intent import Intent

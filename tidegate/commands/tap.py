@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from tidegate.asking.options import whom_options
+from tidegate.asking.values import routes, services
 from tidegate.commands.options import json_option
-from tidegate.commands.values import routes, services
-from tidegate.commands.whom import whom_options
 
 
 @click.command()
@@ -27,8 +27,8 @@ def tap(*, as_json: bool, service: str, route: str, status: str, path: str, sour
     The proxy never waits for the viewer: what it could not show is counted and told. Without --json a line is cut to
     the terminal's width. Where several proxies are asked each line begins with its proxy's name, in JSON `proxy`.
     """
-    from tidegate.following import lines
-    from tidegate.whom import asked
+    from tidegate.asking.following import lines
+    from tidegate.asking.whom import asked
 
     whom = asked(given)
     filters = {"service": service, "route": route, "status": status, "path": path, "source": source}

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from tidegate.asking.options import whom_options
+from tidegate.asking.values import routes, services
+from tidegate.asking.whom import Whom, asked
 from tidegate.commands.options import json_option
-from tidegate.commands.values import routes, services
-from tidegate.commands.whom import whom_options
-from tidegate.whom import Whom, asked
 
 
 @click.command()

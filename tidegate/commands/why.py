@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from tidegate.asking.options import one_of_them
+from tidegate.asking.whom import Whom, asked
 from tidegate.commands.options import json_option
-from tidegate.commands.whom import one_of_them
-from tidegate.whom import Whom, asked
 
 
 @click.command()

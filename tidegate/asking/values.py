@@ -19,7 +19,7 @@ def enrolments(_context: "Context", _parameter: "Parameter", begun: str) -> "lis
 
 
 def runs(_context: "Context", _parameter: "Parameter", begun: str) -> "list[CompletionItem]":
-    from tidegate.whom import going
+    from tidegate.asking.whom import going
 
     return _those(begun, lambda: ((str(one.pid), _command_of(one.command)) for one in going()))
 
@@ -56,8 +56,8 @@ def _those(begun: str, find: Any) -> "list[CompletionItem]":
 
 def _destinations(context: "Context") -> Iterable[dict[str, Any]]:
     from tidegate.admin import Admin
+    from tidegate.asking.whom import asked
     from tidegate.netns import inside
-    from tidegate.whom import asked
 
     chosen = {name: context.params.get(name) for name in ("admin", "netns", "enrolment", "run_name", "everything")}
     for one in asked(chosen):

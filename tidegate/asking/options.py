@@ -1,4 +1,4 @@
-"""The options that say which running proxies a command asks; `tidegate.whom` finds these."""
+"""The options that say which running proxies a command asks; `tidegate.asking.whom` finds these."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from tidegate.admin import DEFAULT
-from tidegate.commands.values import enrolments, runs
+from tidegate.asking.values import enrolments, runs
 
 F = TypeVar("F", bound=Callable[..., Any])
 

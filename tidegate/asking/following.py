@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tidegate.admin import Admin
+from tidegate.asking.whom import Whom
 from tidegate.netns import inside
-from tidegate.whom import Whom
 
 WAITING = 10_000
 """Lines that may wait to be shown: a thread whose viewer is slower waits, and its proxy drops, counts and tells."""
