@@ -1,2 +1,4 @@
-"""Which running proxies a command asks: the options that name them, what a shell completes, and how several are followed
-as one. What is asked, and how the answer is shown, is each command's own business."""
+"""Which running proxies a command asks: the options that name them, and what a shell completes of these.
+
+How several are followed as one stands here, too; what is asked, and how the answer is shown, with each command.
+"""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tidegate.commands import output
+from tidegate import output
 from tidegate.commands.options import (
     config_option,
     intent_of,
