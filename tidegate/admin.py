@@ -33,6 +33,11 @@ class Admin:
         with self._asked(path, query) as answer:
             return json.load(answer)
 
+    def text(self, path: str) -> str:
+        """What stands at a path, whatever its status is."""
+        with self._asked(path, {}, refuse=False) as answer:
+            return answer.read().decode("utf-8", "replace")
+
     def get_all(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
         """The same, where a key of the query may be repeated."""
         with self._asked(path, query) as answer:
@@ -68,14 +73,14 @@ class Admin:
                 return  # the proxy was killed within a line
 
     @contextmanager
-    def _asked(self, path: str, query: Query) -> Iterator[http.client.HTTPResponse]:
+    def _asked(self, path: str, query: Query, *, refuse: bool = True) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
             connection.connect()
             sock = connection.sock  # the connection lets go of it when the answer has no end
             connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
             answer = connection.getresponse()
-            if answer.status != http.client.OK:
+            if refuse and answer.status != http.client.OK:
                 raise Refused(answer.read(4096).decode("utf-8", "replace").strip())
             sock.settimeout(None)
             yield answer

@@ -23,6 +23,7 @@ COMMANDS = {
     "proxy": ("tidegate.commands.proxy", "Run the sidecar in the foreground."),
     "tap": ("tidegate.commands.tap", "Show requests and connections of a running proxy as they end."),
     "why": ("tidegate.commands.why", "Explain what becomes of a connection or a request, and why."),
+    "support": ("tidegate.commands.support", "Gather what those who help need to know into one archive."),
     "policy": ("tidegate.commands.changes", "Change what a policy says of a Service while the proxy runs."),
     "inject": ("tidegate.commands.inject", "Put the proxy into Kubernetes manifests or a compose file."),
     "uninject": ("tidegate.commands.inject", "Take out of manifests what `inject` put there."),
