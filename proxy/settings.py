@@ -37,6 +37,7 @@ class LogFormat(StrEnum):
 
 DEFAULT_ADMIN = Address("127.0.0.1", 15000)
 DEFAULT_TELEMETRY = Address("0.0.0.0", 15020)
+LOOPBACK = ("127.0.0.1", "::1")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RESERVED_DESCRIPTORS = 64
 """Listeners, admin, control, log and engine descriptors, with room to spare."""
@@ -50,6 +51,12 @@ class ProxySettings:
     inbound_port: int = 15006
     dns_port: int | None = 15053
     """UDP and TCP; None: no DNS listener."""
+    explicit_port: int | None = None
+    """Of the explicit HTTP proxy; None: there is none. 0: any free one."""
+    explicit_listen: tuple[str, ...] = LOOPBACK
+    """Its addresses, in canonical text."""
+    explicit_link_local: bool = False
+    """Whether its clients may go to link-local destinations."""
     admin: Address | None = DEFAULT_ADMIN
     telemetry: Address | None = DEFAULT_TELEMETRY
     proxy_uid: int = 1337
@@ -89,6 +96,8 @@ class ProxySettings:
             raise BadSetting("--inbound-port", self.inbound_port, "a port other than --outbound-port's")
         if self.dns_port and self.dns_port in (self.outbound_port, self.inbound_port):
             raise BadSetting("--dns-port", self.dns_port, "a port other than the other listeners'")
+        if self.explicit_port and self.explicit_port in (self.outbound_port, self.inbound_port, self.dns_port):
+            raise BadSetting("--explicit-port", self.explicit_port, "a port other than the other listeners'")
 
     def connection_limit(self, descriptor_limit: int) -> int:
         """How many connections RLIMIT_NOFILE lets us hold: two sockets each, and a tenth for the engine's pipes."""

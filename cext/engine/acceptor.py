@@ -44,13 +44,15 @@ class Acceptor:
         hairpin_from: int | None = None,
         sources: Iterable[str] = (),
         inbound: bool = False,
+        explicit: bool = False,
     ) -> int:
         """Serve a listening TCP socket; consumes `fd` on success only. Returns the listener's number.
 
         `mark`: SO_MARK of upstream sockets (needs CAP_NET_ADMIN; without it connections fail rather than go unmarked).
         `hairpin_from`: the scope whose own upstream connections may arrive here as if they were a client's; others of
         ours are served, too, but count hops, and the fourth in a row is refused as a loop. `sources`: addresses that
-        upstream sockets are bound to, at most one a family. `inbound`: for the log's point of view.
+        upstream sockets are bound to, at most one a family. `inbound`: for the log's point of view. `explicit`: a plain
+        HTTP proxy, to which clients say where each request goes (`lookups.Lookups`).
         """
         bound = {ipaddress.ip_address(ip).version: SocketAddress(ip, 0) for ip in sources}
         options = ffi.new(
@@ -62,6 +64,7 @@ class Acceptor:
                 "keepalive_s": keepalive_s,
                 "hairpin_from": -1 if hairpin_from is None else hairpin_from,
                 "inbound": inbound,
+                "is_explicit": explicit,
                 "sources": [to_c(bound.get(version)) for version in (4, 6)],
             },
         )

@@ -30,6 +30,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     pthread_mutex_init(&engine->submitting, NULL);
     pthread_mutex_init(&engine->collecting, NULL);
     pthread_mutex_init(&engine->control, NULL);
+    lookups_init(&engine->lookups);
     engine->clusters.endpoints.room.fd = -1;
     for (int i = 0; i < TG_SIGNALS; i++)
         engine->signals[i].fd = -1;
@@ -215,10 +216,16 @@ void tg_engine_free(tg_engine *engine)
     clusters_destroy(&engine->clusters);
     groups_destroy(&engine->groups);
     owns_destroy(&engine->owns);
+    lookups_destroy(&engine->lookups);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         registry_destroy(&engine->workers[i].registry);
         memory_destroy(&engine->workers[i].memory);
         exchanges_release(&engine->workers[i]);
+        for (struct tg_node *node = mailbox_take(&engine->workers[i].found); node != NULL;) {
+            struct tg_node *next = node->next;
+            free(node);
+            node = next;
+        }
     }
     free(engine->workers);
     free(engine->announced);

@@ -143,7 +143,7 @@ typedef struct {
     int64_t
         hairpin_from; /* a scope whose own upstream connections may arrive here as if they were a client's; -1: none */
     int32_t inbound;  /* for the log: not 0 where the workload is the server */
-    int32_t unused;
+    int32_t is_explicit;   /* not 0: a plain HTTP proxy, to which clients say where each request goes */
     tg_address sources[2]; /* what upstream sockets of IPv4 and of IPv6 are bound to; family 0: the kernel's choice */
 } tg_listener;
 

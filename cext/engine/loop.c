@@ -16,6 +16,7 @@
 #include "accept/accepting.h"
 #include "base/clock.h"
 #include "exchange/drive.h"
+#include "exchange/explicit.h"
 #include "ready.h"
 #include "relay/drive.h"
 #include "relay/ending.h"
@@ -47,6 +48,12 @@ static void take_messages(struct tg_worker *worker)
     for (struct tg_node *node = mailbox_take(&worker->mailbox); node != NULL;) {
         struct tg_node *next = node->next;
         relay_begin(worker, (struct tg_relay *)node);
+        node = next;
+    }
+    for (struct tg_node *node = mailbox_take(&worker->found); node != NULL;) {
+        struct tg_node *next = node->next;
+        explicit_found(worker, &((struct tg_found_node *)node)->found);
+        free(node);
         node = next;
     }
     enum tg_request what;

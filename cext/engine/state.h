@@ -15,6 +15,7 @@
 #include "decide/own.h"
 #include "decide/table.h"
 #include "engine.h"
+#include "explicit/lookups.h"
 #include "route/ask.h"
 #include "route/sites.h"
 #include "worker.h"
@@ -31,8 +32,9 @@ struct tg_listening {
     tg_listener options;
 };
 
-/* Two descriptors tell that something waits: one for what is urgent, one for records. */
-enum { TG_URGENT, TG_LEISURELY, TG_SIGNALS };
+/* Descriptors tell that something waits: one for what is urgent, one for records, one for questions about authorities.
+ */
+enum { TG_URGENT, TG_LEISURELY, TG_ASKED, TG_SIGNALS };
 struct tg_signal {
     int fd;
     _Atomic bool raised; /* fd has been written since it was last read */
@@ -60,6 +62,7 @@ struct tg_engine {
     _Atomic size_t outstanding;
     _Atomic size_t unread; /* records that wait */
     struct tg_queue queues[TG_QUEUES];
+    struct tg_lookups lookups;
     pthread_mutex_t submitting; /* orders submissions and aborts against the stop */
     pthread_mutex_t collecting;
     bool joined;

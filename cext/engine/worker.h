@@ -36,6 +36,7 @@ struct tg_worker {
     int epoll_fd;
     int wake_fd;
     struct tg_mailbox mailbox;
+    struct tg_mailbox found; /* answers to our questions: explicit/lookups.h */
     struct tg_registry registry;
     struct tg_wheel wheel;
     struct tg_pool pool;

@@ -19,6 +19,7 @@ def listener_list(lane: SpliceLane) -> list[Any]:
     return [
         {
             "direction": str(one.direction),
+            "explicit": one.explicit,
             "port": one.bound.port,
             "addresses": list(one.bound.addresses),
             "state": lane.state,

@@ -11,7 +11,14 @@ from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.health import sources
 from proxy.lanes.health.watch import HealthWatch
 from proxy.lanes.held import HeldProbes
-from proxy.lanes.options import asking, engine_log, lane_defaults, lane_listeners, upstream_options
+from proxy.lanes.options import (
+    asking,
+    engine_log,
+    explicit_lane,
+    lane_defaults,
+    lane_listeners,
+    upstream_options,
+)
 from proxy.lanes.parsed.clusters import HealthEvents
 from proxy.lanes.parsed.lane import RequestLane
 from proxy.lanes.publish import Publisher
@@ -79,6 +86,7 @@ class AllLanes:
             announced=settings.announced,
             number_of=self.requests.number,
         )
+        self.explicit = explicit_lane(engine, settings, started, lambda: self.verdicts.policy)
         self.held = HeldProbes(probes, self.splice)
         self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice, self.requests)
         self.health = HealthWatch(
@@ -93,6 +101,8 @@ class AllLanes:
         """Returns when the first policy is in force in the proxy itself; the listeners are closed yet."""
         self.health.start()
         self.requests.start(self._loop)
+        if self.explicit is not None:
+            self.explicit.start(self._loop)
         await self.publisher.start()
 
     def stop(self) -> None:
@@ -100,6 +110,8 @@ class AllLanes:
         self.publisher.close()
         self.health.close()
         self.requests.close()
+        if self.explicit is not None:
+            self.explicit.close()
 
     def release(self) -> None:
         """After the engine's close."""

@@ -25,9 +25,13 @@ class BoundListener:
     sockets: tuple[socket.socket, ...]
     transparent: bool
     ipv6_missing: str
+    only_at: tuple[str, ...] = ()
+    """The addresses, where they are not all of the namespace's."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
+        if self.only_at:
+            return self.only_at
         return ("0.0.0.0",) if self.ipv6_missing else ("0.0.0.0", "::")
 
 
@@ -56,6 +60,34 @@ def bind_listener(flag: str, port: int, *, keepalive_s: int, transparent: bool) 
         both = (first, second)
         return BoundListener(chosen, both, transparent and _make_transparent(both), "")
     raise ProxyError(f"{flag}: found no port that is free in IPv4 and IPv6 in {_FREE_PORT_TRIES} tries")
+
+
+def bind_explicit(flag: str, port: int, ips: tuple[str, ...], *, keepalive_s: int) -> BoundListener:
+    """Listens at port (0: a free one, the same for all) of each of the addresses; ::1 may be missing where 127.0.0.1
+    is among them. Raises as `bind_listener` does."""
+    for _ in range(_FREE_PORT_TRIES):
+        sockets: list[socket.socket] = []
+        chosen, missing = port, ""
+        try:
+            for ip in ips:
+                try:
+                    sockets.append(_listen(flag, Address(ip, chosen), keepalive_s))
+                except ProxyError as failed:
+                    cause = failed.__cause__
+                    if ip != "::1" or not sockets or not (isinstance(cause, OSError) and cause.errno in _NO_IPV6):
+                        raise
+                    missing = cause.strerror or str(failed)
+                    continue
+                chosen = int(sockets[-1].getsockname()[1])
+        except ProxyError as failed:
+            for sock in sockets:
+                sock.close()
+            if port == 0 and sockets and isinstance(failed, AddressInUse):
+                continue
+            raise
+        at = tuple(str(sock.getsockname()[0]) for sock in sockets)
+        return BoundListener(chosen, tuple(sockets), transparent=False, ipv6_missing=missing, only_at=at)
+    raise ProxyError(f"{flag}: found no port that is free at {', '.join(ips)} in {_FREE_PORT_TRIES} tries")
 
 
 def bind_service(flag: str, address: Address) -> socket.socket:

@@ -10,7 +10,7 @@ from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
 from proxy.settings import HelperChoice, InboundOriginalDst, ProxySettings, question_limit
 from proxy.start import descriptors, privileges, seccomp
-from proxy.start.bind import BoundListener, bind_listener, bind_service
+from proxy.start.bind import BoundListener, bind_explicit, bind_listener, bind_service
 from proxy.start.bind_control import bind_control
 from proxy.start.bind_dns import bind_dns
 from proxy.start.calls import PROXY
@@ -26,6 +26,7 @@ class Started:
     dns: BoundListener | None
     dns_sockets: tuple[socket.socket, ...]
     """UDP, on the same port as `dns`."""
+    explicit: BoundListener | None
     control: socket.socket | None
     """For tools, by name. None: another process has taken the name."""
     companions: socket.socket | None
@@ -92,6 +93,7 @@ def _open(
         transparent=settings.inbound_original_dst is not InboundOriginalDst.SOCKOPT,
     )
     dns, dns_sockets = _dns(settings, listener, keep)
+    explicit = _explicit(settings, keep)
     control, taken_by = bind_control(outbound.port, trusted={0, os.geteuid(), settings.proxy_uid})
     if control is not None:
         keep(control)
@@ -100,6 +102,7 @@ def _open(
         inbound=inbound,
         dns=dns,
         dns_sockets=dns_sockets,
+        explicit=explicit,
         control=control,
         companions=companions,
         sought=outbound.port if sought else None,
@@ -122,6 +125,16 @@ def _dns(
         return None, ()
     tcp = listener("--dns-port", settings.dns_port, transparent=False)
     return tcp, tuple(keep(sock) for sock in bind_dns("--dns-port", tcp.port))
+
+
+def _explicit(settings: ProxySettings, keep: Callable[[socket.socket], socket.socket]) -> BoundListener | None:
+    if settings.explicit_port is None:
+        return None
+    flag, ips = "--explicit-port", settings.explicit_listen
+    bound = bind_explicit(flag, settings.explicit_port, ips, keepalive_s=settings.keepalive_s)
+    for sock in bound.sockets:
+        keep(sock)
+    return bound
 
 
 def inherited_socket(fd: int) -> socket.socket:

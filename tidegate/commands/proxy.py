@@ -73,7 +73,22 @@ def _port_or_off(context: click.Context, parameter: click.Parameter, text: str) 
     callback=_port_or_off,
     help="Where captured DNS is taken, UDP and TCP.",
 )
-@click.option("--explicit-port", metavar="PORT", callback=_PORT, help="Explicit HTTP proxy; not available yet.")
+@click.option(
+    "--explicit-port",
+    metavar="PORT",
+    callback=_PORT,
+    help="Be a plain HTTP proxy there, too, for programs that are told of one (curl -x): docs/http.md.",
+)
+@click.option(
+    "--explicit-listen",
+    metavar="LIST",
+    help="Addresses of the explicit proxy, 0.0.0.0 or :: for all; default: 127.0.0.1,::1.",
+)
+@click.option(
+    "--explicit-allow-link-local",
+    is_flag=True,
+    help="Let clients of the explicit proxy go to link-local addresses, where clouds keep credentials.",
+)
 @click.option(
     "--admin",
     default="127.0.0.1:15000",
@@ -199,13 +214,17 @@ def proxy(**flags: Any) -> int:
     from proxy.errors import ProxyError
     from proxy.settings import HelperChoice, InboundOriginalDst, LogFormat, ProxySettings
 
-    if flags["explicit_port"]:
-        _refuse("--explicit-port", flags["explicit_port"], "leaving it out: the explicit proxy is not available yet")
+    if flags["explicit_port"] is None and (flags["explicit_listen"] or flags["explicit_allow_link_local"]):
+        given = "--explicit-listen" if flags["explicit_listen"] else "--explicit-allow-link-local"
+        raise click.UsageError(f"{given} is for the explicit proxy: --explicit-port must be given, too")
     try:
         settings = ProxySettings(
             outbound_port=flags["outbound_port"],
             inbound_port=flags["inbound_port"],
             dns_port=flags["dns_port"],
+            explicit_port=flags["explicit_port"],
+            explicit_listen=_explicit_addresses(flags["explicit_listen"]),
+            explicit_link_local=flags["explicit_allow_link_local"],
             admin=_endpoint("--admin", flags["admin"], loopback_only=True),
             telemetry=_endpoint("--telemetry", flags["telemetry"], loopback_only=False),
             proxy_uid=flags["proxy_uid"],
@@ -275,6 +294,28 @@ def _endpoint(flag: str, text: str, *, loopback_only: bool) -> Any:
     if loopback_only and not is_loopback(address.ip):
         _refuse(flag, text, "a loopback address such as 127.0.0.1:15000, or off: whoever reaches it controls the proxy")
     return address
+
+
+def _explicit_addresses(text: str | None) -> tuple[str, ...]:
+    from ipaddress import ip_address
+
+    from proxy.settings import LOOPBACK
+
+    if text is None:
+        return LOOPBACK
+    found: dict[str, None] = {}
+    allowed = "IP addresses of this host, each once, comma separated; 0.0.0.0 and :: are all of a family"
+    for token in filter(None, (item.strip() for item in text.split(","))):
+        try:
+            ip = str(ip_address(token))
+        except ValueError:
+            _refuse("--explicit-listen", token, allowed)
+        if ip in found or "%" in ip:
+            _refuse("--explicit-listen", token, allowed)
+        found[ip] = None
+    if not found:
+        _refuse("--explicit-listen", text, allowed)
+    return tuple(found)
 
 
 def _announced(text: str) -> dict[int, int]:

@@ -17,6 +17,7 @@
 #include "capacity.h"
 #include "decide/original.h"
 #include "detect/first.h"
+#include "exchange/drive.h"
 #include "ready.h"
 #include "relay/connect.h"
 #include "relay/ending.h"
@@ -96,10 +97,46 @@ static uint32_t hops_of(struct tg_engine *engine, const struct tg_connection *co
     return hops + 1;
 }
 
+static void obey(struct tg_relay *relay, struct tg_ruling *ruling)
+{
+    struct tg_connection *connection = relay->connection;
+    connection->ruling = ruling;
+    connection->verdict = ruling->asked.id;
+    connection->group_id = ruling->asked.group;
+    relay->idle_timeout_ms = ruling->asked.idle_timeout_ms;
+    relay->lifetime_ms = ruling->asked.lifetime_ms;
+    /* The accepted socket has the listener's settings already. */
+    if (ruling->asked.keepalive.wanted != 0)
+        relay->keepalive_s = 0;
+}
+
+/* The same of an explicit proxy's connection: what holds for all destinations that nothing is said about holds until
+ * its first request says where it is to go. */
+static int judge_explicit(struct tg_worker *worker, struct tg_relay *relay)
+{
+    static const tg_address ANY = {0};
+    struct tg_connection *connection = relay->connection;
+    struct sockaddr_storage own = {0};
+    socklen_t size = sizeof own;
+    if (getsockname(relay->side[DOWNSTREAM].fd, (struct sockaddr *)&own, &size) < 0)
+        return TG_NO_DESTINATION;
+    connection->original = address_from(&own);
+    connection->hops = hops_of(worker->engine, connection);
+    if (connection->hops > TG_MAX_HOPS)
+        return TG_LOOP;
+    struct tg_ruling *ruling = table_find(&worker->engine->verdicts, connection->listener.scope, &ANY);
+    if (ruling == NULL)
+        return TG_NO_DESTINATION;
+    obey(relay, ruling);
+    return TG_PASS;
+}
+
 /* What is to be done with the connection: an action, or the tg_reason to refuse it for (all of them are greater). */
 static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct tg_listening *listening)
 {
     struct tg_connection *connection = relay->connection;
+    if (connection->listener.is_explicit)
+        return judge_explicit(worker, relay);
     const int refusal = original_destination(relay->side[DOWNSTREAM].fd, &connection->peer,
                                              connection->listener.original, listening->port, &connection->original);
     if (refusal != 0)
@@ -110,14 +147,7 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
     struct tg_ruling *ruling = table_find(&worker->engine->verdicts, connection->listener.scope, &connection->original);
     if (ruling == NULL)
         return TG_PUNT;
-    connection->ruling = ruling;
-    connection->verdict = ruling->asked.id;
-    connection->group_id = ruling->asked.group;
-    relay->idle_timeout_ms = ruling->asked.idle_timeout_ms;
-    relay->lifetime_ms = ruling->asked.lifetime_ms;
-    /* The accepted socket has the listener's settings already. */
-    if (ruling->asked.keepalive.wanted != 0)
-        relay->keepalive_s = 0;
+    obey(relay, ruling);
     if (ruling->asked.action == TG_PUNT)
         return TG_PUNT;
     if (ruling->asked.action != TG_REFUSE && is_admitted(connection))
@@ -147,6 +177,10 @@ static int dispatch(struct tg_worker *worker, struct tg_relay *relay, int judgem
         worker_retire(worker, relay);
     } else if (judgement > TG_REFUSE) {
         relay_end(worker, relay, judgement, 0);
+    } else if (relay->connection->listener.is_explicit) {
+        relay->connection->spoken = TG_SPOKEN_HTTP1;
+        if (connect_prepare(worker, relay))
+            talk_begin(worker, relay);
     } else if (relay->connection->ruling->asked.speaks != TG_OPAQUE) {
         first_begin(worker, relay);
     } else if (connect_prepare(worker, relay)) {

@@ -8,6 +8,7 @@
 #include "exchange/answer.h"
 #include "exchange/deadline.h"
 #include "exchange/ending.h"
+#include "exchange/explicit.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/request.h"
@@ -26,6 +27,12 @@ void talk_begin(struct tg_worker *worker, struct tg_relay *relay)
         return;
     }
     relay->talk = talk;
+    if (relay->connection->listener.is_explicit && !explicit_open(relay)) {
+        free(talk);
+        relay->talk = NULL;
+        relay_end(worker, relay, TG_INTERNAL_ERROR, ENOMEM);
+        return;
+    }
     talk->exchange.kept = talk->exchange.small;
     exchange_reset(&talk->exchange);
     frame_requests(&talk->frame[DOWNSTREAM]);
@@ -131,6 +138,8 @@ void talk_run(struct tg_worker *worker, struct tg_relay *relay)
     if (talk->exchange.request != REQUEST_HEAD && !talk->exchange.is_ours &&
         (talk->upstream == NULL || talk->upstream->connecting))
         place_step(worker, relay);
+    if (relay->talk == NULL)
+        return;
     for (int step = 0; step < STEPS_PER_TURN && more; step++) {
         more = request_move(worker, relay);
         if (relay->talk == NULL)

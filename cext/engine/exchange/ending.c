@@ -118,6 +118,7 @@ void talk_free(struct tg_worker *worker, struct tg_relay *relay)
         free(talk->head[side]);
     }
     relay->talk = NULL;
+    free(talk->explicit_);
     free(talk);
 }
 

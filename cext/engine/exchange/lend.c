@@ -12,12 +12,22 @@ struct http_head *lend_head(struct tg_worker *worker, struct tg_talk *talk, int 
     return &worker->head;
 }
 
+bool lend_keep(struct tg_talk *talk, int from, const struct http_head *head)
+{
+    if (talk->head[from] != NULL)
+        return true;
+    struct http_head *own = malloc(sizeof *own);
+    if (own == NULL)
+        return false;
+    memcpy(own, head, offsetof(struct http_head, header) + head->headers * sizeof(struct header));
+    talk->head[from] = own;
+    return true;
+}
+
 void lend_across(struct tg_worker *worker, struct tg_talk *talk, int from, uint32_t there)
 {
-    struct http_head *head = talk->head[from];
-    if (head == NULL) {
-        head = malloc(sizeof *head);
-        if (head == NULL) {
+    if (talk->head[from] == NULL) {
+        if (!lend_keep(talk, from, &worker->head)) {
             /* Read it from its beginning again when more has come. */
             from == DOWNSTREAM ? frame_requests(&talk->frame[from]) : frame_answers(&talk->frame[from]);
             if (from == UPSTREAM)
@@ -25,9 +35,7 @@ void lend_across(struct tg_worker *worker, struct tg_talk *talk, int from, uint3
             talk->seen[from] = 0;
             return;
         }
-        memcpy(head, &worker->head, offsetof(struct http_head, header) + worker->head.headers * sizeof(struct header));
-        talk->head[from] = head;
-        talk->frame[from].head = head;
+        talk->frame[from].head = talk->head[from];
     }
     talk->seen[from] = there;
 }

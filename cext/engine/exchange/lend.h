@@ -8,6 +8,9 @@
 /* Before bytes of a head are framed. Returns where the head will stand. */
 struct http_head *lend_head(struct tg_worker *worker, struct tg_talk *talk, int from);
 
+/* Gives a head memory of the talk's own, to be looked at in another turn. False: there is none. */
+bool lend_keep(struct tg_talk *talk, int from, const struct http_head *head);
+
 /* The head is not whole: `there` bytes of it have been framed, and it goes on in another turn. */
 void lend_across(struct tg_worker *worker, struct tg_talk *talk, int from, uint32_t there);
 

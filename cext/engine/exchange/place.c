@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "exchange/ending.h"
+#include "exchange/explicit.h"
 #include "exchange/reply.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/repeat.h"
@@ -26,12 +27,13 @@ static const tg_address *aim(const struct tg_relay *relay, struct tg_group **gro
         *group = plan_choice(plan)->counted;
         return &plan_choice(plan)->address;
     }
+    const bool is_http = !explicit_tunnels(relay->talk);
     if (connection->ruling->asked.action == TG_PASS) {
-        *group = connection->ruling->http_group;
+        *group = is_http ? connection->ruling->http_group : connection->ruling->group;
         return &connection->original;
     }
     const struct tg_target *target = &connection->ruling->targets[relay->talk->target];
-    *group = target->http_group;
+    *group = is_http ? target->http_group : target->group;
     return &target->address;
 }
 
@@ -122,11 +124,22 @@ static int open_new(struct tg_worker *worker, struct tg_relay *relay, const tg_a
     return error;
 }
 
-/* True: another endpoint may be tried. */
-static bool has_another(const struct tg_relay *relay)
+static void take_turn(struct tg_worker *worker, struct tg_relay *relay)
+{
+    struct tg_ruling *ruling = relay->connection->ruling;
+    if (ruling->asked.action == TG_RELAY)
+        relay->talk->target = ruling_pick(ruling, worker_random(worker));
+}
+
+/* True: another endpoint may be tried, or another address of the name that the client gave. */
+static bool has_another(struct tg_worker *worker, struct tg_relay *relay)
 {
     const struct tg_ruling *ruling = relay->connection->ruling;
     const struct tg_exchange *exchange = &relay->talk->exchange;
+    if (explicit_advance(worker, relay)) {
+        take_turn(worker, relay);
+        return true;
+    }
     if (exchange->plan != NULL && exchange->plan->cluster != NULL)
         return exchange->attempts < 2 && plan_has_another(exchange->plan);
     return ruling->asked.action == TG_RELAY && ruling->target_count > 1 && exchange->attempts < 2;
@@ -201,7 +214,7 @@ static void attempt(struct tg_worker *worker, struct tg_relay *relay)
         talk->exchange.attempts++;
         talk->connect_deadline_ms = 0;
         count_failure(worker, relay, group);
-        if (!has_another(relay)) {
+        if (!has_another(worker, relay)) {
             if (!repeat_after(worker, relay, TG_RETRY_CONNECT))
                 reply(worker, relay, 503, TG_FLAG_UF | repeat_flags(&talk->exchange), "no connection to the upstream");
             return;
@@ -236,7 +249,6 @@ static bool enter(struct tg_worker *worker, struct tg_relay *relay)
 void place_begin(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
-    struct tg_ruling *ruling = relay->connection->ruling;
     if (talk->exchange.plan != NULL && !enter(worker, relay))
         return;
     if (talk->upstream != NULL) {
@@ -245,8 +257,7 @@ void place_begin(struct tg_worker *worker, struct tg_relay *relay)
             use(worker, relay);
         return;
     }
-    if (ruling->asked.action == TG_RELAY)
-        talk->target = ruling_pick(ruling, worker_random(worker));
+    take_turn(worker, relay);
     attempt(worker, relay);
 }
 
@@ -273,12 +284,14 @@ void place_step(struct tg_worker *worker, struct tg_relay *relay)
         upstream->connecting = false;
         /* What was readable while it connected was no word of the server's. */
         use(worker, relay);
+        if (explicit_tunnels(talk))
+            explicit_establish(worker, relay);
         return;
     }
     struct tg_group *group = upstream->group;
     talk_drop_upstream(worker, relay, true);
     count_failure(worker, relay, group);
-    if (has_another(relay))
+    if (has_another(worker, relay))
         attempt(worker, relay);
     else if (!repeat_after(worker, relay, TG_RETRY_CONNECT))
         reply(worker, relay, 503, TG_FLAG_UF | repeat_flags(&talk->exchange),

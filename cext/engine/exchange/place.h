@@ -8,7 +8,7 @@
 /* The request's head is whole: gets it an upstream, which may still be connecting, or answers it. */
 void place_begin(struct tg_worker *worker, struct tg_relay *relay);
 
-/* Goes on with an upstream that is connecting. */
+/* Goes on with an upstream that is connecting. The talk may be over afterwards (relay->talk is NULL). */
 void place_step(struct tg_worker *worker, struct tg_relay *relay);
 
 /* The upstream has ended, or broken, before a byte of the answer: the request is sent again where that is safe, or

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "exchange/ending.h"
+#include "exchange/explicit.h"
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
@@ -90,6 +91,8 @@ static bool pass_head(struct tg_worker *worker, struct tg_talk *talk, const stru
 static void go_on(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_plan *plan = relay->talk->exchange.plan;
+    if (explicit_refuses(worker, relay))
+        return;
     if (plan == NULL || plan->outcome.kind == ROUTE_FORWARD) {
         place_begin(worker, relay);
         return;
@@ -120,7 +123,8 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
     exchange->head_length = head->length;
     read_headers(talk, head, bytes);
     talk->head_deadline_ms = 0;
-    struct tg_site *site = sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
+    struct tg_site *site =
+        explicit_tunnels(talk) ? NULL : sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
     if (site != NULL && !plan_make(worker, exchange, site, head, bytes, &relay->connection->peer)) {
         reply(worker, relay, 503, TG_FLAG_OM, "no memory to decide where the request goes");
         return;
@@ -225,24 +229,46 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
     }
 }
 
+/* The head is framed to its end. */
+static bool head_goes_on(struct tg_worker *worker, struct tg_relay *relay, struct http_head *head)
+{
+    struct tg_talk *talk = relay->talk;
+    if (talk->explicit_ != NULL) {
+        switch (explicit_head(worker, relay, head)) {
+        case EXPLICIT_WAITS:
+            return false;
+        case EXPLICIT_ANSWERED:
+            lend_end(talk, DOWNSTREAM);
+            return true;
+        default:
+            break;
+        }
+    }
+    head_is_whole(worker, relay, head);
+    lend_end(talk, DOWNSTREAM);
+    if (!talk->exchange.is_ours)
+        (void)frame_body(worker, relay);
+    if (relay->talk != NULL && !talk->exchange.is_ours)
+        go_on(worker, relay);
+    return relay->talk != NULL;
+}
+
 static bool read_head(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_flow *flow = &talk->flow[DOWNSTREAM];
     const size_t there = flow_unframed(flow);
+    if (explicit_waits(talk))
+        return false;
+    if (explicit_is_answered(talk))
+        return head_goes_on(worker, relay, talk->head[DOWNSTREAM]);
     if (there == talk->seen[DOWNSTREAM])
         return read_more(worker, relay);
     size_t used;
     struct http_head *head = lend_head(worker, talk, DOWNSTREAM);
     switch (frame_pass(&talk->frame[DOWNSTREAM], flow_at(flow), talk->seen[DOWNSTREAM], there, &used)) {
     case FRAME_HEAD:
-        head_is_whole(worker, relay, head);
-        lend_end(talk, DOWNSTREAM);
-        if (!talk->exchange.is_ours)
-            (void)frame_body(worker, relay);
-        if (relay->talk != NULL && !talk->exchange.is_ours)
-            go_on(worker, relay);
-        return relay->talk != NULL;
+        return head_goes_on(worker, relay, head);
     case FRAME_MORE:
         if (talk->exchange.started_us == 0)
             talk->exchange.started_us = worker->now_us;

@@ -133,6 +133,20 @@ void flow_skip(struct tg_pool *pool, struct tg_flow *flow, size_t bytes)
     put_back_if_empty(pool, flow);
 }
 
+bool flow_replace(struct tg_pool *pool, struct tg_flow *flow, size_t length, const void *bytes, size_t new_length)
+{
+    const size_t rest = flow_unframed(flow) - length;
+    if (flow->ready + new_length + rest > flow->buffer->size && !make_room(pool, flow))
+        return false;
+    struct tg_buffer *buffer = flow->buffer;
+    if (flow->ready + new_length + rest > buffer->size)
+        return false;
+    memmove(buffer->data + flow->ready + new_length, buffer->data + flow->ready + length, rest);
+    memcpy(buffer->data + flow->ready, bytes, new_length);
+    buffer->end = flow->ready + new_length + rest;
+    return true;
+}
+
 void flow_rest(struct tg_pool *pool, struct tg_flow *flow)
 {
     put_back_if_empty(pool, flow);

@@ -48,6 +48,10 @@ enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_
 /* The first unframed bytes are not passed on. */
 void flow_skip(struct tg_pool *pool, struct tg_flow *flow, size_t bytes);
 
+/* The first `length` unframed bytes become these others. False: there is no room for them, or no memory; nothing has
+ * changed. */
+bool flow_replace(struct tg_pool *pool, struct tg_flow *flow, size_t length, const void *bytes, size_t new_length);
+
 /* Between turns a few bytes are kept in a few bytes of memory, and none in none. */
 void flow_rest(struct tg_pool *pool, struct tg_flow *flow);
 

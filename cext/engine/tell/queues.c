@@ -9,11 +9,18 @@ static int signal_of(int queue)
     return queue == TG_RECORDED || queue == TG_LOGGED ? TG_LEISURELY : TG_URGENT;
 }
 
-static void raise_signal(struct tg_engine *engine, int which)
+void engine_raise(struct tg_engine *engine, int which)
 {
     const uint64_t one = 1;
     if (!atomic_exchange(&engine->signals[which].raised, true))
         (void)!write(engine->signals[which].fd, &one, sizeof one);
+}
+
+void engine_lower(struct tg_engine *engine, int which)
+{
+    uint64_t ignored;
+    (void)!read(engine->signals[which].fd, &ignored, sizeof ignored);
+    atomic_store(&engine->signals[which].raised, false);
 }
 
 void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count)
@@ -24,14 +31,14 @@ void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, 
         capacity_wake(engine);
     }
     mailbox_push(&engine->queues[queue].mailbox, first, last);
-    raise_signal(engine, signal_of(queue));
+    engine_raise(engine, signal_of(queue));
 }
 
 void engine_signal_records(struct tg_engine *engine)
 {
     /* Looked at first: an exchange would else write to a line that all workers share. */
     if (!atomic_load(&engine->signals[TG_LEISURELY].raised))
-        raise_signal(engine, TG_LEISURELY);
+        engine_raise(engine, TG_LEISURELY);
 }
 
 struct tg_relay *engine_next(struct tg_engine *engine, int queue)
@@ -62,11 +69,9 @@ static bool exchanges_wait(const struct tg_engine *engine)
 
 void collect_begin(struct tg_engine *engine, int which)
 {
-    uint64_t ignored;
     pthread_mutex_lock(&engine->collecting);
     /* First the signal, then the queues: what is published after our last look signals again. */
-    (void)!read(engine->signals[which].fd, &ignored, sizeof ignored);
-    atomic_store(&engine->signals[which].raised, false);
+    engine_lower(engine, which);
 }
 
 void collect_finish(struct tg_engine *engine, int which, int collected)
@@ -74,9 +79,9 @@ void collect_finish(struct tg_engine *engine, int which, int collected)
     for (int queue = 0; queue < TG_QUEUES; queue++)
         if (signal_of(queue) == which &&
             (engine->queues[queue].collected != NULL || atomic_load(&engine->queues[queue].mailbox.top) != NULL))
-            raise_signal(engine, which);
+            engine_raise(engine, which);
     if (which == TG_LEISURELY && exchanges_wait(engine))
-        raise_signal(engine, which);
+        engine_raise(engine, which);
     pthread_mutex_unlock(&engine->collecting);
     if (collected == 0)
         return;

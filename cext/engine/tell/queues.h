@@ -7,6 +7,10 @@
 
 #include "state.h"
 
+/* The caller is to look: `which` descriptor becomes readable, if it is not. And the caller's: it is about to look. */
+void engine_raise(struct tg_engine *engine, int which);
+void engine_lower(struct tg_engine *engine, int which);
+
 /* A worker's ended relays, newest first; `last` is the oldest. */
 void engine_publish(struct tg_engine *engine, int queue, struct tg_node *first, struct tg_node *last, size_t count);
 

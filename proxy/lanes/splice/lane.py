@@ -62,6 +62,8 @@ class LaneListener:
     keepalive_s: int = 0
     sources: tuple[str, ...] = ()
     """What upstream sockets are bound to, at most one address a family."""
+    explicit: bool = False
+    """A plain HTTP proxy: clients say where each request goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ class SpliceLane:
             hairpin_from=SCOPES[Direction.OUTBOUND] if one.direction is Direction.INBOUND else None,
             sources=one.sources,
             inbound=one.direction is Direction.INBOUND,
+            explicit=one.explicit,
         )
         sock.detach()
         return number

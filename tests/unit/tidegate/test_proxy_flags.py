@@ -71,7 +71,7 @@ def test_every_flag_reaches_the_settings(served: Captured) -> None:
     ("flag", "token"),
     [
         ("--outbound-port", "65536"), ("--outbound-port", "-1"), ("--outbound-port", "ssh"), ("--inbound-port", "1.5"),
-        ("--inbound-port", "٣"), ("--dns-port", "x"), ("--explicit-port", "3128"),
+        ("--inbound-port", "٣"), ("--dns-port", "x"), ("--explicit-port", "http"),
         ("--admin", "0.0.0.0:15000"), ("--admin", "[::]:15000"), ("--admin", "10.0.0.1:1"), ("--admin", "localhost:1"),
         ("--admin", "15000"), ("--telemetry", "1.2.3.4"), ("--telemetry", "a:b"), ("--proxy-uid", "istio-proxy"),
         ("--proxy-uid", "4294967295"), ("--proxy-gid", "-1"), ("--proxy-mark", "0"), ("--proxy-mark", "4294967296"),
@@ -88,6 +88,25 @@ def test_what_is_wrong_is_named(served: Captured, flag: str, token: str) -> None
     assert flag in done.output
     assert repr(token.rpartition(",")[2]) in done.output
     assert served == []
+
+
+@pytest.mark.parametrize("flag", ["--explicit-listen=0.0.0.0", "--explicit-allow-link-local"])
+def test_flags_of_the_explicit_proxy_want_its_port(served: Captured, flag: str) -> None:
+    done = run(flag)
+    assert (done.exit_code, "--explicit-port" in done.output, served) == (2, True, [])
+    assert run(flag, "--explicit-port", "3128").exit_code == 0
+    assert served[0].explicit_port == 3128
+
+
+@pytest.mark.parametrize("token", ["lo", "::1,::1", "127.0.0.1:80", ","])
+def test_addresses_of_the_explicit_proxy(served: Captured, token: str) -> None:
+    done = run("--explicit-port", "3128", "--explicit-listen", token)
+    assert (done.exit_code, "--explicit-listen" in done.output, served) == (2, True, [])
+
+
+def test_the_explicit_proxy_has_a_port_of_its_own(served: Captured) -> None:
+    done = run("--explicit-port", "15001")
+    assert (done.exit_code, "--explicit-port" in done.output, served) == (2, True, [])
 
 
 def test_one_port_cannot_serve_both_directions(served: Captured) -> None:
