@@ -28,6 +28,7 @@ COMMANDS = {
     "inject": ("tidegate.commands.inject", "Put the proxy into Kubernetes manifests or a compose file."),
     "uninject": ("tidegate.commands.inject", "Take out of manifests what `inject` put there."),
     "top": ("tidegate.commands.top", "Show rates, success and latency by service, route and endpoint, live."),
+    "dashboard": ("tidegate.commands.dashboard", "Serve a page with who talks to whom, and what becomes of requests."),
     "route": ("tidegate.commands.changes", "Change a running proxy's routes."),
     "enroll": ("tidegate.commands.enroll", "Capture a service that runs, without restarting it."),
     "unenroll": ("tidegate.commands.enroll", "Let an enrolled service go again."),

@@ -162,7 +162,7 @@ def _control(stage: Path, suite: Suite, architecture: str, revision: int) -> Non
         "Maintainer": MAINTAINER,
         "Installed-Size": str(sizes // 1024 + 1),
         "Depends": ", ".join([f"libc6 (>= {libc})", *suite.depends]),
-        "Suggests": "python3-bpfcc",
+        "Suggests": "python3-aiohttp (>= 3.8), python3-bpfcc",
         "Section": "net",
         "Priority": "optional",
     }

@@ -89,6 +89,12 @@ def test_manifests_go_through(root: Root) -> None:
     assert root.run("tidegate", "uninject", "-f", "-", given=there).stdout == pod
 
 
+def test_the_page_comes_with_it_and_says_what_it_lacks(root: Root) -> None:
+    root.run("sh", "-c", "ls /usr/lib/tidegate/lib/python3*/site-packages/dashboard/page/index.html")
+    refused = root.run("tidegate", "dashboard", check=False)
+    assert (refused.returncode, "aiohttp is not installed" in refused.stderr) == (3, True), refused.stderr
+
+
 def test_no_compiler_and_no_header_comes_with_it(root: Root) -> None:
     have = root.run("dpkg-query", "-W", "-f", "${Package}\n").stdout.split()
     assert not [name for name in have if name.startswith(("gcc-1", "clang", "llvm", "libllvm")) and "base" not in name]

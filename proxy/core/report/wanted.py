@@ -35,8 +35,8 @@ class Wanted:
     def takes(self, request: RequestRecord) -> bool:
         return (
             self.takes_status(request.status)
-            and _is_named(self.service, request.service)
-            and _is_named(self.route, request.route)
+            and is_named(self.service, request.service)
+            and is_named(self.route, request.route)
             and request.path.startswith(self.path)
             and self.source in ("", request.source.ip)
         )
@@ -45,7 +45,7 @@ class Wanted:
         if self.route or self.statuses or self.path:
             return False
         service = connection.verdict.service
-        return _is_named(self.service, "" if service is None else str(service)) and (
+        return is_named(self.service, "" if service is None else str(service)) and (
             self.source in ("", connection.peer.ip)
         )
 
@@ -85,6 +85,6 @@ def _source(text: str) -> str:
         raise ValueError(f"source {text!r}: expected an IP address") from None
 
 
-def _is_named(asked: str, name: str) -> bool:
+def is_named(asked: str, name: str) -> bool:
     """Whether `NAMESPACE/NAME` (with a rule's name behind it, perhaps) is what `asked` means."""
     return not asked or asked == name or ("/" not in asked and asked in name.split("/")[1:])

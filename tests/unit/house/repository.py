@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-ROOMS = ("tidegate", "onboard", "mesh", "intercept", "bpf", "proxy", "cext")
+ROOMS = ("tidegate", "dashboard", "onboard", "mesh", "intercept", "bpf", "proxy", "cext")
 SOURCE = (".py", ".c", ".h")
 
 
