@@ -6,17 +6,15 @@ from typing import Any
 
 import click
 
-from tidegate.admin import DEFAULT, Admin
-from tidegate.commands.whom import Whom, asked
+from tidegate.admin import Admin
+from tidegate.asking.options import whom_options_and_addresses
+from tidegate.asking.whom import Whom, asked
 from tidegate.errors import Failed, Forbidden, Refused, Unreachable
 
 
 @click.command()
 @click.option("--listen", metavar="IP:PORT", default="127.0.0.1:15080", help="a loopback address  [127.0.0.1:15080]")
-@click.option("--admin", metavar="ADDR", multiple=True, help=f"a proxy's admin address; may be repeated  [{DEFAULT}]")
-@click.option("--netns", metavar="NAME|PATH", help="where the admin addresses are  [own]")
-@click.option("--enrolment", metavar="NAME", help="the proxy of an enrolment; `tidegate ls` shows them")
-@click.option("--all", "everything", is_flag=True, help="every enrolment of this host, and the proxy here")
+@whom_options_and_addresses
 @click.option("--write", is_flag=True, help="let the page change weights, faults and shedding, with the token shown")
 def dashboard(*, listen: str, write: bool, **given: Any) -> int:
     """Serve a page with who talks to whom, routes, endpoints and live requests, until Ctrl-C.
@@ -32,7 +30,7 @@ def dashboard(*, listen: str, write: bool, **given: Any) -> int:
         at = place(listen)
     except ValueError as allowed:
         raise BadInput("--listen", listen, str(allowed)) from None
-    proxies = [_Proxy(one) for one in _whom(**given)]
+    proxies = [_Proxy(one) for one in _whom(given)]
     try:
         from dashboard.serve import serve
     except ModuleNotFoundError as missing:
@@ -47,14 +45,11 @@ def dashboard(*, listen: str, write: bool, **given: Any) -> int:
     return 0
 
 
-def _whom(*, admin: tuple[str, ...], netns: str | None, enrolment: str | None, everything: bool) -> list[Whom]:
+def _whom(given: dict[str, Any]) -> list[Whom]:
     """Several admin addresses are told apart by themselves. Raises BadInput."""
-    one = {"netns": netns, "enrolment": enrolment, "everything": everything}
-    if len(admin) < 2:
-        return asked({**one, "admin": admin[0] if admin else None})
-    for each in admin[1:]:
-        asked({**one, "admin": each})
-    return [Whom(each, each, netns) for each in dict.fromkeys(admin)]
+    admin, netns = given["admin"], given["netns"]
+    found = [one for each in admin or (None,) for one in asked({**given, "admin": each})]
+    return found if len(admin) < 2 else [Whom(each, each, netns) for each in dict.fromkeys(admin)]
 
 
 def _ready(url: str, token: str | None) -> None:
