@@ -34,15 +34,22 @@ class Dashboard:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        self.url = self._line().split()[4]
-        self.token = self._line().split()[-1] if "--write" in flags else ""
+        url, *token = self._lines(2 if "--write" in flags else 1)
+        self.url = url.split()[4]
+        self.token = token[0].split()[-1] if token else ""
 
-    def _line(self) -> str:
+    def _lines(self, count: int) -> list[str]:
+        """Read by hand: a buffered reader would hold lines that `select` does not know of."""
         assert self.process.stdout is not None
-        assert select.select([self.process.stdout], [], [], patient(20))[0], "no line in 20 s"
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()[1]
-        return str(line)
+        read = ""
+        while read.count("\n") < count:
+            if not select.select([self.process.stdout], [], [], patient(30))[0]:
+                self.process.kill()
+                raise AssertionError(f"{read!r} after 30 s: {self.process.communicate()}")
+            some = os.read(self.process.stdout.fileno(), 4096).decode()
+            assert some, self.process.communicate()[1]
+            read += some
+        return read.splitlines()
 
     def __enter__(self) -> Dashboard:
         return self
