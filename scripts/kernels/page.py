@@ -31,9 +31,9 @@ def overview(results: Sequence[Mapping[str, Any]]) -> str:
     """The README's table: backends and lanes of each kernel."""
     rows = []
     for one in _plain(results):
-        lanes = (_whole(_step(one, step)) for step in ("splice", "direct"))
+        lanes = (_whole(_step(one, step)) for step in ("splice", "parsed", "direct"))
         rows.append([_title(one), *(_backend(one, name) for name in _BACKENDS), *lanes, _auto(one)])
-    return _table(["kernel", *_BACKENDS, "splice lane", "direct lane (ebpf)", "`auto` takes"], rows)
+    return _table(["kernel", *_BACKENDS, "splice lane", "parsed lane", "direct lane (ebpf)", "`auto` takes"], rows)
 
 
 def _plain(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -70,12 +70,13 @@ def _backend(one: Mapping[str, Any], name: str) -> str:
 
 def _lanes(results: Sequence[Mapping[str, Any]]) -> str:
     """Only what ran in the guest: a lane that no step tries is not claimed."""
-    rows = [[_title(one), *(_whole(_step(one, step)) for step in ("engine", "splice", "direct"))] for one in results]
+    steps = ("engine", "splice", "parsed", "direct")
+    rows = [[_title(one), *(_whole(_step(one, step)) for step in steps)] for one in results]
     told = (
-        "The engine by itself, connections through the proxy, and connections that the kernel balances without it. No "
-        "test of the parsed lane runs here yet."
+        "The engine by itself, connections through the proxy, requests that rules decide, and connections that the "
+        "kernel balances without the proxy."
     )
-    return f"## Lanes\n\n{told}\n\n" + _table(["kernel", "splice: engine", "splice: proxy", "direct"], rows)
+    return f"## Lanes\n\n{told}\n\n" + _table(["kernel", "splice: engine", "splice: proxy", "parsed", "direct"], rows)
 
 
 def _whole(step: Mapping[str, Any]) -> str:

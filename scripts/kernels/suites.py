@@ -65,5 +65,6 @@ def steps(boot: Boot) -> tuple[Step, ...]:
             ),
             450,
         ),
+        Step("parsed", ("tests/netns/parsed/test_rules.py", "tests/netns/parsed/test_bytes.py", "-k", _TIMED), 450),
         Step("bpf", ("tests/unit/bpf",), 120),
     )
