@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/needs.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
+.PHONY: setup demo test unit lint fuzz faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -24,6 +24,10 @@ unit: $(STAMP)
 
 lint: $(STAMP)
 	scripts/lint
+
+# Ten minutes of libFuzzer for each target. What it finds new is kept in tests/c/fuzz/corpus.
+fuzz: $(STAMP)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_KEEP=1 scripts/fuzz
 
 # Every fault that can be injected here, for real, and docs/reliability.md from what was seen: some five minutes.
 faults: $(STAMP)
