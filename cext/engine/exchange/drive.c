@@ -100,8 +100,7 @@ static bool ends_idle(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_talk *talk = relay->talk;
     if (talk->exchange.request != REQUEST_HEAD)
         return false;
-    if (talk->upstream != NULL && !talk->upstream->connecting &&
-        (talk->upstream->side.fin || talk->upstream->side.error != 0 || talk->upstream->side.readable)) {
+    if (talk->upstream != NULL && !talk->upstream->connecting && !upstream_is_silent(talk->upstream)) {
         const bool is_kept = talk->upstream->exchanges > 0;
         talk_drop_upstream(worker, relay, false);
         /* It was this client's own: the server's end is for the client to know. */
@@ -157,11 +156,21 @@ void talk_run(struct tg_worker *worker, struct tg_relay *relay)
         worker_enqueue(worker, relay);
 }
 
+static void head_is_late(struct tg_worker *worker, struct tg_relay *relay)
+{
+    relay->talk->head_deadline_ms = 0;
+    atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
+    reply(worker, relay, 408, TG_FLAG_SI, "the head of the request did not come in time");
+    worker_enqueue(worker, relay);
+}
+
 static void time_is_up(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     const enum answer_state answer = talk->exchange.answer;
-    if (talk->exchange.request == REQUEST_HEAD) {
+    if (talk->exchange.request == REQUEST_HEAD && talk->head_deadline_ms != 0) {
+        head_is_late(worker, relay);
+    } else if (talk->exchange.request == REQUEST_HEAD) {
         talk_end(worker, relay, talk_is_busy(talk) ? TG_IDLE_TIMEOUT : TG_FINISHED, 0);
     } else if (answer == ANSWER_NONE || answer == ANSWER_HEAD) {
         atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
@@ -194,9 +203,7 @@ void talk_timer(struct tg_worker *worker, struct tg_relay *relay)
         repeat_timed_out(worker, relay);
         worker_enqueue(worker, relay);
     } else if (talk->head_deadline_ms != 0 && now_ms >= talk->head_deadline_ms) {
-        talk->head_deadline_ms = 0;
-        reply(worker, relay, 408, TG_FLAG_SI, "the head of the request did not come in time");
-        worker_enqueue(worker, relay);
+        head_is_late(worker, relay);
     } else {
         if (talk->retry_ms != 0 && now_ms >= talk->retry_ms) {
             /* What waits for an upstream looks at it by itself. */

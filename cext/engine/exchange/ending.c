@@ -51,10 +51,9 @@ void talk_drop_upstream(struct tg_worker *worker, struct tg_relay *relay, bool r
 static bool is_clean(const struct tg_talk *talk)
 {
     const struct tg_exchange *exchange = &talk->exchange;
-    const struct tg_side *side = &talk->upstream->side;
     return exchange->request == REQUEST_DONE && exchange->answer == ANSWER_DONE && !exchange->is_ours &&
            exchange->keeps_alive && exchange->answer_keeps_alive && !flow_owes(&talk->flow[DOWNSTREAM]) &&
-           flow_unframed(&talk->flow[UPSTREAM]) == 0 && !side->fin && side->error == 0 && talk->upstream_error == 0;
+           flow_unframed(&talk->flow[UPSTREAM]) == 0 && talk->upstream_error == 0 && upstream_is_silent(talk->upstream);
 }
 
 static void part(struct tg_worker *worker, struct tg_relay *relay)
@@ -128,7 +127,8 @@ void talk_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int 
     talk_tell(worker, relay, reason);
     if (talk->upstream != NULL) {
         const bool idle = talk->exchange.request == REQUEST_HEAD;
-        if (idle && talk_is_pooled(relay) && !talk->is_pinned && !talk->upstream->connecting)
+        if (idle && talk_is_pooled(relay) && !talk->is_pinned && !talk->upstream->connecting &&
+            upstream_is_silent(talk->upstream))
             idle_put(worker, talk->upstream, relay->idle_timeout_ms);
         else
             upstream_close(worker, talk->upstream, reason != TG_FINISHED && !idle);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/address.h"
 #include "base/clock.h"
@@ -83,14 +82,6 @@ static void use(struct tg_worker *worker, struct tg_relay *relay)
     note_opened(worker, relay, upstream->group);
 }
 
-/* A server may have closed a connection that waits while its FIN is still in our epoll's queue. For requests that must
- * not be sent twice it is worth a system call to see. */
-static bool is_alive(const struct tg_upstream *upstream)
-{
-    char byte;
-    return recv(upstream->side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
 static bool take_idle(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
 {
     struct tg_talk *talk = relay->talk;
@@ -98,7 +89,9 @@ static bool take_idle(struct tg_worker *worker, struct tg_relay *relay, const tg
     if (!talk_is_pooled(relay) || talk->exchange.must_dial || talk->exchange.to_connect)
         return false;
     while ((upstream = idle_take(worker, relay->connection->listener.scope, address)) != NULL) {
-        if (talk->exchange.idempotent || is_alive(upstream)) {
+        /* A server may have closed it while its FIN is still in our epoll's queue. For requests that must not be sent
+         * twice it is worth a system call to see. */
+        if (talk->exchange.idempotent || upstream_says_nothing(upstream)) {
             talk->upstream = upstream;
             use(worker, relay);
             return true;

@@ -1,6 +1,7 @@
 #include "exchange/reply.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "exchange/ending.h"
@@ -36,11 +37,13 @@ static const char *reason_of(uint16_t status)
     }
 }
 
-/* What was under way for the exchange is dropped. */
-static void give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t flag)
+/* What was under way for the exchange is dropped. False: the client may have got a part of an informational head,
+ * behind which a status line would be read as one of its headers. Then only an end can be said. */
+static bool give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t flag)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
+    const bool is_cut = exchange->bytes_received > 0 && flow_owes(&talk->flow[UPSTREAM]);
 
     exchange->is_ours = true;
     exchange->flags |= flag;
@@ -53,6 +56,7 @@ static void give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t f
         exchange->request = REQUEST_VOID;
         talk->is_closing = true;
     }
+    return !is_cut;
 }
 
 static void answer_with(struct tg_talk *talk, uint16_t status, struct tg_buffer *message)
@@ -67,8 +71,12 @@ static void answer_with(struct tg_talk *talk, uint16_t status, struct tg_buffer 
 void reply_whole(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
                  struct tg_buffer *message)
 {
-    give_up(worker, relay, flag);
-    answer_with(relay->talk, status, message);
+    if (give_up(worker, relay, flag)) {
+        answer_with(relay->talk, status, message);
+    } else {
+        free(message);
+        answer_with(relay->talk, 0, NULL);
+    }
 }
 
 void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
@@ -77,7 +85,10 @@ void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, ui
     const struct tg_exchange *exchange = &talk->exchange;
     char bytes[512];
 
-    give_up(worker, relay, flag);
+    if (!give_up(worker, relay, flag)) {
+        answer_with(talk, 0, NULL);
+        return;
+    }
     const bool closes = talk->is_closing || talk->settles || !exchange->keeps_alive;
     const int head =
         snprintf(bytes, sizeof bytes, "HTTP/1.1 %u %s\r\ncontent-length: %zu\r\ncontent-type: text/plain\r\n%s\r\n",

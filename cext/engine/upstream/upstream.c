@@ -176,6 +176,24 @@ void upstream_note(struct tg_upstream *upstream, uint32_t events)
     }
 }
 
+bool upstream_says_nothing(const struct tg_upstream *upstream)
+{
+    char byte;
+    return recv(upstream->side.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+bool upstream_is_silent(struct tg_upstream *upstream)
+{
+    struct tg_side *side = &upstream->side;
+    if (side->fin || side->error != 0)
+        return false;
+    /* A read that was filled to the last byte leaves open whether there is more. */
+    if (side->readable && !upstream_says_nothing(upstream))
+        return false;
+    side->readable = false;
+    return true;
+}
+
 void upstreams_destroy(struct tg_upstreams *upstreams)
 {
     free(upstreams->slots);

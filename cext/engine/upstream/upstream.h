@@ -67,6 +67,13 @@ struct tg_upstream *upstream_find(struct tg_worker *worker, uint64_t handle);
 /* Notes what epoll tells of it. */
 void upstream_note(struct tg_upstream *upstream, uint32_t events);
 
+/* Whether there is nothing to read at this moment, not even an end: a system call. */
+bool upstream_says_nothing(const struct tg_upstream *upstream);
+
+/* The same as far as is known, with a system call only where a read left it open. What an upstream says while it is not
+ * asked is the answer to no request. */
+bool upstream_is_silent(struct tg_upstream *upstream);
+
 /* At the end of the worker: the table, which is empty by then. */
 void upstreams_destroy(struct tg_upstreams *upstreams);
 

@@ -11,14 +11,15 @@ from cext.engine.values import Action, Endpoint, SocketAddress, Speaks, Verdict
 from tests.netns.cext.engine_world import World
 
 Talk = Callable[[socket.socket], None]
+ANY = SocketAddress("127.0.0.1", 0)
 
 
 class Web:
     """Runs `talk` on each connection that it accepts; `heard` is all that came on each of them so far."""
 
-    def __init__(self, world: World, talk: Talk) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
-        self.place = SocketAddress("127.0.0.1", self._listener.getsockname()[1])
+    def __init__(self, world: World, talk: Talk, place: SocketAddress = ANY) -> None:
+        self._listener = socket.create_server((place.ip, place.port), backlog=100)
+        self.place = SocketAddress(place.ip, self._listener.getsockname()[1])
         self._talk = talk
         self.accepted = 0
         world.stack.callback(self._listener.close)

@@ -11,11 +11,10 @@ from contextlib import suppress
 
 import pytest
 
-from cext.engine.exchange_records import FLAGS, ExchangeRecord, records
-from cext.engine.exchanges import Exchanges
 from cext.engine.values import Action, Endpoint, SocketAddress, Speaks
 from cext.engine.values import Verdict as EngineVerdict
-from tests.netns.cext.engine_world import World, closed_port, relay_to, until
+from tests.netns.cext.engine_world import World, closed_port, relay_to
+from tests.netns.cext.told import Telling, letters
 
 pytestmark = pytest.mark.kernel
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -48,31 +47,9 @@ class Web:
                     self._answer(sock, head)
 
 
-class Telling:
-    def __init__(self, world: World) -> None:
-        self.exchanges = Exchanges(world.engine)
-        self.exchanges.keep(True)
-        self.seen: list[ExchangeRecord] = []
-
-    def wait(self, count: int) -> list[ExchangeRecord]:
-        def enough() -> bool:
-            self.seen += records(self.exchanges.take(records=True).records)
-            return len(self.seen) >= count
-
-        until(enough, f"{count} requests")
-        time.sleep(0.05)
-        self.seen += records(self.exchanges.take(records=True).records)
-        assert len(self.seen) == count, "each is told of once"
-        return self.seen
-
-
 def say(sock: socket.socket, text: bytes) -> bytes:
     sock.sendall(text)
     return sock.recv(65536)
-
-
-def letters(record: ExchangeRecord) -> set[str]:
-    return {name for bit, name in enumerate(FLAGS) if record.flags >> bit & 1}
 
 
 def http(place: SocketAddress) -> EngineVerdict:
