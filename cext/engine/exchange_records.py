@@ -12,7 +12,7 @@ from cext.engine.values import SocketAddress
 
 FLAGS = (
     "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX",
-    "DC", "URX", "SI", "IH", "DPE", "UMSDR", "DT", "UPE", "NC", "OM",
+    "DC", "URX", "SI", "IH", "DPE", "UMSDR", "DT", "UPE", "NC", "OM", "DO",
 )  # fmt: skip
 """Envoy's response flags: the bits of enum tg_exchange_flag, from the lowest on."""
 

@@ -30,8 +30,9 @@ enum tg_exchange_flag {
     TG_FLAG_DT = 0x40000,    /* the deadline that downstream gave, or a connection's longest duration, is over */
     TG_FLAG_UPE = 0x80000,   /* upstream broke the protocol */
     TG_FLAG_NC = 0x100000,   /* the route's backend does not exist */
-    TG_FLAG_OM = 0x200000,   /* shed for want of memory or by policy */
-    TG_FLAGS = 22            /* how many there are */
+    TG_FLAG_OM = 0x200000,   /* shed for want of memory */
+    TG_FLAG_DO = 0x400000,   /* shed by policy */
+    TG_FLAGS = 23            /* how many there are */
 };
 
 /* Longer texts are cut, and end in "..." then. */

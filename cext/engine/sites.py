@@ -18,8 +18,10 @@ ARRAYS = {
     "mirrors": "tg_mirror",
     "cors": "tg_cors",
     "pieces": "tg_piece",
+    "policies": "tg_request_policy",
 }
-_COUNTS = {name: f"{name.removesuffix('s')}_count" for name in ARRAYS} | {"cors": "cors_count"}
+_COUNTS = {name: f"{name.removesuffix('s')}_count" for name in ARRAYS}
+_COUNTS |= {"cors": "cors_count", "policies": "policy_count"}
 
 
 def struct_size(name: str) -> int:

@@ -36,13 +36,8 @@ FIELDS_NOT_IN_FORCE = (
     "statusWeights",
     "timeouts.headers",
     "timeouts.idle",
-    "deadline",
     "retries.bufferBytes",
     "hedging",
-    "rateLimit",
-    "shedding",
-    "fault.delay",
-    "fault.abort",
     "fault.tcp",
     # Without HTTP/2 these have no meaning:
     "connectionPool.http.maxConcurrentStreams",

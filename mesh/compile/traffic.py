@@ -165,6 +165,12 @@ def _without_effect(spec: TrafficPolicySpec) -> Iterator[tuple[int, str]]:
         fault = getattr(spec.fault, name, None)
         if fault is not None and not fault.percentage.value:
             yield fault.line, f"fault.{name}: its percentage is 0, which it also is when left out: no effect"
+    for one in spec.fault.headers if spec.fault is not None else ():
+        if one.type != "Exact":
+            yield (
+                one.line,
+                f"fault.headers: type {one.type} is not obeyed in this version: no request gets the fault",
+            )
 
 
 def _seconds(text: str | None) -> float | None:

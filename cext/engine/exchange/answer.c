@@ -239,7 +239,7 @@ bool answer_move(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
     struct tg_flow *flow = &talk->flow[UPSTREAM];
-    if (exchange->request == REQUEST_HEAD)
+    if (exchange->request == REQUEST_HEAD || exchange->held_until_ms != 0)
         return false;
     if (exchange->answer == ANSWER_BODY) {
         /* Also without a byte: that a head has no body is known only then. */

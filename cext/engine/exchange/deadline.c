@@ -14,6 +14,7 @@ void talk_schedule(struct tg_worker *worker, struct tg_relay *relay)
     wakeup_ms = sooner(wakeup_ms, talk->connect_deadline_ms);
     wakeup_ms = sooner(wakeup_ms, talk->exchange.deadline_ms);
     wakeup_ms = sooner(wakeup_ms, talk->exchange.try_deadline_ms);
+    wakeup_ms = sooner(wakeup_ms, talk->exchange.held_until_ms);
     wakeup_ms = sooner(wakeup_ms, talk->retry_ms);
     if (talk->lingers)
         wakeup_ms = sooner(wakeup_ms, talk->linger_ms);

@@ -12,6 +12,7 @@
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/request.h"
+#include "exchange/rules/gate.h"
 #include "exchange/rules/repeat.h"
 #include "ready.h"
 #include "relay/ending.h"
@@ -134,8 +135,11 @@ void talk_run(struct tg_worker *worker, struct tg_relay *relay)
     }
     if (ends_idle(worker, relay))
         return;
-    if (talk->exchange.request != REQUEST_HEAD && !talk->exchange.is_ours &&
-        (talk->upstream == NULL || talk->upstream->connecting))
+    if (talk->exchange.held_until_ms != 0) {
+        if (gate_step(worker, relay))
+            place_begin(worker, relay);
+    } else if (talk->exchange.request != REQUEST_HEAD && !talk->exchange.is_ours &&
+               (talk->upstream == NULL || talk->upstream->connecting))
         place_step(worker, relay);
     if (relay->talk == NULL)
         return;
@@ -174,7 +178,10 @@ static void time_is_up(struct tg_worker *worker, struct tg_relay *relay)
         talk_end(worker, relay, talk_is_busy(talk) ? TG_IDLE_TIMEOUT : TG_FINISHED, 0);
     } else if (answer == ANSWER_NONE || answer == ANSWER_HEAD) {
         atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
-        reply(worker, relay, 504, TG_FLAG_UT, "no answer in time");
+        if (talk->exchange.is_told_when && worker->now_us / 1000 >= talk->exchange.deadline_ms)
+            reply(worker, relay, 504, TG_FLAG_DT, "no answer before the deadline of the request");
+        else
+            reply(worker, relay, 504, TG_FLAG_UT, "no answer in time");
         worker_enqueue(worker, relay);
     } else {
         talk->exchange.flags |= TG_FLAG_UT;

@@ -8,6 +8,7 @@ void exchange_reset(struct tg_exchange *exchange)
 {
     if (exchange->kept != exchange->small)
         free(exchange->kept);
+    free(exchange->told);
     memset(exchange, 0, offsetof(struct tg_exchange, small));
     exchange->kept = exchange->small;
     exchange->kept_room = EXCHANGE_INLINE;

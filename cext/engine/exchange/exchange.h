@@ -34,6 +34,7 @@ struct exchange_trace {
 };
 
 struct tg_plan;
+struct tg_told;
 
 struct tg_exchange {
     enum request_state request;
@@ -54,8 +55,10 @@ struct tg_exchange {
     bool is_whole : 1; /* `kept` has every byte framed so far */
     bool informs : 1;  /* the head that was read last is an informational one */
     bool is_told : 1;
-    bool is_ours : 1;   /* the answer is one of our own */
-    bool must_dial : 1; /* a connection that had been used before failed: the next one is new */
+    bool is_ours : 1;      /* the answer is one of our own */
+    bool is_expired : 1;   /* a deadline that came with it was over already */
+    bool is_told_when : 1; /* deadline_ms is one that came with it */
+    bool must_dial : 1;    /* a connection that had been used before failed: the next one is new */
     uint32_t head_length;
     uint32_t kept_length;
     uint32_t kept_room;
@@ -64,7 +67,9 @@ struct tg_exchange {
     struct span authority;
     uint64_t group_id;        /* of the endpoint tried last; 0: none was */
     struct tg_plan *plan;     /* what the rules of its site say: exchange/rules/plan.h; NULL: no rules were asked */
-    uint64_t deadline_ms;     /* for the whole of it, by its rule; 0: none */
+    struct tg_told *told;     /* deadlines that came with it: exchange/rules/told.h; NULL: none did */
+    uint64_t deadline_ms;     /* for the whole of it; 0: none */
+    uint64_t held_until_ms;   /* a fault on purpose delays it until then; 0: it is not held */
     uint64_t try_deadline_ms; /* for the head of the answer to this attempt; 0: none */
     struct exchange_trace trace;
     uint64_t started_us;

@@ -11,6 +11,7 @@
 #include "exchange/reply.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/repeat.h"
+#include "exchange/rules/told.h"
 #include "relay/announce.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
@@ -80,6 +81,8 @@ static void use(struct tg_worker *worker, struct tg_relay *relay)
     frame_answers(&talk->frame[UPSTREAM]);
     frame_expect(&talk->frame[UPSTREAM], exchange->to_head, exchange->to_connect);
     note_opened(worker, relay, upstream->group);
+    if (exchange->told != NULL && talk->flow[DOWNSTREAM].first != NULL)
+        told_write(exchange->told, talk->flow[DOWNSTREAM].first, worker->now_us);
 }
 
 static bool take_idle(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
@@ -220,8 +223,6 @@ static bool enter(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_plan *plan = talk->exchange.plan;
-    if (plan_rule(plan)->request_ms != 0)
-        talk->exchange.deadline_ms = worker->now_us / 1000 + plan_rule(plan)->request_ms;
     const int error = plan_enter(worker, plan);
     if (error < 0) {
         if (error == -EBUSY)

@@ -18,7 +18,7 @@ void place_lost(struct tg_worker *worker, struct tg_relay *relay);
 /* Whether the request can be written now. */
 static inline bool place_is_ready(const struct tg_talk *talk)
 {
-    return talk->upstream != NULL && !talk->upstream->connecting;
+    return talk->upstream != NULL && !talk->upstream->connecting && talk->exchange.held_until_ms == 0;
 }
 
 #endif

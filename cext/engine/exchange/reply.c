@@ -18,6 +18,8 @@ static const char *reason_of(uint16_t status)
         return "Content Too Large";
     case 414:
         return "URI Too Long";
+    case 429:
+        return "Too Many Requests";
     case 431:
         return "Request Header Fields Too Large";
     case 500:
@@ -47,7 +49,7 @@ static bool give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t f
 
     exchange->is_ours = true;
     exchange->flags |= flag;
-    exchange->deadline_ms = exchange->try_deadline_ms = 0;
+    exchange->deadline_ms = exchange->try_deadline_ms = exchange->held_until_ms = 0;
     plan_leave(worker, exchange, plan_how_ended(exchange));
     talk_drop_upstream(worker, relay, exchange->has_sent);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
@@ -79,10 +81,14 @@ void reply_whole(struct tg_worker *worker, struct tg_relay *relay, uint16_t stat
     }
 }
 
-void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
+/* line: of the head, with its end, or nothing. */
+static void reply_with(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
+                       const char *line, const char *text)
 {
     struct tg_talk *talk = relay->talk;
     const struct tg_exchange *exchange = &talk->exchange;
+    const bool has_no_body = status == 204 || status == 304;
+    char content[96] = "";
     char bytes[512];
 
     if (!give_up(worker, relay, flag)) {
@@ -90,13 +96,29 @@ void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, ui
         return;
     }
     const bool closes = talk->is_closing || talk->settles || !exchange->keeps_alive;
-    const int head =
-        snprintf(bytes, sizeof bytes, "HTTP/1.1 %u %s\r\ncontent-length: %zu\r\ncontent-type: text/plain\r\n%s\r\n",
-                 status, reason_of(status), strlen(text) + 1, closes ? "connection: close\r\n" : "");
+    if (!has_no_body)
+        (void)snprintf(content, sizeof content, "content-length: %zu\r\ncontent-type: text/plain\r\n",
+                       strlen(text) + 1);
+    const int head = snprintf(bytes, sizeof bytes, "HTTP/1.1 %u %s\r\n%s%s%s\r\n", status, reason_of(status), content,
+                              line, closes ? "connection: close\r\n" : "");
     int length = head;
-    if (!exchange->to_head)
+    if (!exchange->to_head && !has_no_body)
         length += snprintf(bytes + head, sizeof bytes - (size_t)head, "%s\n", text);
     answer_with(talk, status, buffer_of(bytes, (size_t)length));
+}
+
+void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text)
+{
+    reply_with(worker, relay, status, flag, "", text);
+}
+
+void reply_later(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
+                 uint32_t retry_after_s, const char *text)
+{
+    char line[48];
+
+    (void)snprintf(line, sizeof line, "retry-after: %u\r\n", retry_after_s);
+    reply_with(worker, relay, status, flag, line, text);
 }
 
 void reply_to_refused(struct tg_worker *worker, struct tg_relay *relay, enum frame_refusal refusal)

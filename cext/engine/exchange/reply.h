@@ -8,6 +8,10 @@
  * upstream, if there is one, is closed. flag: of enum tg_exchange_flag. text: one line that says why, for people. */
 void reply(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag, const char *text);
 
+/* The same, and the client is told after how many seconds it may ask again. */
+void reply_later(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,
+                 uint32_t retry_after_s, const char *text);
+
 /* Answers the exchange with a whole message, which is given over; NULL: there was no memory for it, and the client gets
  * a close. */
 void reply_whole(struct tg_worker *worker, struct tg_relay *relay, uint16_t status, uint32_t flag,

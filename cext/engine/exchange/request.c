@@ -9,7 +9,10 @@
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "exchange/rules/gate.h"
 #include "exchange/rules/plan.h"
+#include "exchange/rules/told.h"
+#include "exchange/rules/until.h"
 #include "exchange/rules/written.h"
 #include "http/head_line.h"
 #include "relay/side.h"
@@ -44,15 +47,22 @@ static bool binds_connection(const char *bytes, struct span value)
            (value.length >= 9 && strncasecmp(bytes + value.at, "Negotiate", 9) == 0);
 }
 
-static void read_headers(struct tg_talk *talk, const struct http_head *head, const char *bytes)
+/* Whether a deadline may have come. */
+static bool read_headers(struct tg_talk *talk, const struct http_head *head, const char *bytes)
 {
+    bool may_be_told = false;
     for (uint32_t i = 0; i < head->headers; i++) {
         const struct header *header = &head->header[i];
         if (header->name.length == 4 && is_named(bytes, header, "host"))
             talk->exchange.authority = header->value;
         else if (header->name.length == 13 && is_named(bytes, header, "authorization"))
             talk->is_pinned = talk->is_pinned || binds_connection(bytes, header->value);
+        else if (header->name.length == 15 && is_named(bytes, header, "idempotency-key"))
+            talk->exchange.idempotent = true;
+        else if (told_may_be(bytes + header->name.at, header->name.length))
+            may_be_told = true;
     }
+    return may_be_told;
 }
 
 /* The head as it came, or as the rules have it, or with a header more where spans are made and no trace came in. False:
@@ -75,6 +85,14 @@ static bool pass_head(struct tg_worker *worker, struct tg_talk *talk, const stru
         edited = written_request(exchange->plan, head, bytes, line, added);
     else if (added != 0)
         edited = head_with_line(bytes, head->length, line, added);
+    if (exchange->told != NULL && !exchange->is_expired) {
+        if (edited == NULL && !by_rules)
+            edited = buffer_of(bytes, head->length);
+        if (edited != NULL)
+            edited = told_prepare(exchange->told, edited);
+        if (edited == NULL)
+            return false;
+    }
     if (edited == NULL) {
         exchange_keep(exchange, bytes, head->length);
         flow->ready += head->length;
@@ -93,8 +111,13 @@ static void go_on(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_plan *plan = relay->talk->exchange.plan;
     if (explicit_refuses(worker, relay))
         return;
+    if (relay->talk->exchange.is_expired) {
+        reply(worker, relay, 504, TG_FLAG_DT, "the deadline of the request is over");
+        return;
+    }
     if (plan == NULL || plan->outcome.kind == ROUTE_FORWARD) {
-        place_begin(worker, relay);
+        if (plan == NULL || gate_pass(worker, relay))
+            place_begin(worker, relay);
         return;
     }
     struct tg_buffer *answer = plan->answer;
@@ -121,7 +144,7 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
     exchange->method = head->method;
     exchange->target = head->target;
     exchange->head_length = head->length;
-    read_headers(talk, head, bytes);
+    const bool may_be_told = read_headers(talk, head, bytes);
     talk->head_deadline_ms = 0;
     struct tg_site *site =
         explicit_tunnels(talk) ? NULL : sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
@@ -129,6 +152,13 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
         reply(worker, relay, 503, TG_FLAG_OM, "no memory to decide where the request goes");
         return;
     }
+    if (!until_take(worker, relay, head, bytes, may_be_told)) {
+        reply(worker, relay, 503, TG_FLAG_OM, "no memory for the deadline of the request");
+        return;
+    }
+    if (site != NULL && exchange->plan->outcome.kind == ROUTE_FORWARD && site_policy(site) != NULL &&
+        !exchange->is_expired)
+        gate_judge(worker, exchange, head, bytes);
     if (site != NULL && exchange->plan->outcome.kind == ROUTE_ANSWER)
         exchange->plan->answer = written_own(talk, head, bytes);
     const bool is_passed = pass_head(worker, talk, head, (char *)flow->buffer->data + flow->ready);
@@ -166,7 +196,7 @@ static bool frame_body(struct tg_worker *worker, struct tg_relay *relay)
         return true;
     }
     if (used > 0) {
-        if (exchange->idempotent || plan_may_repeat(exchange))
+        if (exchange->idempotent)
             exchange_keep(exchange, bytes, used);
         else
             exchange->is_whole = false;

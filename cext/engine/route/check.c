@@ -112,13 +112,40 @@ static bool is_cors(const tg_site_spec *spec, const tg_cors *one)
            is_value(spec, one->exposed) && is_value(spec, one->max_age);
 }
 
+static bool is_percent(double one)
+{
+    return one >= 0 && one <= 100;
+}
+
+static bool is_name_or_none(const tg_site_spec *spec, tg_piece piece)
+{
+    return piece.length == 0 || is_token(spec, piece);
+}
+
+static bool is_policy(const tg_site_spec *spec, const tg_request_policy *one)
+{
+    if (!is_range(one->fault_conditions, spec->condition_count) || !is_name_or_none(spec, one->rate_header) ||
+        !is_name_or_none(spec, one->shed_header) || !is_name_or_none(spec, one->deadline_header))
+        return false;
+    for (uint32_t i = 0; i < one->fault_conditions.count; i++) {
+        const tg_condition *wanted = &spec->conditions[one->fault_conditions.first + i];
+        if (wanted->subject != TG_HEADER || wanted->kind != TG_EXACT)
+            return false;
+    }
+    if (!(one->rate_per_s >= 0 && one->rate_per_s <= 1e9) || (one->rate_per_s > 0 && one->rate_burst == 0))
+        return false;
+    return is_percent(one->shed_percent) && is_percent(one->delay_percent) && is_percent(one->abort_percent) &&
+           is_percent(one->hedge_percent) && one->hedge_quantile >= 0 && one->hedge_quantile < 1 &&
+           (one->abort_percent == 0 || (one->abort_status >= 200 && one->abort_status <= 599));
+}
+
 static bool are_counts(const tg_site_spec *spec)
 {
     const uint32_t most = 16 * TG_MAX_RULES;
 
     return spec->rule_count <= TG_MAX_RULES && spec->condition_count <= most && spec->backend_count <= most &&
            spec->filter_count <= most && spec->edit_count <= most && spec->mirror_count <= most &&
-           spec->cors_count <= most && spec->piece_count <= most && spec->port <= 65535 &&
+           spec->cors_count <= most && spec->piece_count <= most && spec->policy_count <= 1 && spec->port <= 65535 &&
            (spec->flags & ~(uint32_t)(TG_ASK_ALWAYS | TG_HTTPS)) == 0;
 }
 
@@ -136,6 +163,7 @@ bool spec_is_sound(const tg_site_spec *spec)
     ALL(filters, filter_count, are_filters)
     ALL(edits, edit_count, is_edit)
     ALL(cors, cors_count, is_cors)
+    ALL(policies, policy_count, is_policy)
     for (uint32_t i = 0; i < spec->piece_count; i++)
         if (!is_value(spec, spec->pieces[i]))
             return false;

@@ -15,6 +15,7 @@ int tg_engine_set_site(tg_engine *engine, uint64_t number, const tg_site_spec *s
     if (site == NULL)
         return error;
     pthread_mutex_lock(&engine->control);
+    site_inherit(site, sites_find(&engine->sites, number));
     error = sites_set(&engine->sites, &engine->epochs, site);
     epoch_reclaim(&engine->epochs);
     pthread_mutex_unlock(&engine->control);

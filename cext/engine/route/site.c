@@ -32,6 +32,7 @@ static bool copy_all(tg_site_spec *spec)
     done &= COPY(spec, mirrors, mirror_count);
     done &= COPY(spec, cors, cors_count);
     done &= COPY(spec, pieces, piece_count);
+    done &= COPY(spec, policies, policy_count);
     return done;
 }
 
@@ -46,10 +47,12 @@ static void free_all(tg_site_spec *spec)
     free((void *)spec->mirrors);
     free((void *)spec->cors);
     free((void *)spec->pieces);
+    free((void *)spec->policies);
 }
 
 static void site_free(struct tg_site *site)
 {
+    callers_release(site->callers);
     index_destroy(&site->index);
     names_destroy(&site->names);
     free(site->needs_regex);
@@ -125,7 +128,30 @@ struct tg_site *site_new(uint64_t number, const tg_site_spec *spec, int *error)
     for (uint32_t i = 0; i < spec->rule_count; i++)
         site->needs_regex[i] = needs_regex(&site->spec, &site->spec.rules[i]);
     site->most_added = most_added(&site->spec);
+    if (site_policy(site) != NULL && site_policy(site)->rate_per_s > 0) {
+        site->callers = callers_new(site_policy(site)->rate_header.length > 0);
+        if (site->callers == NULL) {
+            site_free(site);
+            return NULL;
+        }
+    }
     return site;
+}
+
+void site_inherit(struct tg_site *site, const struct tg_site *before)
+{
+    const tg_request_policy *now = site_policy(site);
+    const tg_request_policy *then = before == NULL ? NULL : site_policy(before);
+
+    if (now == NULL || then == NULL || site->callers == NULL || before->callers == NULL)
+        return;
+    if (now->rate_per_s != then->rate_per_s || now->rate_burst != then->rate_burst ||
+        now->rate_header.length != then->rate_header.length ||
+        memcmp(site_text(site, now->rate_header), site_text(before, then->rate_header), now->rate_header.length) != 0)
+        return;
+    callers_release(site->callers);
+    site->callers = before->callers;
+    callers_take(site->callers);
 }
 
 void site_take(struct tg_site *site)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance/callers.h"
 #include "base/epoch.h"
 #include "route/index.h"
 #include "route/spec.h"
@@ -21,12 +22,22 @@ struct tg_site {
     uint32_t *name_of; /* [condition] its name's number */
     struct route_names names;
     struct route_index index;
+    struct tg_callers *callers; /* of the policy's rate limit, with a reference; NULL: it has none */
 };
 
 /* With one reference. NULL: *error is -EINVAL or -ENOMEM. */
 struct tg_site *site_new(uint64_t number, const tg_site_spec *spec, int *error);
 void site_take(struct tg_site *site);    /* one reference more */
 void site_release(struct tg_site *site); /* drops one */
+
+/* Before the site takes the former one's place: the buckets of a rate limit that has not changed go on. */
+void site_inherit(struct tg_site *site, const struct tg_site *before);
+
+/* NULL: nothing is asked of all requests. */
+static inline const tg_request_policy *site_policy(const struct tg_site *site)
+{
+    return site->spec.policy_count == 0 ? NULL : &site->spec.policies[0];
+}
 
 static inline const char *site_text(const struct tg_site *site, tg_piece piece)
 {

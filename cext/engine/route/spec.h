@@ -119,6 +119,24 @@ typedef struct {
     tg_retry retry;
 } tg_site_rule;
 
+/* What a TrafficPolicy asks of all requests to a destination, beside its rules. Names of headers are in lower case. */
+typedef struct {
+    double rate_per_s; /* 0: no limit of the rate */
+    double shed_percent;
+    double delay_percent; /* this and the next one: faults on purpose */
+    double abort_percent;
+    double hedge_quantile;     /* of times to first byte; 0: no request is hedged */
+    double hedge_percent;      /* hedges, of the requests of the last ten seconds */
+    tg_piece rate_header;      /* each value of it has a bucket of its own; empty: all callers share one */
+    tg_piece shed_header;      /* all requests of one value are shed, or none; empty: each request by chance */
+    tg_piece deadline_header;  /* milliseconds; empty: only the headers that are always known */
+    tg_range fault_conditions; /* in `conditions`, all TG_HEADER and TG_EXACT: faults are for requests that meet all */
+    uint32_t rate_burst;
+    uint32_t delay_ms;
+    uint32_t abort_status;
+    uint32_t hedge_least_ms; /* no hedge before */
+} tg_request_policy;
+
 typedef struct {
     uint64_t tag;   /* the caller's: it comes back in questions */
     uint32_t flags; /* enum tg_site_flags */
@@ -134,6 +152,7 @@ typedef struct {
     const tg_mirror *mirrors;
     const tg_cors *cors;
     const tg_piece *pieces;
+    const tg_request_policy *policies; /* at most one */
     uint32_t condition_count;
     uint32_t backend_count;
     uint32_t filter_count;
@@ -141,7 +160,7 @@ typedef struct {
     uint32_t mirror_count;
     uint32_t cors_count;
     uint32_t piece_count;
-    uint32_t unused;
+    uint32_t policy_count;
 } tg_site_spec;
 
 /* Puts the rules of a site in force for new requests, in the place of those that had its number (not 0). Copied.

@@ -4,8 +4,9 @@
 
 enum { LONGEST_FIXED = 1024 }; /* of a line without the peer's and the configuration's texts */
 
-static const char *const letters[TG_FLAGS] = {"UH",   "UT", "LR",  "UR", "UF", "UC",  "UO",    "NR", "DI",  "FI", "RL",
-                                              "UAEX", "DC", "URX", "SI", "IH", "DPE", "UMSDR", "DT", "UPE", "NC", "OM"};
+static const char *const letters[TG_FLAGS] = {"UH",  "UT",    "LR", "UR",   "UF", "UC",  "UO", "NR",
+                                              "DI",  "FI",    "RL", "UAEX", "DC", "URX", "SI", "IH",
+                                              "DPE", "UMSDR", "DT", "UPE",  "NC", "OM",  "DO"};
 
 /* How a value begins and ends: words and texts have quotes in JSON. */
 struct form {

@@ -19,6 +19,9 @@ CORS = Struct("=" + 5 * "2I" + "i")
 FILTERS = Struct("=" + 3 * "2I" + "2i" + 2 * "i2I2I" + "2i2I")
 """Edits of the request, of the answer, mirrors; unobeyed, CORS; rewrite and redirect (bits, host, path); the redirect's
 status, port, scheme."""
+POLICY = Struct("=6d" + 3 * "2I" + "2I" + "4I")
+"""Rate, shedding, delay, abort, quantile and budget of hedges; headers of rate, shedding and deadline; conditions of
+faults; burst, delay, status of aborts, least delay of hedges."""
 
 EXACT, PREFIX, REGEX = 0, 1, 2
 HEADER, PARAMETER = 0, 1
@@ -39,4 +42,5 @@ LAYOUT = {
     "tg_mirror": MIRROR,
     "tg_cors": CORS,
     "tg_filters": FILTERS,
+    "tg_request_policy": POLICY,
 }

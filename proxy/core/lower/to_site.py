@@ -8,6 +8,7 @@ from typing import NamedTuple
 from proxy.core.decide.heads import Reached
 from proxy.core.lower import site_layout as layout
 from proxy.core.lower.site_parts import Parts
+from proxy.core.lower.site_policy import request_policy
 from proxy.core.policy.cluster import Cluster
 from proxy.core.policy.http import HttpRule
 from proxy.core.policy.settings import DEFAULT_SETTINGS, Failure, HttpSettings, Retries
@@ -39,6 +40,7 @@ class SiteTable(NamedTuple):
     mirrors: bytes
     cors: bytes
     pieces: bytes
+    policies: bytes
 
 
 def site_table(
@@ -54,6 +56,7 @@ def site_table(
     parts = Parts(number_of)
     flags = (layout.ASK_ALWAYS if ask_always else 0) | (layout.HTTPS if reached.scheme == "https" else 0)
     packed = b"".join([_rule(parts, rule, settings) for rule in rules])
+    policy = request_policy(parts, settings)
     return SiteTable(
         flags,
         reached.port,
@@ -66,6 +69,7 @@ def site_table(
         bytes(parts.mirrors),
         bytes(parts.cors),
         bytes(parts.pieces),
+        policy,
     )
 
 

@@ -24,7 +24,8 @@ FLAGS = {
     "DT": "the deadline is over",
     "UPE": "upstream broke the protocol",
     "NC": "the route's backend does not exist",
-    "OM": "the request was shed",
+    "OM": "the request was shed: the proxy has no memory to spare",
+    "DO": "the request was shed, as its TrafficPolicy asks",
 }
 NONE = "-"
 

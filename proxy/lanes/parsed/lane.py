@@ -15,6 +15,7 @@ from proxy.core.addresses import UpstreamAddress
 from proxy.core.lanes import Direction, Speaking
 from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.lower.to_site import NumberOf
 from proxy.core.policy.cluster import Cluster, Locality
 from proxy.core.policy.policy import Policy
 from proxy.core.resilience.health import Health
@@ -42,7 +43,7 @@ class Asking:
 
 
 class Prepared(NamedTuple):
-    """By outbound site, for those that differ. No site and no cluster: the verdict says where requests go."""
+    """By site, for those that differ. No site and no cluster: the verdict says where requests go."""
 
     sites: Mapping[Site, PreparedSite | None]
     clusters: Mapping[Site, tuple[Cluster, ...]]
@@ -89,17 +90,23 @@ class RequestLane:
         sites: dict[Site, PreparedSite | None] = {}
         clusters: dict[Site, tuple[Cluster, ...]] = {}
         for count, (site, ruling) in enumerate(rulings.items()):
-            if site.direction is not Direction.OUTBOUND or not site.ip:
+            if not site.ip:
                 continue
             if count % BREATH == 0:
                 breathe()
             named: dict[int, Cluster] = {}
             one = None
             if ruling is not None and ruling.speaking is not Speaking.OPAQUE:
-                destination = policy.outbound[site.ip, site.port]
-                one = prepare(destination, self._naming(named), ask_always=self._asking.always)
+                one = self._prepared(policy, site, self._naming(named))
             sites[site], clusters[site] = one, tuple(named.values())
         return Prepared(sites, clusters, policy.home)
+
+    def _prepared(self, policy: Policy, site: Site, number_of: NumberOf) -> PreparedSite | None:
+        """Where a call arrives, rules are not asked: only what acts there (`side: inbound`) makes a site."""
+        if site.direction is Direction.OUTBOUND:
+            return prepare(policy.outbound[site.ip, site.port], number_of, ask_always=self._asking.always)
+        destination = policy.inbound[site.ip, site.port]
+        return prepare(destination, number_of) if destination.http.of_requests else None
 
     def exchange(self, prepared: Prepared, health: Health) -> Iterator[None]:
         """Before the verdicts that name the sites. What the sites named before stays until `forget`."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from proxy.core.policy.policy import Policy
+from proxy.core.policy.settings import Abort, Delay, Fault, HttpSettings, RequestRate, Shedding
 from proxy.core.policy.upstream import UpstreamSettings
+from proxy.core.route.match import Text
 from tests.unit.mesh.support import endpoints, policy_of, service
 
 PAGE = (Path(__file__).parents[3] / "docs" / "resilience.md").read_text()
@@ -13,16 +16,25 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 SHOP = service("shop", "10.0.0.1", port="port: 80, name: http") + endpoints("shop", "10.1.0.1", port_name="http")
 
 
-def settings(field: str) -> UpstreamSettings:
+def compiled(field: str) -> Policy:
     (text,) = [one for one in EXAMPLES if f"  {field}" in one]
     policy, warnings = policy_of(SHOP + f"\n---\n{text}")
     assert warnings == []
-    (cluster,) = policy.clusters
+    return policy
+
+
+def settings(field: str) -> UpstreamSettings:
+    (cluster,) = compiled(field).clusters
     return cluster.settings
 
 
+def requests(field: str) -> HttpSettings:
+    (destination,) = compiled(field).outbound.values()
+    return destination.http
+
+
 def test_every_example_is_looked_at() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 7
 
 
 def test_ejection() -> None:
@@ -42,3 +54,20 @@ def test_warmup() -> None:
     warmup = settings("loadBalancer:").warmup
     assert warmup is not None
     assert (warmup.duration_s, warmup.minimum_percent) == (30, 10)
+
+
+def test_rates() -> None:
+    assert requests("rateLimit:").rate_limit == RequestRate(50, 20, "x-caller")
+
+
+def test_shedding() -> None:
+    assert requests("shedding:").shedding == Shedding(20, "x-caller")
+
+
+def test_faults() -> None:
+    assert requests("fault:").fault == Fault(Delay(50, 0.3), Abort(30, 418), None, (Text("x-test", "chaos"),))
+
+
+def test_deadlines() -> None:
+    found = requests("deadline:")
+    assert (found.deadline_header, found.timeouts.request_s) == ("x-deadline-ms", 5)

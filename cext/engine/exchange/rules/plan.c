@@ -17,6 +17,7 @@ bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg
     plan->answer = NULL;
     plan->cluster = NULL;
     plan->tried_count = 0;
+    plan->gate = (struct plan_gate){0};
     plan->is_trying = plan->is_admitted = false;
     plan->sticky = (struct tg_sticky){0};
     if (route_decide(site, head, bytes, worker_random(worker), &plan->outcome) == ROUTE_ASK)
@@ -89,8 +90,12 @@ static bool is_within_budget(struct tg_worker *worker, const struct tg_exchange 
 bool plan_repeats(struct tg_worker *worker, const struct tg_exchange *exchange, enum tg_retry_on failure)
 {
     const struct tg_plan *plan = exchange->plan;
-    return plan != NULL && plan->cluster != NULL && (plan_rule(plan)->retry.on & failure) != 0 &&
-           is_within_budget(worker, exchange);
+    if (plan == NULL || plan->cluster == NULL || (plan_rule(plan)->retry.on & failure) == 0)
+        return false;
+    /* A connection that could not be made has cost the endpoint nothing. */
+    if (failure == TG_RETRY_CONNECT)
+        return exchange->attempts <= plan_rule(plan)->retry.attempts;
+    return is_within_budget(worker, exchange);
 }
 
 bool plan_repeats_status(struct tg_worker *worker, const struct tg_exchange *exchange)

@@ -14,6 +14,14 @@
 
 enum { PLAN_TRIED = 8 };
 
+/* What a TrafficPolicy does with the request before it goes anywhere: rules/gate.h. */
+struct plan_gate {
+    uint32_t flag;   /* enum tg_exchange_flag: why it is answered */
+    uint16_t status; /* that it is answered with; 0: it goes on */
+    uint32_t retry_after_s;
+    uint32_t delay_ms; /* before it is answered or goes on */
+};
+
 struct tg_plan {
     struct route_outcome outcome;
     char *original;             /* the head as the client sent it, where another one is sent; NULL: it is in `kept` */
@@ -24,6 +32,7 @@ struct tg_plan {
     uint32_t endpoint;          /* in the cluster; while is_trying */
     uint32_t tried_count;
     uint32_t tried[PLAN_TRIED];
+    struct plan_gate gate;
     bool is_trying;   /* the cluster counts a request under way on the endpoint */
     bool is_admitted; /* the cluster counts the exchange under its limit of requests */
 };

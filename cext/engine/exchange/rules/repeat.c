@@ -17,7 +17,7 @@ bool repeat_rewind(struct tg_worker *worker, struct tg_talk *talk)
 
 /* The request is sent again from its beginning, after a while. What has been written of it is written before what was
  * not. False: no memory. */
-static bool again(struct tg_worker *worker, struct tg_relay *relay)
+static bool again(struct tg_worker *worker, struct tg_relay *relay, uint64_t wait_ms)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
@@ -26,17 +26,28 @@ static bool again(struct tg_worker *worker, struct tg_relay *relay)
     exchange->answer = ANSWER_NONE;
     exchange->has_sent = exchange->informs = false;
     exchange->sent_us = exchange->first_us = exchange->try_deadline_ms = 0;
-    const uint64_t wait_ms = exchange->plan == NULL ? 0 : plan_backoff_ms(worker, exchange);
     talk->retry_ms = worker->now_us / 1000 + wait_ms;
     return true;
 }
 
+/* What forbids it whatever the rule says: proxy/core/resilience/retry.py. A request of which something was sent may
+ * have been acted upon. */
+static bool may_be_again(const struct tg_worker *worker, const struct tg_talk *talk, uint64_t wait_ms)
+{
+    const struct tg_exchange *exchange = &talk->exchange;
+    const bool is_safe = !exchange->has_sent || (exchange->idempotent && exchange->is_whole);
+    const bool can_finish = exchange->deadline_ms == 0 || worker->now_us / 1000 + wait_ms < exchange->deadline_ms;
+    return is_safe && can_finish && !talk->is_pinned && !talk->settles && exchange->bytes_received == 0;
+}
+
 bool repeat_after(struct tg_worker *worker, struct tg_relay *relay, enum tg_retry_on failure)
 {
-    struct tg_talk *talk = relay->talk;
-    const struct tg_exchange *exchange = &talk->exchange;
-    return !talk->is_pinned && !talk->settles && (!exchange->has_sent || exchange->is_whole) &&
-           exchange->bytes_received == 0 && plan_repeats(worker, exchange, failure) && again(worker, relay);
+    const struct tg_exchange *exchange = &relay->talk->exchange;
+    if (!plan_may_repeat(exchange))
+        return false;
+    const uint64_t wait_ms = plan_backoff_ms(worker, exchange);
+    return may_be_again(worker, relay->talk, wait_ms) && plan_repeats(worker, exchange, failure) &&
+           again(worker, relay, wait_ms);
 }
 
 uint32_t repeat_flags(const struct tg_exchange *exchange)
@@ -48,13 +59,15 @@ bool repeat_for_status(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
-    if (exchange->plan == NULL || talk->is_pinned || talk->settles || !exchange->is_whole ||
-        exchange->bytes_received != 0 || !plan_repeats_status(worker, exchange))
+    if (!plan_may_repeat(exchange))
+        return false;
+    const uint64_t wait_ms = plan_backoff_ms(worker, exchange);
+    if (!may_be_again(worker, talk, wait_ms) || !plan_repeats_status(worker, exchange))
         return false;
     plan_leave(worker, exchange, TG_REQUEST_DONE);
     talk_drop_upstream(worker, relay, true);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
-    if (!again(worker, relay))
+    if (!again(worker, relay, wait_ms))
         reply(worker, relay, 503, TG_FLAG_OM, "no memory to send the request again");
     return true;
 }

@@ -50,10 +50,15 @@ bool cluster_may_repeat(struct tg_cluster *cluster, unsigned worker, enum tg_bud
                         const struct tg_allowance *allowance, uint64_t now_us);
 uint64_t bench_hash(const char *bytes, size_t length);
 int bench_key(struct tg_cluster *cluster, const char *head, size_t length, const tg_address *peer, uint64_t *hash);
+struct tg_callers;
+struct tg_callers *callers_new(bool many);
+void callers_release(struct tg_callers *callers);
+uint64_t callers_admit(struct tg_callers *callers, uint64_t key, double per_s, uint32_t burst, uint64_t now_us);
 """
 
 _SOURCE = """
 #include <stdlib.h>
+#include "balance/callers.h"
 #include "balance/clusters.h"
 #include "balance/dice.h"
 #include "balance/key.h"
