@@ -39,4 +39,7 @@ const struct given *givens_get(const struct givens *givens, uint32_t name);
 bool given_is(const struct givens *givens, const struct given *one, const struct http_head *head, const char *bytes,
               const char *value, uint32_t length);
 
+/* Whether the head meets all of these conditions, which are TG_HEADER and TG_EXACT. */
+bool given_meets(const struct tg_site *site, tg_range conditions, const struct http_head *head, const char *bytes);
+
 #endif

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "balance/callers.h"
+#include "limits/callers.h"
 #include "base/epoch.h"
 #include "route/index.h"
 #include "route/spec.h"

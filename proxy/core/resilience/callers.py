@@ -12,7 +12,7 @@ WAYS = 4
 
 
 class CallerBuckets:
-    """per_s: tokens a second in the long run; burst: at once. The engine's are cext/engine/balance/callers.c."""
+    """per_s: tokens a second in the long run; burst: at once. The engine's are cext/engine/limits/callers.c."""
 
     def __init__(self, per_s: float, burst: int, sets: int = SETS) -> None:
         self._price_s = 1.0 / per_s

@@ -3,12 +3,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "balance/callers.h"
 #include "balance/dice.h"
 #include "exchange/reply.h"
 #include "exchange/rules/plan.h"
+#include "limits/callers.h"
 #include "requests.h"
-#include "route/conditions.h"
+#include "route/given.h"
 
 #define SHED_SALT UINT64_C(0xa0761d6478bd642f)
 #define PARTS 9007199254740992.0 /* 2^53 */
@@ -86,7 +86,7 @@ void gate_judge(struct tg_worker *worker, struct tg_exchange *exchange, const st
         return;
     }
     const bool may_delay = policy->delay_ms != 0 && policy->delay_percent > 0;
-    if ((!may_delay && policy->abort_percent <= 0) || !conditions_hold(site, policy->fault_conditions, head, bytes))
+    if ((!may_delay && policy->abort_percent <= 0) || !given_meets(site, policy->fault_conditions, head, bytes))
         return;
     if (may_delay && is_chance(worker, policy->delay_percent))
         gate->delay_ms = policy->delay_ms;

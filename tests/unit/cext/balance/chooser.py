@@ -58,7 +58,7 @@ uint64_t callers_admit(struct tg_callers *callers, uint64_t key, double per_s, u
 
 _SOURCE = """
 #include <stdlib.h>
-#include "balance/callers.h"
+#include "limits/callers.h"
 #include "balance/clusters.h"
 #include "balance/dice.h"
 #include "balance/key.h"
@@ -187,7 +187,7 @@ def library() -> tuple[Any, Any]:
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
     sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")] + [ENGINE / "decide" / "groups.c"]
-    sources += [*SOURCES, ENGINE / "http" / "cookie.c", ENGINE / "route" / "path.c"]
+    sources += [*SOURCES, ENGINE / "http" / "cookie.c", ENGINE / "route" / "path.c", ENGINE / "limits" / "callers.c"]
     builder.set_source(
         "_chooser",
         _SOURCE,

@@ -1,4 +1,4 @@
-#include "balance/callers.h"
+#include "limits/callers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
