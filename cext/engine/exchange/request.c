@@ -1,7 +1,6 @@
 #include "exchange/request.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "exchange/ending.h"
@@ -14,56 +13,13 @@
 #include "exchange/rules/told.h"
 #include "exchange/rules/until.h"
 #include "exchange/rules/written.h"
+#include "exchange/said.h"
 #include "http/head_line.h"
 #include "relay/side.h"
 #include "state.h"
 #include "trace/spans.h"
 
 enum { RETRY_MS = 64 };
-
-static bool is_text(const char *bytes, struct span span, const char *text)
-{
-    return span.length == strlen(text) && memcmp(bytes + span.at, text, span.length) == 0;
-}
-
-static bool is_idempotent(const char *bytes, struct span method)
-{
-    static const char *const METHODS[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
-    for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++)
-        if (is_text(bytes, method, METHODS[i]))
-            return true;
-    return false;
-}
-
-static bool is_named(const char *bytes, const struct header *header, const char *name)
-{
-    return strncasecmp(bytes + header->name.at, name, header->name.length) == 0;
-}
-
-/* Schemes that log the connection in rather than the request. */
-static bool binds_connection(const char *bytes, struct span value)
-{
-    return (value.length >= 4 && strncasecmp(bytes + value.at, "NTLM", 4) == 0) ||
-           (value.length >= 9 && strncasecmp(bytes + value.at, "Negotiate", 9) == 0);
-}
-
-/* Whether a deadline may have come. */
-static bool read_headers(struct tg_talk *talk, const struct http_head *head, const char *bytes)
-{
-    bool may_be_told = false;
-    for (uint32_t i = 0; i < head->headers; i++) {
-        const struct header *header = &head->header[i];
-        if (header->name.length == 4 && is_named(bytes, header, "host"))
-            talk->exchange.authority = header->value;
-        else if (header->name.length == 13 && is_named(bytes, header, "authorization"))
-            talk->is_pinned = talk->is_pinned || binds_connection(bytes, header->value);
-        else if (header->name.length == 15 && is_named(bytes, header, "idempotency-key"))
-            talk->exchange.idempotent = true;
-        else if (told_may_be(bytes + header->name.at, header->name.length))
-            may_be_told = true;
-    }
-    return may_be_told;
-}
 
 /* The head as it came, or as the rules have it, or with a header more where spans are made and no trace came in. False:
  * it can't be written as the rules have it. */
@@ -134,17 +90,7 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
     exchange->request = REQUEST_BODY;
     if (exchange->started_us == 0)
         exchange->started_us = worker->now_us;
-    exchange->minor = head->minor;
-    exchange->keeps_alive = head->keep_alive;
-    exchange->upgrades = head->upgrade;
-    exchange->to_head = is_text(bytes, head->method, "HEAD");
-    exchange->to_connect = is_text(bytes, head->method, "CONNECT");
-    exchange->idempotent = is_idempotent(bytes, head->method);
-    exchange->has_body = head->body != HTTP_NO_BODY;
-    exchange->method = head->method;
-    exchange->target = head->target;
-    exchange->head_length = head->length;
-    const bool may_be_told = read_headers(talk, head, bytes);
+    const bool may_be_told = said_note(talk, head, bytes);
     talk->head_deadline_ms = 0;
     struct tg_site *site =
         explicit_tunnels(talk) ? NULL : sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
