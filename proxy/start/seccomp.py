@@ -12,8 +12,9 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
@@ -32,16 +33,15 @@ class SeccompMissing(OSError):
     """libseccomp is not on this host, or this kernel takes no filter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """allowed: whatever the arguments. only: call -> (which argument, its values): allowed with these. masked: call ->
     (which argument, mask, value): allowed where the masked argument has the value. fatal: ends the process.
 
     A name that this architecture or this libseccomp does not know is left out."""
 
     allowed: frozenset[str]
-    only: Mapping[str, tuple[int, frozenset[int]]] = field(default_factory=dict)
-    masked: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    only: Mapping[str, tuple[int, frozenset[int]]] = MappingProxyType({})
+    masked: Mapping[str, tuple[int, int, int]] = MappingProxyType({})
     fatal: frozenset[str] = frozenset()
 
 
