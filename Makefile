@@ -88,6 +88,7 @@ deliver-test: $(STAMP)
 	scripts/kernels-packages scripts/packages-deliver.apt
 	$(PYTHON) -m pytest -q tests/deliver
 	TIDEGATE_PODS=200 $(PYTHON) -m pytest -q tests/netns/tidegate/test_pod.py
+	TIDEGATE_TAKE_OVERS=20 TIDEGATE_REQUESTS=100000 $(PYTHON) -m pytest -q -s tests/netns/take_over/test_take_over.py
 
 # A part of CI: Debian 12's package is built twice, judged, installed and removed.
 deliver-smoke: $(STAMP)

@@ -88,10 +88,14 @@ class ProxySettings:
     supervisor_fd: int | None = None
     """An inherited stream socket to `tidegate run`; its end ends the proxy."""
     helper: HelperChoice = HelperChoice.AUTO
+    take_over: bool = False
+    """Whether to take over from the proxy that runs, if one does."""
     seccomp: bool = True
     """Whether only the system calls of proxy/start/calls.py may be made."""
 
     def __post_init__(self) -> None:
+        if self.take_over and not self.outbound_port:
+            raise BadSetting("--outbound-port", 0, "with --take-over, the port of the proxy that runs")
         if self.outbound_port and self.outbound_port == self.inbound_port:
             raise BadSetting("--inbound-port", self.inbound_port, "a port other than --outbound-port's")
         if self.dns_port and self.dns_port in (self.outbound_port, self.inbound_port):

@@ -21,6 +21,7 @@ from proxy.lanes.telling import LanesLater, Telling, telling
 from proxy.lanes.upkeep import Upkeep
 from proxy.settings import LogFormat, ProxySettings
 from proxy.start.startup import Started
+from proxy.succession import Parts, Succession
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.scrapes import Scrapes
 
@@ -86,9 +87,12 @@ class Sidecar:
             ended=told.ended,
         )
         common = common_operations(lanes.held.expect, running.live, drain)
-        companion = companion_operations(drain, readiness, self._dns.serve_interfaces)
-        self._doors = Doors(started, lanes.direct, drain, readiness, common=common, companion=companion)
+        self._succession = Succession(loop, settings, started, drain, lanes.splice.listening)
+        companion = companion_operations(drain, readiness, self._dns.serve_interfaces, self._succession.waits)
+        after = self._succession.after
+        self._doors = Doors(started, lanes.direct, drain, readiness, common=common, companion=companion, after=after)
         self._endpoints = Endpoints(loop, started, running)
+        self._succession.parts = Parts(self._endpoints, self._dns, self._doors, lanes.direct, lanes.health, self._feed)
 
     def _told_by_lanes(self, other_dropped_lines: Callable[[], int]) -> Telling:
         return telling(
@@ -115,16 +119,19 @@ class Sidecar:
         return feed
 
     async def open(self) -> None:
-        """Start everything, the listeners last, and tell the supervisor."""
-        self._endpoints.open()
+        """Start everything, the listeners last, and tell the supervisor. Where we take over, the proxy before us
+        serves until the end of this."""
+        self._succession.open_early()
         await self._doors.open(self._loop, self._supervisor)
         hear_signals(self._loop, self._drain, self._settings.drain_timeout_s, self._feed)
         if self._feed is not None:
             self._feed.start()
         self._upkeep.start()
         await self._lanes.start()
+        await self._succession.step_in()
         self._lanes.splice.open()
         self._dns.open()
+        self._succession.open_late()
         self._supervisor.ready(self._started)
 
     async def close(self) -> None:
@@ -141,5 +148,6 @@ class Sidecar:
         self._dns.close()
         self._endpoints.close()
         self._doors.close()
+        self._succession.close()
         await self._supervisor.close()
         self._telling.log.close()

@@ -80,6 +80,17 @@ class Acceptor:
         Connections that still wait there are reset. Connections accepted before go on."""
         check(lib.tg_engine_unlisten(self._engine.handle, number, drain_ms), f"closing listener {number}")
 
+    def leave(self, number: int) -> None:
+        """Close our descriptor of a listening socket that another process serves: socket and backlog live on. Blocks
+        until no worker uses it any more."""
+        check(lib.tg_engine_leave(self._engine.handle, number), f"leaving listener {number}")
+
+    def part(self, *, parts: bool) -> None:
+        """While it parts, an answer on a connection that stays open says that this closes, and then it does. Idle
+        connections are let be."""
+        if not self._engine.is_closed:
+            lib.tg_engine_part(self._engine.handle, parts)
+
     def drain(self) -> None:
         """From now on connections that stay open between requests are closed when they are idle, and those that are
         busy after their answer, which says so."""

@@ -163,6 +163,11 @@ int tg_engine_abort(tg_engine *engine, uint64_t handle)
     return request(engine, handle, REQUEST_ABORT);
 }
 
+void tg_engine_part(tg_engine *engine, int parts)
+{
+    atomic_store(&engine->parting, parts != 0);
+}
+
 void tg_engine_drain(tg_engine *engine)
 {
     pthread_mutex_lock(&engine->submitting);

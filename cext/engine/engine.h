@@ -267,6 +267,14 @@ int tg_engine_announce(tg_engine *engine, uint16_t port, int version);
  * Returns when no worker uses it any more. -ENOENT. */
 int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms);
 
+/* Closes our descriptor of a listening socket that another process serves: the socket and its backlog live on. Returns
+ * when no worker uses it any more. -ENOENT. */
+int tg_engine_leave(tg_engine *engine, int number);
+
+/* While `parts`, an answer to a connection that stays open says that it closes, and then it does. Idle connections are
+ * let be, so no client meets an end that it was not told of. */
+void tg_engine_part(tg_engine *engine, int parts);
+
 /* From now on connections that stay open between requests are closed when they are idle, and those that are busy after
  * their answer, which says so. */
 void tg_engine_drain(tg_engine *engine);

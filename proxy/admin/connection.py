@@ -27,6 +27,8 @@ class Endpoint(Protocol):
     buffer: memoryview
     """Where what arrives is put; one for all connections, for each takes its part out at once."""
     answer: Answer
+    keeps_clients: bool
+    """Whether a connection may carry a further request."""
 
     def opened(self, connection: "HttpServerConnection") -> None: ...
     def waits(self, connection: "HttpServerConnection") -> None:
@@ -107,7 +109,7 @@ class HttpServerConnection(asyncio.BufferedProtocol):
             if request is None:
                 self._transport.resume_reading()
                 return
-            self._keep = self._reader.keep_alive
+            self._keep = self._reader.keep_alive and self._endpoint.keeps_clients
             self._busy = True
             self._transport.pause_reading()
             answer = self._answer_to(request)

@@ -27,6 +27,20 @@ class Endpoints:
     def open(self) -> None:
         self._open = [HttpEndpoint(self._loop, sock, answer) for sock, answer in self._sockets if sock is not None]
 
+    def step_back(self) -> None:
+        """Another process answers at both from now on. Undone by `take_back`."""
+        for endpoint in self._open:
+            endpoint.step_back()
+
+    def take_back(self) -> None:
+        for endpoint in self._open:
+            endpoint.take_back()
+
+    def leave(self) -> None:
+        """What was stepped back from is not taken back. Clients that are there go on."""
+        for endpoint in self._open:
+            endpoint.leave()
+
     def close(self) -> None:
         for endpoint in self._open:
             endpoint.close()

@@ -23,12 +23,26 @@ class HttpEndpoint:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, listener: socket.socket, answer: Answer) -> None:
         self.answer = answer
+        self.keeps_clients = True
         self.buffer = memoryview(bytearray(BUFFER))
         self._loop = loop
         self._connections: dict[HttpServerConnection, None] = {}
         """Oldest first."""
         self._waiting: dict[HttpServerConnection, None] = {}
         self._acceptor = Acceptor(loop, listener, self._made, self._make_room_among)
+
+    def step_back(self) -> None:
+        """Another process accepts at the listening socket from now on. Clients that keep their connections are asked
+        to come by another one. Undone by `take_back`."""
+        self.keeps_clients = False
+        self._acceptor.step_back()
+
+    def take_back(self) -> None:
+        self.keeps_clients = True
+        self._acceptor.take_back()
+
+    def leave(self) -> None:
+        self._acceptor.close()
 
     def __len__(self) -> int:
         return len(self._connections)

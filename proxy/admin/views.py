@@ -22,11 +22,11 @@ def listener_list(lane: SpliceLane) -> list[Any]:
             "explicit": one.explicit,
             "port": one.bound.port,
             "addresses": list(one.bound.addresses),
-            "state": lane.state,
-            "accepted": lane.accepted(index),
-            "transparent": lane.transparent(index),
+            "state": lane.listening.state,
+            "accepted": lane.listening.accepted(index),
+            "transparent": lane.listening.transparent(index),
         }
-        for index, one in enumerate(lane.listeners)
+        for index, one in enumerate(lane.listening.listeners)
     ]
 
 

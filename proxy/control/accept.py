@@ -47,11 +47,20 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         loop.add_reader(listener, self._accept_some)
 
-    def close(self) -> None:
+    def step_back(self) -> None:
+        """Accept nothing more: another process does. Undone by `take_back`."""
         if self._pause is not None:
             self._pause.cancel()
+            self._pause = None
         self._loop.remove_reader(self._listener)
-        self._listener.close()
+
+    def take_back(self) -> None:
+        self._loop.add_reader(self._listener, self._accept_some)
+
+    def close(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.step_back()
+            self._listener.close()
 
     def lost(self, protocol: asyncio.BaseProtocol) -> None:
         self._on_reserved.pop(protocol, None)

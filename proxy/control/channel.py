@@ -20,6 +20,8 @@ MAX_LINE = 64 * 1024
 MAX_UNREAD = 64 * 1024 * 1024
 """Bytes kept for a supervisor that does not read. Beyond that, events are dropped, and the next one says how many."""
 
+ANSWERED = object()
+"""What an operation returns that has answered by itself."""
 Operation = Callable[[Mapping[str, Any]], Any]
 """Gets the request, returns what is answered. Raises ControlError when the request is wrong."""
 
@@ -53,7 +55,9 @@ class ControlConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
-            self._write(self._answer(line))
+            answer = self._answer(line)
+            if answer is not ANSWERED:
+                self._write(answer)
         if len(self._received) > MAX_LINE and self._transport is not None:
             self._write({"ok": False, "error": f"a request is one line of at most {MAX_LINE} bytes"})
             self._transport.close()
@@ -69,6 +73,19 @@ class ControlConnection(asyncio.Protocol):
             self._write({"event": "events-dropped", "count": self._dropped})
             self._dropped = 0
         self._write({"event": event, **values})
+
+    def answer_with(self, message: Any, fds: list[int]) -> Any:
+        """Answer the present request and show the peer these descriptors, which stay ours. Returns ANSWERED. Raises
+        ControlError when they can't be sent."""
+        transport = self._transport
+        if transport is None or transport.get_write_buffer_size() > 0:
+            raise ControlError("answers to earlier requests are not read yet")
+        try:
+            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
+                socket.send_fds(peer, [_line(message)], fds)
+        except OSError as failed:
+            raise ControlError(f"the descriptors can't be sent: {failed.strerror}") from None
+        return ANSWERED
 
     def close(self) -> None:
         """After what is still to be written."""
@@ -89,7 +106,11 @@ class ControlConnection(asyncio.Protocol):
 
     def _write(self, message: Any) -> None:
         if self._transport is not None:
-            self._transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            self._transport.write(_line(message))
+
+
+def _line(message: Any) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def may_control(sock: Any) -> bool:

@@ -10,6 +10,7 @@ from proxy.control.accept import Acceptor, Protocols
 from proxy.control.arrivals import Arrivals
 from proxy.control.channel import ControlConnection, Operation, ToolConnection
 from proxy.control.direct import direct_operations
+from proxy.control.hand_over import HandOver
 from proxy.control.health import Readiness
 from proxy.control.supervisor import Supervisor
 from proxy.lanes.direct.lane import DirectLane
@@ -42,14 +43,16 @@ class Doors:
         *,
         common: Mapping[str, Operation],
         companion: Mapping[str, Operation],
+        after: HandOver,
     ) -> None:
-        """common: what all may ask for. companion: what the companion may besides."""
+        """common: what all may ask for. companion: what the companion may besides. after: hears who takes over."""
         self._started = started
         self._direct = direct
         self._drain = drain
         self._readiness = readiness
         self._common = common
         self._companion = companion
+        self._after = after
         self._acceptor: Acceptor | None = None
         self._arrivals: Arrivals | None = None
         self._search: Search | None = None
@@ -59,9 +62,21 @@ class Doors:
         self._companions = 0
         """How many have come; the last one is the one that is there now."""
 
-    async def open(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
+    def open_to_tools(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._started.control is not None:
             self._acceptor = Acceptor(loop, self._started.control, lambda _: self._tool(), _end_oldest)
+
+    def step_back(self) -> None:
+        """Tools are heard by another process from now on. Undone by `take_back`."""
+        if self._acceptor is not None:
+            self._acceptor.step_back()
+
+    def take_back(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.take_back()
+
+    async def open(self, loop: asyncio.AbstractEventLoop, supervisor: Supervisor) -> None:
+        """To those that were there before us. Tools come later."""
         if self._started.supervisor is not None:
             await supervisor.greet(self._started.supervisor, lambda lost: self._trusted(self._common, lost))
         if self._started.sought is not None:
@@ -130,8 +145,10 @@ class Doors:
         def gone() -> None:
             if self._acceptor is not None:
                 self._acceptor.lost(tool)
+            self._after.lost(tool)
 
         tool = ToolConnection(self._common, gone)
+        tool.operations |= self._after.operations(tool)
         return tool
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from proxy.lanes.drain import SERVING, Drain
+from proxy.lanes.drain import HANDED_OVER, SERVING, Drain
 from proxy.lanes.publish import Publisher
 
 _log = logging.getLogger("tidegate.proxy")
@@ -27,6 +27,8 @@ class Readiness:
 
     def state(self) -> str:
         """ "serving", or why we don't: a proxy that capture does not reach is of no use to the workload."""
+        if self._drain.state == HANDED_OVER:
+            return SERVING  # by the proxy that took over; the question came on a connection from before
         if self._drain.state != SERVING:
             return self._drain.state
         if self.capture_problem is not None:

@@ -46,9 +46,13 @@ def common_operations(
 
 
 def companion_operations(
-    drain: Drain, readiness: Readiness, serve_dns_of: Callable[[tuple[str, ...]], None]
+    drain: Drain,
+    readiness: Readiness,
+    serve_dns_of: Callable[[tuple[str, ...]], None],
+    waits: Callable[[], bool] = lambda: False,
 ) -> dict[str, Operation]:
-    """What the companion alone tells. serve_dns_of: gets the names of interfaces whose DNS is captured."""
+    """What the companion alone tells. serve_dns_of: gets the names of interfaces whose DNS is captured. waits: whether
+    the proxy that we take over from still accepts in our place."""
 
     def capture(request: Mapping[str, Any]) -> Any:
         problem = request.get("problem")
@@ -59,7 +63,8 @@ def companion_operations(
             raise ControlError("'dns_interfaces' is a list of names")
         readiness.set_capture(problem if drain.state == SERVING else None)
         serve_dns_of(tuple(interfaces))
-        return {"ok": True, "accepting": drain.state == SERVING}
+        accepting = drain.state == SERVING and not waits()
+        return {"ok": True, "accepting": accepting, "handed_over": drain.handed_over}
 
     return {"capture": capture}
 

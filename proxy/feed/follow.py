@@ -47,17 +47,24 @@ class Follower:
         self._thread.start()
 
     def request(self) -> None:
-        """Read again, whether anything seems changed or not."""
+        """Read again, whether anything seems changed or not. After `close` nothing is read."""
+        if self._closing.is_set():
+            return
         self._asked.set()
         os.eventfd_write(self._wake, 1)
 
     def change(self, change: Change, made: Made) -> None:
         """made: called from the thread with the policy that has the change, or why there is none."""
+        if self._closing.is_set():
+            made(PolicyRefused(("this proxy follows its configuration no more: another one has taken over",)))
+            return
         self._changes.put((change, made))
         os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
-        """A reading that is under way is not waited for."""
+        """A reading that is under way is not waited for. The second time it does nothing."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         if self._thread.is_alive():
             os.eventfd_write(self._wake, 1)

@@ -14,6 +14,8 @@ CONNECTING_S = 1.0
 """How long a workload that has ended may have a connection that is not made yet: longer than a SYN that got lost."""
 
 SERVING = "serving"
+HANDED_OVER = "handed over"
+"""Another process serves the listeners. What is held goes on, and until `leave` the listeners can be taken back."""
 DRAINING = "draining"
 DRAINED = "drained"
 
@@ -32,6 +34,10 @@ class Drain:
         on_exit: Callable[[], object],
     ) -> None:
         self.state = SERVING
+        self.handed_over = False
+        """Another process has taken over, so nothing that both have in common is ours to change."""
+        self.begins: Callable[[], None] = lambda: None
+        """Called when we no longer serve, whether we drain or have handed over."""
         self._loop = loop
         self._lane = lane
         self._connections = connections
@@ -53,7 +59,8 @@ class Drain:
             if first_wish:
                 self._on_exit()
             return
-        if self.state == SERVING:
+        if self.state in (SERVING, HANDED_OVER):
+            self.begins()
             self.state = DRAINING
             self._lane.close()
             _log.info("draining %d connections for at most %g s", self._lane.outstanding(), timeout_s)
@@ -62,6 +69,35 @@ class Drain:
             self._workload_ended_at = self._loop.time()
             self._settle(self._workload_ended_at)
         self.look()
+
+    def outstanding(self) -> int:
+        """Connections that are held."""
+        return self._lane.outstanding()
+
+    def hand_over(self) -> None:
+        """Another process serves the listeners from now on. Nothing is cut: there is no deadline."""
+        self.handed_over = True
+        if self.state == SERVING:
+            self.begins()
+            self.state = HANDED_OVER
+            self._lane.step_back()
+
+    def take_back(self) -> bool:
+        """That process has died: serve again. False: we are ending, and can't."""
+        if self.state != HANDED_OVER:
+            return False
+        self.handed_over = False
+        self.state = SERVING
+        self._lane.take_back()
+        return True
+
+    def leave(self) -> None:
+        """That process does without us: exit when the last connection has ended, however long it takes."""
+        if self.state == HANDED_OVER:
+            self.state, self._exit = DRAINING, True
+            self._lane.close()
+            _log.info("waiting for the end of %d connections", self._lane.outstanding())
+            self.look()
 
     def begin_soon(self, timeout_s: float, *, then_exit: bool, workload_ended: bool = False) -> None:
         """`begin` from the loop's next round, for a caller who has to answer first."""

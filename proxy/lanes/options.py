@@ -14,7 +14,7 @@ from proxy.lanes.parsed.explicit import ExplicitLane, is_own_address
 from proxy.lanes.parsed.lane import Asking
 from proxy.lanes.parsed.resolver import Resolver
 from proxy.lanes.punted.upstream import UpstreamOptions
-from proxy.lanes.splice.lane import LaneListener
+from proxy.lanes.splice.listening import LaneListener
 from proxy.lanes.splice.verdict_table import Defaults
 from proxy.settings import InboundOriginalDst, LogFormat, ProxySettings
 from proxy.start.bind import BoundListener

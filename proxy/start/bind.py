@@ -90,6 +90,14 @@ def bind_explicit(flag: str, port: int, ips: tuple[str, ...], *, keepalive_s: in
     raise ProxyError(f"{flag}: found no port that is free at {', '.join(ips)} in {_FREE_PORT_TRIES} tries")
 
 
+def inherited_listener(sockets: tuple[socket.socket, ...]) -> BoundListener:
+    """Of sockets that another proxy has bound, IPv4 first. Whether they are transparent is left as it is: connections
+    arrive there at this moment, and the companion suits it to the capture."""
+    port = int(sockets[0].getsockname()[1])
+    missing = "" if len(sockets) > 1 else "the proxy before had none"
+    return BoundListener(port, sockets, all(is_transparent(one.fileno()) for one in sockets), missing)
+
+
 def bind_service(flag: str, address: Address) -> socket.socket:
     """A listening socket of an HTTP endpoint. Raises as `bind_listener` does."""
     return _listen(flag, address, keepalive_s=0)

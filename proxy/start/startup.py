@@ -6,15 +6,17 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
 from proxy.errors import BadSetting
 from proxy.settings import HelperChoice, InboundOriginalDst, ProxySettings, question_limit
 from proxy.start import descriptors, privileges, seccomp
-from proxy.start.bind import BoundListener, bind_explicit, bind_listener, bind_service
-from proxy.start.bind_control import bind_control
+from proxy.start.bind import BoundListener, bind_explicit, bind_listener, bind_service, inherited_listener
+from proxy.start.bind_control import abstract_name, bind_control
 from proxy.start.bind_dns import bind_dns
 from proxy.start.calls import PROXY
 from proxy.start.helper import find as find_helper
+from proxy.start.take_over import Inherited, ask, believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,16 @@ class Started:
     admin: socket.socket | None
     telemetry: socket.socket | None
     supervisor: socket.socket | None
+    predecessor: socket.socket | None
+    """To the proxy that has shown us its sockets. None: we do not take over."""
     connection_limit: int
     question_limit: int
     warnings: tuple[str, ...]
+
+    def to_hand_over(self) -> tuple[int, ...]:
+        """Descriptors of the sockets that a proxy which takes over is shown, besides the lanes' listeners."""
+        others = (*self.dns_sockets, self.control, self.admin, self.telemetry)
+        return tuple(one.fileno() for one in others if one is not None)
 
 
 def start(settings: ProxySettings, companions: socket.socket | None = None) -> Started:
@@ -49,7 +58,8 @@ def start(settings: ProxySettings, companions: socket.socket | None = None) -> S
     parent = os.getppid()
     limit = descriptors.raise_limit()
     with contextlib.ExitStack() as undo:
-        started = _open(settings, companions, limit, undo)
+        inherited = _ask(settings, undo)
+        started = _open(settings, inherited, companions, limit, undo)
         became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
@@ -58,7 +68,23 @@ def start(settings: ProxySettings, companions: socket.socket | None = None) -> S
             started = replace(started, companions=find_helper(started.sought))
         undo.pop_all()
     warnings = (*_warnings(settings, started, became=became), *unfiltered)
+    if settings.take_over and inherited is None:
+        warnings = (f"{_NOTHING_RUNS} @tidegate/{settings.outbound_port}; starting as without it", *warnings)
     return replace(started, warnings=started.warnings + warnings)
+
+
+_NOTHING_RUNS = "--take-over: no proxy of root's or of this user answers at"
+
+
+def _ask(settings: ProxySettings, undo: contextlib.ExitStack) -> Inherited | None:
+    """The sockets of the proxy that runs, if we are to take over from it."""
+    if not settings.take_over:
+        return None
+    inherited = ask(settings.outbound_port, trusted=believed(settings.proxy_uid))
+    if inherited is not None:
+        undo.callback(inherited.channel.close)
+        undo.callback(inherited.close_rest)
+    return inherited
 
 
 def _filter() -> tuple[str, ...]:
@@ -71,16 +97,31 @@ def _filter() -> tuple[str, ...]:
 
 
 def _open(
-    settings: ProxySettings, companions: socket.socket | None, descriptor_limit: int, undo: contextlib.ExitStack
+    settings: ProxySettings,
+    inherited: Inherited | None,
+    companions: socket.socket | None,
+    descriptor_limit: int,
+    undo: contextlib.ExitStack,
 ) -> Started:
+    """What is inherited is used where it is what the settings ask for; the rest of it is closed."""
+
     def keep(sock: socket.socket) -> socket.socket:
         return undo.enter_context(contextlib.closing(sock))
 
     def listener(flag: str, port: int, *, transparent: bool) -> BoundListener:
-        bound = bind_listener(flag, port, keepalive_s=settings.keepalive_s, transparent=transparent)
+        found = () if inherited is None else inherited.listeners(port)
+        bound = inherited_listener(found) if found else None
+        if bound is None:
+            bound = bind_listener(flag, port, keepalive_s=settings.keepalive_s, transparent=transparent)
         for sock in bound.sockets:
             keep(sock)
         return bound
+
+    def service(flag: str, address: Address | None) -> socket.socket | None:
+        if address is None:
+            return None
+        found = None if inherited is None else inherited.service(address)
+        return keep(found or bind_service(flag, address))
 
     if companions is not None:
         keep(companions).setblocking(False)
@@ -92,11 +133,16 @@ def _open(
         settings.inbound_port,
         transparent=settings.inbound_original_dst is not InboundOriginalDst.SOCKOPT,
     )
-    dns, dns_sockets = _dns(settings, listener, keep)
-    explicit = _explicit(settings, keep)
-    control, taken_by = bind_control(outbound.port, trusted={0, os.geteuid(), settings.proxy_uid})
+    dns, dns_sockets = _dns(settings, inherited, listener, keep)
+    explicit = _explicit(settings, inherited, keep)
+    control, taken_by = None if inherited is None else inherited.control(abstract_name(outbound.port)), ""
+    if control is None:
+        control, taken_by = bind_control(outbound.port, trusted={0, os.geteuid(), settings.proxy_uid})
     if control is not None:
         keep(control)
+    admin, telemetry = service("--admin", settings.admin), service("--telemetry", settings.telemetry)
+    if inherited is not None:
+        inherited.close_rest()
     return Started(
         outbound=outbound,
         inbound=inbound,
@@ -107,9 +153,10 @@ def _open(
         companions=companions,
         sought=outbound.port if sought else None,
         helper_required=sought and settings.helper is HelperChoice.REQUIRED,
-        admin=None if settings.admin is None else keep(bind_service("--admin", settings.admin)),
-        telemetry=None if settings.telemetry is None else keep(bind_service("--telemetry", settings.telemetry)),
+        admin=admin,
+        telemetry=telemetry,
         supervisor=supervisor,
+        predecessor=None if inherited is None else inherited.channel,
         connection_limit=settings.connection_limit(descriptor_limit),
         question_limit=question_limit(descriptor_limit),
         warnings=(_name_taken(outbound.port, taken_by),) if taken_by else (),
@@ -118,20 +165,29 @@ def _open(
 
 def _dns(
     settings: ProxySettings,
+    inherited: Inherited | None,
     listener: Callable[..., BoundListener],
     keep: Callable[[socket.socket], socket.socket],
 ) -> tuple[BoundListener | None, tuple[socket.socket, ...]]:
     if settings.dns_port is None:
         return None, ()
     tcp = listener("--dns-port", settings.dns_port, transparent=False)
-    return tcp, tuple(keep(sock) for sock in bind_dns("--dns-port", tcp.port))
+    found = () if inherited is None else inherited.datagrams(tcp.port)
+    return tcp, tuple(keep(sock) for sock in found or bind_dns("--dns-port", tcp.port))
 
 
-def _explicit(settings: ProxySettings, keep: Callable[[socket.socket], socket.socket]) -> BoundListener | None:
+def _explicit(
+    settings: ProxySettings, inherited: Inherited | None, keep: Callable[[socket.socket], socket.socket]
+) -> BoundListener | None:
     if settings.explicit_port is None:
         return None
-    flag, ips = "--explicit-port", settings.explicit_listen
-    bound = bind_explicit(flag, settings.explicit_port, ips, keepalive_s=settings.keepalive_s)
+    flag, ips, port = "--explicit-port", settings.explicit_listen, settings.explicit_port
+    found = () if inherited is None else tuple(filter(None, (inherited.service(Address(ip, port)) for ip in ips)))
+    if found:
+        at = tuple(str(sock.getsockname()[0]) for sock in found)
+        bound = replace(inherited_listener(found), transparent=False, ipv6_missing="", only_at=at)
+    else:
+        bound = bind_explicit(flag, port, ips, keepalive_s=settings.keepalive_s)
     for sock in bound.sockets:
         keep(sock)
     return bound

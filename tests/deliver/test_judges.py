@@ -69,7 +69,8 @@ def test_the_shells_complete(packages: dict[str, Path], tmp_path: Path) -> None:
 def test_systemd_takes_the_units(packages: dict[str, Path], tmp_path: Path) -> None:
     root = unpacked(packages["bookworm"], tmp_path)
     units = sorted((root / "usr/lib/systemd/system").iterdir())
-    assert [unit.name for unit in units] == ["tidegate-capture.service", "tidegate-proxy.service", "tidegate.slice"]
+    services = ["tidegate-capture.service", "tidegate-proxy.service", "tidegate-proxy@.service"]
+    assert [unit.name for unit in units] == [*services, "tidegate.slice"]
     # verify looks for the programs; the package is not installed here.
     local = tmp_path / "units"
     local.mkdir()

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from proxy.core.lower.kernel_messages import LONGEST_LINE
 from tidegate.beside.lines import Lines, parsed
@@ -89,24 +89,24 @@ def _watch(watch: Watch, port: int, channel: socket.socket, direct: socket.socke
     following = _Following(direct)
     looked, frozen = 0.0, False
     # The answer to the first message comes when the proxy serves; until then there is nothing to look at.
-    accepting = _told(lines, watch)
+    said = _told(lines, watch)
     while True:
         now = time.monotonic()
         if now - looked >= LOOK_S:
-            _look(watch, port, accepting)
+            _look(watch, port, said.accepting)
             looked = now
             gc.collect()  # a look leaves cycles, and nobody else here makes enough of them to have them collected
             if watch.in_force and not frozen:
                 frozen = True
                 gc.freeze()  # everything is imported by now, and need not be looked through each time
-        accepting = _told(lines, watch)
-        if watch.refreshing and accepting:
+        said = _told(lines, watch)
+        if watch.refreshing and said.accepting:
             _refresh(watch)
-        following.attend(watch.mode == "ebpf" and watch.in_force, BEAT_S)
+        following.attend(watch.mode == "ebpf" and watch.in_force and not said.handed_over, BEAT_S)
 
 
-def _told(lines: TextIO, watch: Watch) -> bool:
-    """Tell the proxy how capture is. Returns whether it accepts. Raises ConnectionResetError when it has ended."""
+def _told(lines: TextIO, watch: Watch) -> "_Said":
+    """Tell the proxy how capture is, and hear how it is. Raises ConnectionResetError when it has ended."""
     message = {"op": "capture", "problem": watch.problem, "dns_interfaces": watch.dns_interfaces}
     lines.write(json.dumps(message) + "\n")
     lines.flush()
@@ -115,7 +115,14 @@ def _told(lines: TextIO, watch: Watch) -> bool:
         raise ConnectionResetError
     # What the proxy says may be anything, if it was broken into.
     said = parsed(answer.encode())
-    return isinstance(said, dict) and said.get("accepting") is True
+    known = said if isinstance(said, dict) else {}
+    return _Said(known.get("accepting") is True, known.get("handed_over") is True)
+
+
+class _Said(NamedTuple):
+    accepting: bool
+    handed_over: bool
+    """Another proxy serves in its place, and that one's companion is the direct lane's hand."""
 
 
 class _Following:

@@ -159,6 +159,12 @@ MAX_WORKERS = 64
     callback=values.one_of("auto", "required"),
     help="Started without root: take the helper of `tidegate init --helper` when there is one, or wait for it.",
 )
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take the listeners over from the proxy that runs here, which then ends with its last connection; start as"
+    " ever where none does.",
+)
 @click.option("--supervisor-fd", hidden=True, callback=values.number(3, 1 << 20, "an inherited descriptor"))
 def proxy(**flags: Any) -> int:
     """Run the sidecar in the foreground: accept captured connections and forward them to where they were meant to go.
@@ -203,6 +209,7 @@ def proxy(**flags: Any) -> int:
             log_format=LogFormat(flags["log_format"]),
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],
+            take_over=flags["take_over"],
             seccomp=flags["seccomp"] == "on",
             helper=HelperChoice(flags["helper"]),
         )

@@ -100,13 +100,14 @@ int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener)
     return result;
 }
 
-/* A paused worker may be about to watch again, so it is unwatched once more when nobody can. */
-static void close_listener(struct tg_engine *engine, struct tg_listening *listening)
+/* A paused worker may be about to watch again, so it is unwatched once more when nobody can. is_last: no other process
+ * serves the socket, so its port goes out of service now, though the descriptor stays until no worker uses it. */
+static void close_listener(struct tg_engine *engine, struct tg_listening *listening, bool is_last)
 {
     atomic_store(&listening->open, false);
     unwatch(engine, listening->fd);
-    /* Takes the port out of service now, though the descriptor stays until no worker uses it. */
-    (void)shutdown(listening->fd, SHUT_RDWR);
+    if (is_last)
+        (void)shutdown(listening->fd, SHUT_RDWR);
     epoch_synchronize(&engine->epochs);
     unwatch(engine, listening->fd);
     close(listening->fd);
@@ -128,19 +129,29 @@ int64_t tg_engine_accepted(tg_engine *engine, int number)
     return (int64_t)counter_read(&engine->listeners[number].accepted);
 }
 
-int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms)
+static int close_number(struct tg_engine *engine, int number, unsigned drain_ms, bool is_last)
 {
     int result = -ENOENT;
     pthread_mutex_lock(&engine->submitting);
     pthread_mutex_lock(&engine->control);
     if (number >= 0 && number < TG_MAX_LISTENERS && atomic_load(&engine->listeners[number].open)) {
         drain_backlog(engine->listeners[number].fd, drain_ms);
-        close_listener(engine, &engine->listeners[number]);
+        close_listener(engine, &engine->listeners[number], is_last);
         result = 0;
     }
     pthread_mutex_unlock(&engine->control);
     pthread_mutex_unlock(&engine->submitting);
     return result;
+}
+
+int tg_engine_unlisten(tg_engine *engine, int number, unsigned drain_ms)
+{
+    return close_number(engine, number, drain_ms, true);
+}
+
+int tg_engine_leave(tg_engine *engine, int number)
+{
+    return close_number(engine, number, 0, false);
 }
 
 void listeners_close(struct tg_engine *engine)

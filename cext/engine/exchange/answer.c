@@ -8,11 +8,11 @@
 #include "exchange/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "exchange/rules/parting.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/repeat.h"
 #include "exchange/rules/written.h"
 #include "exchange/tunnel.h"
-#include "http/head_line.h"
 #include "state.h"
 
 enum { RETRY_MS = 64 };
@@ -41,18 +41,6 @@ static bool is_bad(struct tg_worker *worker, struct tg_relay *relay, const char 
     talk->exchange.flags |= TG_FLAG_UPE;
     talk_end(worker, relay, TG_UPSTREAM_RESET, EPROTO);
     return false;
-}
-
-/* A running proxy that is to end asks its clients to come by another connection. */
-static struct tg_buffer *say_close(const struct tg_talk *talk, const struct http_head *head, const char *bytes)
-{
-    static const char LINE[] = "connection: close\r\n";
-    if (!head->keep_alive || !talk->exchange.keeps_alive || flow_owes(&talk->flow[UPSTREAM]))
-        return NULL;
-    for (uint32_t i = 0; i < head->headers; i++)
-        if (head->header[i].name.length == 10 && strncasecmp(bytes + head->header[i].name.at, "connection", 10) == 0)
-            return NULL;
-    return head_with_line(bytes, head->length, LINE, sizeof LINE - 1);
 }
 
 static bool head_is_whole(struct tg_worker *worker, struct tg_relay *relay, const struct http_head *head)
@@ -85,9 +73,8 @@ static bool head_is_whole(struct tg_worker *worker, struct tg_relay *relay, cons
                 reply(worker, relay, 500, 0, "the head of the answer can't be written as its route asks");
                 return true;
             }
-        } else if (atomic_load_explicit(&worker->engine->draining, memory_order_relaxed)) {
-            edited = say_close(talk, head, bytes);
         }
+        edited = parting_head(worker->engine, talk, head, bytes, edited);
     }
     lend_end(talk, UPSTREAM);
     if (edited != NULL) {

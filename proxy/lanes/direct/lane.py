@@ -119,6 +119,14 @@ class DirectLane:
             self._follower = None
             self._telling.begin_anew(None, published=True)
 
+    def step_back(self) -> None:
+        """Another proxy decides from now on what stands in the kernel. Undone by `take_back`."""
+        self._telling.begin_anew(None, published=True)
+
+    def take_back(self) -> None:
+        if self._follower is not None and self.available:
+            self._telling.begin_anew(self._follower.tell, published=True)
+
     def counts(self) -> Iterator[tuple[int, Member, EndpointCounts]]:
         """Of every endpoint so far."""
         for (number, endpoint), counts in self._all():

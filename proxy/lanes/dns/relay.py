@@ -68,9 +68,17 @@ class DnsRelay:
         for sock in self._sockets:
             self._loop.add_reader(sock, self._take_batch, sock)
 
-    def close(self) -> None:
+    def step_back(self) -> None:
+        """Take no more questions: another process does. Those under way are answered. Undone by `take_back`."""
         for sock in self._sockets:
             self._loop.remove_reader(sock)
+
+    def take_back(self) -> None:
+        self.open()
+
+    def close(self) -> None:
+        self.step_back()
+        for sock in self._sockets:
             sock.close()
         for number in list(self._open):
             self._end(number, "dropped")

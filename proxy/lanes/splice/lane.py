@@ -2,7 +2,6 @@
 can, and punts the rest here. What it kept is told of when it has ended."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from types import MappingProxyType
 
 from cext.engine.acceptor import Acceptor
 from cext.engine.engine import Engine
-from cext.engine.values import Counters, Ending, Log, Original, Punt, Record, SocketAddress, Spoken
+from cext.engine.values import Counters, Ending, Log, Punt, Record, SocketAddress, Spoken
 from proxy.core.addresses import ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason, of_connect_error, of_shortage
 from proxy.core.decide.admission import Refusal
@@ -22,14 +21,11 @@ from proxy.core.policy.cluster import Cluster
 from proxy.core.proxy_protocol import Announced
 from proxy.core.report.record import CLOSED, CONNECTING, RELAYING, ConnectionRecord
 from proxy.lanes.parsed.spoken import protocol_of
+from proxy.lanes.splice.listening import LaneListener, Listening
 from proxy.lanes.splice.verdict_table import Defaults, Group, LogTexts, VerdictTable
 from proxy.lanes.terms import DIRECTIONS, SCOPES, address
-from proxy.start.bind import BoundListener, is_transparent
 
 RECORDS = 1024
-DRAIN_BACKLOG_MS = 500
-"""Closing a listening socket resets who waits in its backlog and believes to be connected: they are served first. A
-listener that is paused serves nobody, and is not waited for any longer."""
 
 _REFUSALS = {
     Ending.NO_DESTINATION: Refusal.MISSING_ORIGINAL_DESTINATION,
@@ -49,21 +45,6 @@ _REASONS = {
     Ending.CONNECT_TIMEOUT: CloseReason.UPSTREAM_TIMEOUT,
 }
 """Only a drain's deadline aborts. REFUSED and LIMITED do not come: no verdict of ours asks for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneListener:
-    """A direction's listening sockets, and how connections that arrive there are treated."""
-
-    direction: Direction
-    bound: BoundListener
-    original: Original
-    mark: int = 0
-    keepalive_s: int = 0
-    sources: tuple[str, ...] = ()
-    """What upstream sockets are bound to, at most one address a family."""
-    explicit: bool = False
-    """A plain HTTP proxy: clients say where each request goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +77,9 @@ class SpliceLane:
     ) -> None:
         """log: NONE where each connection is to be told of by `ended`. number_of: of the rules for a site's requests;
         0: there are none."""
-        self.listeners = tuple(listeners)
         self._engine = engine
         self._lane = Acceptor(engine)
+        self.listening = Listening(self._lane, listeners)
         self._log = log
         self._lane.log(log)
         for port, version in announced.items():
@@ -106,11 +87,6 @@ class SpliceLane:
         self._table = VerdictTable(self._lane, defaults, log_texts, number_of)
         self._events = events
         self._counted: list[Counters] | None = None
-        self._numbers: dict[int, list[int]] = {}
-        self._accepted: dict[int, int] = {}
-        self._fds: dict[int, list[int]] = {}
-        """The listening sockets, which are the engine's: only to be looked at, and only while it has them."""
-        self.state = "paused"
 
     def exchange(self, rulings: Mapping[Site, Ruling | None], gone: Collection[Site]) -> Iterator[None]:
         """Publish what differs; a step at each site, to be taken within the loop's time."""
@@ -133,31 +109,23 @@ class SpliceLane:
 
     def open(self) -> None:
         """Begin to accept. The sockets are the engine's from now on."""
-        for index, one in enumerate(self.listeners):
-            self._fds[index] = [sock.fileno() for sock in one.bound.sockets]
-            self._numbers[index] = [self._listen(one, sock) for sock in one.bound.sockets]
-        self.state = "accepting"
+        self.listening.open()
 
     def close(self) -> None:
-        """Stop accepting for good; who waits in the backlogs is let in first, as far as the limit allows."""
-        for index, numbers in self._numbers.items():
-            self._accepted[index] = self.accepted(index)
-            for number in numbers:
-                self._lane.unlisten(number, DRAIN_BACKLOG_MS)
+        """Stop accepting for good, and close connections on which no request is under way."""
+        self.listening.close()
         self._lane.drain()
-        self._numbers.clear()
-        self._fds.clear()
-        self.state = "closed"
 
-    def accepted(self, index: int) -> int:
-        """How many connections the listener of this index has accepted."""
-        before = self._accepted.get(index, 0)
-        return before + sum(self._lane.accepted(number) for number in self._numbers.get(index, ()))
+    def step_back(self) -> None:
+        """Another process serves the listening sockets. Connections go on; clients that keep them are asked to come by
+        another one. Undone by `take_back`."""
+        self.listening.step_back()
+        self._lane.part(parts=True)
 
-    def transparent(self, index: int) -> bool:
-        """Whether the listener of this index takes what TPROXY delivers, as of now: the companion suits it to the
-        capture in force."""
-        return bool(self._fds.get(index)) and all(is_transparent(fd) for fd in self._fds[index])
+    def take_back(self) -> None:
+        """That process has died: serve the listening sockets again."""
+        self._lane.part(parts=False)
+        self.listening.take_back()
 
     def outstanding(self) -> int:
         """Connections in any hands: the engine's, those on their way from or to it, and the punted ones."""
@@ -254,23 +222,6 @@ class SpliceLane:
                 self._engine.settle(record.id, upstream_gone=DIRECTIONS[record.scope] is Direction.INBOUND)
             elif give_up_connecting:
                 self._engine.abort(record.id)
-
-    def _listen(self, one: LaneListener, sock: socket.socket) -> int:
-        number = self._lane.listen(
-            sock.fileno(),
-            scope=SCOPES[one.direction],
-            original=one.original,
-            mark=one.mark,
-            keepalive_s=one.keepalive_s,
-            # The hairpin that `--self-calls hairpin` asks for. It can't go round: the inbound side's own connection is
-            # not allowed to arrive anywhere.
-            hairpin_from=SCOPES[Direction.OUTBOUND] if one.direction is Direction.INBOUND else None,
-            sources=one.sources,
-            inbound=one.direction is Direction.INBOUND,
-            explicit=one.explicit,
-        )
-        sock.detach()
-        return number
 
     def _ended(self, record: Record, now: float) -> None:
         direction = DIRECTIONS[record.scope]

@@ -104,7 +104,9 @@ class World:
         self.lane = Acceptor(self.engine)
         listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096)
         self.port: int = listener.getsockname()[1]
-        self.number = self.lane.listen(listener.detach(), scope=OUTBOUND, mark=mark)
+        self.fd = listener.detach()
+        """The listening socket, which is the engine's."""
+        self.number = self.lane.listen(self.fd, scope=OUTBOUND, mark=mark)
         subprocess.run(["nft", "-f", "-"], input=RULES % (MARK, self.port), text=True, check=True)
         self.seen: list[Record] = []
 

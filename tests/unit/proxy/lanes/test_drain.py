@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from proxy.lanes.drain import DRAINED, DRAINING, SERVING, Drain
+from proxy.lanes.drain import DRAINED, DRAINING, HANDED_OVER, SERVING, Drain
 
 
 class Timer:
@@ -52,6 +52,13 @@ class Lane:
         self.open = 2
         self.closed = 0
         self.aborted_at: list[float] = []
+        self.steps: list[str] = []
+
+    def step_back(self) -> None:
+        self.steps.append("back")
+
+    def take_back(self) -> None:
+        self.steps.append("forth")
 
     def close(self) -> None:
         self.closed += 1
@@ -119,3 +126,35 @@ def test_what_is_not_reported_after_the_deadline_is_not_waited_for() -> None:
     world.drain.begin(2.0, then_exit=True)
     world.loop.go_to(60.0)
     assert (world.lane.aborted_at, world.drained, world.exited) == ([2.0], [3.0], [3.0])
+
+
+def test_what_is_handed_over_has_no_deadline_and_can_be_taken_back() -> None:
+    world = World()
+    begun: list[str] = []
+    world.drain.begins = lambda: begun.append(world.drain.state)
+    world.drain.hand_over()
+    world.loop.go_to(3600.0)
+    assert (world.drain.state, world.lane.steps, world.lane.aborted_at, begun) == (HANDED_OVER, ["back"], [], [SERVING])
+    assert world.drain.take_back()
+    assert (world.drain.state, world.drain.handed_over, world.lane.steps) == (SERVING, False, ["back", "forth"])
+    assert not world.drain.take_back()
+
+
+def test_who_leaves_ends_with_the_last_connection_and_takes_nothing_back() -> None:
+    world = World()
+    world.drain.hand_over()
+    world.drain.leave()
+    world.loop.go_to(3600.0)
+    assert (world.drain.state, world.drain.take_back(), world.lane.closed, world.exited) == (DRAINING, False, 1, [])
+    world.lane.open = 0
+    world.drain.look()
+    assert (world.drain.state, world.exited) == (DRAINED, [3600.0])
+
+
+def test_a_drain_after_the_hand_over_has_the_deadline_that_it_is_given() -> None:
+    world = World()
+    world.drain.hand_over()
+    world.drain.begin(2.0, then_exit=True)
+    world.drain.leave()
+    world.loop.go_to(60.0)
+    assert (world.lane.closed, world.lane.aborted_at, world.exited) == (1, [2.0], [3.0])
