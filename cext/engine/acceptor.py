@@ -20,6 +20,12 @@ _BATCH = 256
 _LINES_ROOM = 256 * 1024
 
 
+def _network(text: str) -> dict[str, object]:
+    network = ipaddress.ip_network(text)
+    ip = network.network_address.packed.ljust(16, b"\0")
+    return {"ip": ip, "family": network.version, "bits": network.prefixlen}
+
+
 class Acceptor:
     """Listeners and verdicts of one engine. Ends with the engine; `Engine.close` resets what is left, punts included.
 
@@ -112,9 +118,14 @@ class Acceptor:
         for row, endpoint in zip(endpoints, verdict.endpoints, strict=True):
             row.address = to_c(endpoint.address)
             row.weight, row.group, row.http_group = endpoint.weight, endpoint.group, endpoint.http_group
+        denied = ffi.new("tg_network[]", [_network(one) for one in verdict.denied])
         asked = ffi.new(
             "tg_verdict *",
             {
+                "affinity": verdict.affinity,
+                "affinity_ms": verdict.affinity_ms,
+                "denied": denied,
+                "denied_count": len(verdict.denied),
                 "id": verdict.id,
                 "action": int(verdict.action),
                 "balance": int(verdict.balance),

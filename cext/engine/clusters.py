@@ -78,8 +78,9 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """places, points: a consistent hash, see proxy/core/balance/hashed.py; hash_by, hash_name, cookie_end: what it is
-    made of, see proxy/core/balance/key.py (the name of a header is in lower case). in_a_row: how many failures of each
-    kind (5xx, gateway errors, without an answer) are news; 0: none. Times of 0: none (connecting: the kernel's)."""
+    made of, see proxy/core/balance/key.py (the name of a header is in lower case). affinity, affinity_ms: as of
+    Verdict, for requests. in_a_row: how many failures of each kind (5xx, gateway errors, without an answer) are news;
+    0: none. Times of 0: none (connecting: the kernel's)."""
 
     endpoints: tuple[ClusterEndpoint, ...]
     choose: Choose = Choose.EWMA
@@ -88,6 +89,8 @@ class ClusterSpec:
     hash_by: HashBy = HashBy.NOTHING
     hash_name: bytes = b""
     cookie_end: bytes | None = None
+    affinity: int = 0
+    affinity_ms: int = 0
     in_a_row: tuple[int, int, int] = (0, 0, 0)
     split_local: bool = False
     limits: ClusterLimits = ClusterLimits()
@@ -144,6 +147,8 @@ class Clusters:
                 "hash_name": texts[0],
                 "hash_name_length": len(spec.hash_name),
                 "cookie_end": texts[1],
+                "affinity": spec.affinity,
+                "affinity_ms": spec.affinity_ms,
                 "in_a_row": list(spec.in_a_row),
                 "limits": [limits.connections, limits.pending, limits.requests, limits.retries],
                 "endpoint_requests": limits.endpoint_requests,

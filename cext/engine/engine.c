@@ -49,6 +49,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     if (error < 0)
         goto fail;
     owns_init(&engine->owns, engine->verdicts.seed);
+    affinities_init(&engine->affinities, engine->verdicts.seed);
     error = -ENOMEM;
     engine->workers = calloc(threads, sizeof *engine->workers);
     if (engine->workers == NULL)
@@ -222,6 +223,7 @@ void tg_engine_free(tg_engine *engine)
     groups_destroy(&engine->groups);
     owns_destroy(&engine->owns);
     lookups_destroy(&engine->lookups);
+    affinities_destroy(&engine->affinities);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         registry_destroy(&engine->workers[i].registry);
         memory_destroy(&engine->workers[i].memory);

@@ -171,7 +171,19 @@ enum tg_spoken {
     TG_SPOKEN_OTHER = 5   /* the client said something else */
 };
 
-enum tg_balance { TG_RANDOM = 0, TG_ROUND_ROBIN = 1 }; /* both by weight */
+enum tg_balance {
+    TG_RANDOM = 0, /* all by weight */
+    TG_ROUND_ROBIN = 1,
+    TG_LEAST = 2,    /* the endpoint with the fewest open connections */
+    TG_BY_SOURCE = 3 /* a hash of the client's IP address */
+};
+
+/* IPv4 in ip[0..3]; all bits beyond the prefix are 0. */
+typedef struct {
+    uint8_t ip[16];
+    uint16_t family; /* 4 or 6 */
+    uint16_t bits;   /* of the prefix */
+} tg_network;
 
 typedef struct {
     tg_address address;
@@ -202,6 +214,10 @@ typedef struct {
     uint64_t idle_timeout_ms;
     uint64_t lifetime_ms;
     tg_keepalive keepalive;
+    uint64_t affinity;    /* what is remembered of clients is shared by verdicts and clusters with the same number */
+    uint64_t affinity_ms; /* how long a client goes to the same endpoint; 0: no affinity */
+    const tg_network *denied; /* connections from there are punted */
+    uint32_t denied_count;
     uint64_t site;  /* whose rules its requests are for; 0: they go where the verdict says */
     int32_t speaks; /* enum tg_speaks; of TG_RELAY and TG_PASS only */
     const char

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance/affinity.h"
 #include "balance/clusters.h"
 #include "base/epoch.h"
 #include "base/list.h"
@@ -77,6 +78,7 @@ struct tg_engine {
     struct tg_sites sites;
     struct tg_door door; /* set before the first site, read without the mutex */
     struct tg_clusters clusters;
+    struct tg_affinities affinities;
     struct tg_node *news; /* taken from the endpoints' mailbox, not yet handed out */
     struct tg_listening listeners[TG_MAX_LISTENERS];
     struct tg_owns owns;

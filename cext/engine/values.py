@@ -55,10 +55,14 @@ class Action(IntEnum):
 
 
 class Balance(IntEnum):
-    """Both by weight."""
+    """All by weight."""
 
     RANDOM = 0
     ROUND_ROBIN = 1
+    LEAST = 2
+    """The endpoint with the fewest open connections."""
+    BY_SOURCE = 3
+    """A hash of the client's IP address."""
 
 
 class Speaks(IntEnum):
@@ -140,6 +144,12 @@ class Verdict:
     lifetime_ms: int = 0
     keepalive: Keepalive | None = None
     """None: as the listener says."""
+    affinity: int = 0
+    """What is remembered of clients is shared by verdicts and clusters with the same number."""
+    affinity_ms: int = 0
+    """How long a client goes to the same endpoint; 0: no affinity."""
+    denied: tuple[str, ...] = ()
+    """Networks, in CIDR notation: connections from there are punted."""
     speaks: Speaks = Speaks.OPAQUE
     """Of RELAY and PASS only."""
     site: int = 0

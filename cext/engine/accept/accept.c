@@ -15,6 +15,7 @@
 #include "base/counter.h"
 #include "base/socket.h"
 #include "capacity.h"
+#include "decide/choose.h"
 #include "decide/original.h"
 #include "detect/first.h"
 #include "exchange/drive.h"
@@ -148,7 +149,7 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
     if (ruling == NULL)
         return TG_PUNT;
     obey(relay, ruling);
-    if (ruling->asked.action == TG_PUNT)
+    if (ruling->asked.action == TG_PUNT || ruling_denies(ruling, &connection->peer))
         return TG_PUNT;
     if (ruling->asked.action != TG_REFUSE && is_admitted(connection))
         return ruling->asked.action;

@@ -7,7 +7,7 @@
 /* How many draws may come to nothing before all endpoints are looked at in turn. */
 enum { DRAWS = 8 };
 
-static bool admits(const struct tg_cluster *cluster, uint32_t index)
+bool pick_admits(const struct tg_cluster *cluster, uint32_t index)
 {
     const struct tg_choice *choice = &cluster->endpoints[index];
     const uint32_t requests = atomic_load_explicit(&choice->state->requests, memory_order_relaxed);
@@ -39,8 +39,8 @@ static int32_t pick_of_two(const struct tg_cluster *cluster, unsigned worker, st
         if (!excluded_add(excluded, cluster, (uint32_t)first))
             return PICK_NONE;
         const int32_t second = excluded_draw(excluded, cluster, dice_next(random));
-        const bool one = admits(cluster, (uint32_t)first);
-        const bool other = second >= 0 && admits(cluster, (uint32_t)second);
+        const bool one = pick_admits(cluster, (uint32_t)first);
+        const bool other = second >= 0 && pick_admits(cluster, (uint32_t)second);
         if (one && other)
             return score(cluster, worker, (uint32_t)second, now_us) < score(cluster, worker, (uint32_t)first, now_us)
                        ? second
@@ -57,7 +57,7 @@ static int32_t pick_random(const struct tg_cluster *cluster, struct excluded *ex
 {
     for (int draw = 0; draw < DRAWS; draw++) {
         const int32_t index = excluded_draw(excluded, cluster, dice_next(random));
-        if (index < 0 || admits(cluster, (uint32_t)index))
+        if (index < 0 || pick_admits(cluster, (uint32_t)index))
             return index;
         if (!excluded_add(excluded, cluster, (uint32_t)index))
             return PICK_NONE;
@@ -70,7 +70,7 @@ static int32_t pick_in_turn(struct tg_cluster *cluster, const struct excluded *e
     for (int draw = 0; draw < 2 * DRAWS; draw++) {
         const uint64_t turn = atomic_fetch_add_explicit(&cluster->usage->turn, 1, memory_order_relaxed);
         const uint32_t index = cluster_ticket(cluster, turn % cluster->total * cluster->stride % cluster->total);
-        if (!excluded_has(excluded, index) && admits(cluster, index))
+        if (!excluded_has(excluded, index) && pick_admits(cluster, index))
             return (int32_t)index;
     }
     return PICK_NONE;
@@ -99,7 +99,7 @@ static int32_t pick_hashed(const struct tg_cluster *cluster, uint64_t hash, cons
         const uint32_t place =
             cluster->points != NULL ? (first + step) % size : (uint32_t)((hash + step * DICE_STEP) % size);
         const uint32_t index = cluster->places[place];
-        if (!excluded_has(excluded, index) && admits(cluster, index))
+        if (!excluded_has(excluded, index) && pick_admits(cluster, index))
             return (int32_t)index;
     }
     return PICK_NONE;
@@ -113,7 +113,7 @@ static int32_t pick_any(const struct tg_cluster *cluster, const struct excluded 
     int32_t again = PICK_FULL;
     for (uint32_t step = 0; step < count; step++) {
         const uint32_t index = (from + step) % count;
-        if (!admits(cluster, index))
+        if (!pick_admits(cluster, index))
             continue;
         if (!excluded_has(tried, index))
             return (int32_t)index;

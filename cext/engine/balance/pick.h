@@ -14,6 +14,9 @@ enum {
 /* How many of the endpoints tried before are taken into account: the last ones. */
 enum { PICK_TRIED = 16 };
 
+/* Whether the endpoint may be given one more request. */
+bool pick_admits(const struct tg_cluster *cluster, uint32_t index);
+
 /* The index of an endpoint, PICK_NONE or PICK_FULL. hash: what a consistent hash is looked up by; NULL: the request has
  * nothing that is hashed, and an endpoint is chosen at random. tried: endpoints that this request has been sent to; one
  * of them comes only where there is no other. random: any number; equal numbers in equal states give equal answers.

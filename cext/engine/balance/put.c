@@ -68,7 +68,9 @@ int tg_engine_set_cluster(tg_engine *engine, uint32_t number, const tg_cluster_s
     if (number >= TG_MAX_CLUSTERS || !is_sound(spec))
         return -EINVAL;
     pthread_mutex_lock(&engine->control);
-    const int error = clusters_set(&engine->clusters, number, spec);
+    int error = -ENOMEM;
+    if (spec->affinity_ms == 0 || affinities_prepare(&engine->affinities))
+        error = clusters_set(&engine->clusters, number, spec);
     epoch_reclaim(&engine->epochs);
     pthread_mutex_unlock(&engine->control);
     return error;

@@ -78,8 +78,10 @@ typedef struct {
     const char *hash_name;  /* of the header (in lower case), the cookie, the parameter */
     const char *cookie_end; /* of TG_HASH_COOKIE: what stands behind name=value in the Set-Cookie for a client that came
                              * without it; NULL: such a client gets none */
-    uint32_t in_a_row[3];   /* by enum tg_row; 0: that is no news */
-    uint32_t limits[4];     /* by enum tg_limit; 0: none */
+    uint64_t affinity;      /* as in tg_verdict, of requests */
+    uint64_t affinity_ms;
+    uint32_t in_a_row[3];       /* by enum tg_row; 0: that is no news */
+    uint32_t limits[4];         /* by enum tg_limit; 0: none */
     uint32_t endpoint_requests; /* of each endpoint at a time; 0: no limit */
     uint32_t endpoint_connections;
     uint32_t connection_requests; /* after so many a connection is closed; 0: no limit */

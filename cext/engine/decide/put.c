@@ -10,6 +10,11 @@ static bool is_address(const tg_address *address)
     return address->family == 4 || address->family == 6;
 }
 
+static bool is_network(const tg_network *network)
+{
+    return (network->family == 4 && network->bits <= 32) || (network->family == 6 && network->bits <= 128);
+}
+
 static bool is_text(const char *text)
 {
     return text == NULL || strnlen(text, TG_MAX_TEXT + 1) <= TG_MAX_TEXT;
@@ -21,10 +26,12 @@ static bool is_sound(const tg_verdict *verdict)
     if (!is_text(verdict->log_protocol) || !is_text(verdict->log_lane) || !is_text(verdict->log_reason) ||
         !is_text(verdict->service))
         return false;
-    if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE ||
-        (verdict->balance != TG_RANDOM && verdict->balance != TG_ROUND_ROBIN) || verdict->speaks < TG_OPAQUE ||
-        verdict->speaks > TG_HTTP)
+    if (verdict->action < TG_RELAY || verdict->action > TG_REFUSE || verdict->balance < TG_RANDOM ||
+        verdict->balance > TG_BY_SOURCE || verdict->speaks < TG_OPAQUE || verdict->speaks > TG_HTTP)
         return false;
+    for (uint32_t i = 0; i < verdict->denied_count; i++)
+        if (!is_network(&verdict->denied[i]))
+            return false;
     if (verdict->action != TG_RELAY)
         return verdict->endpoint_count == 0;
     for (uint32_t i = 0; i < verdict->endpoint_count; i++) {
@@ -42,7 +49,9 @@ int tg_engine_set_verdict(tg_engine *engine, uint32_t scope, const tg_address *a
         return -EINVAL;
     pthread_mutex_lock(&engine->control);
     int error = -ENOMEM;
-    struct tg_ruling *ruling = ruling_new(&engine->groups, verdict);
+    struct tg_ruling *ruling = NULL;
+    if (verdict->affinity_ms == 0 || affinities_prepare(&engine->affinities))
+        ruling = ruling_new(&engine->groups, verdict);
     if (ruling != NULL) {
         error = table_set(&engine->verdicts, scope, address, ruling);
         if (error < 0)

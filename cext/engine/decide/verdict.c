@@ -23,7 +23,8 @@ struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict
     const uint32_t count = verdict->action == TG_RELAY ? verdict->endpoint_count : 0;
     const size_t texts = text_size(verdict->log_protocol) + text_size(verdict->log_lane) +
                          text_size(verdict->log_reason) + text_size(verdict->service);
-    struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0] + texts);
+    const size_t denied = verdict->denied_count * sizeof *verdict->denied;
+    struct tg_ruling *ruling = calloc(1, sizeof *ruling + count * sizeof ruling->targets[0] + denied + texts);
     uint64_t total = 0;
     if (ruling == NULL)
         return NULL;
@@ -45,7 +46,14 @@ struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict
     }
     ruling->asked = *verdict;
     ruling->asked.endpoints = NULL;
+    ruling->asked.denied = NULL;
+    ruling->affinity = (struct tg_affinity){verdict->affinity, verdict->affinity_ms};
     char *at = (char *)&ruling->targets[count];
+    if (denied > 0)
+        memcpy(at, verdict->denied, denied);
+    ruling->denied = (const tg_network *)at;
+    ruling->denied_count = verdict->denied_count;
+    at += denied;
     ruling->texts.protocol = keep_text(&at, verdict->log_protocol);
     ruling->texts.lane = keep_text(&at, verdict->log_lane);
     ruling->texts.lane_reason = keep_text(&at, verdict->log_reason);

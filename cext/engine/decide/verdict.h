@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "balance/affinity.h"
 #include "base/epoch.h"
 #include "decide/groups.h"
 #include "engine.h"
@@ -37,6 +38,9 @@ struct tg_ruling {
     struct tg_group *http_group;
     uint64_t stride;
     struct tg_log_texts texts;
+    struct tg_affinity affinity;
+    const tg_network *denied; /* in the same block of memory, behind the targets */
+    uint32_t denied_count;
     uint32_t target_count;
     struct tg_target targets[];
 };
@@ -44,7 +48,7 @@ struct tg_ruling {
 /* With one reference. NULL: no memory. Under the mutex of `groups`. */
 struct tg_ruling *ruling_new(struct tg_groups *groups, const tg_verdict *verdict);
 void ruling_release(struct tg_ruling *ruling); /* drops one reference */
-/* The first target to try; there must be one. `random` is any number. */
+/* A target by weight; there must be one. `random` is any number. */
 uint32_t ruling_pick(struct tg_ruling *ruling, uint64_t random);
 
 #endif

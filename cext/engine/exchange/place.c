@@ -13,6 +13,7 @@
 #include "exchange/rules/repeat.h"
 #include "exchange/rules/told.h"
 #include "relay/announce.h"
+#include "relay/connect.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
 #include "state.h"
@@ -124,7 +125,7 @@ static void take_turn(struct tg_worker *worker, struct tg_relay *relay)
 {
     struct tg_ruling *ruling = relay->connection->ruling;
     if (ruling->asked.action == TG_RELAY)
-        relay->talk->target = ruling_pick(ruling, worker_random(worker));
+        relay->talk->target = connect_choose(worker, relay->connection);
 }
 
 /* True: another endpoint may be tried, or another address of the name that the client gave. */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/socket.h"
+#include "decide/choose.h"
 #include "relay/announce.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
@@ -75,6 +76,25 @@ static const tg_address *aim(struct tg_relay *relay)
     return &target->address;
 }
 
+static struct tg_chooser chooser_of(struct tg_worker *worker)
+{
+    struct tg_engine *engine = worker->engine;
+    return (struct tg_chooser){
+        .affinities = &engine->affinities,
+        .workers = engine->worker_count,
+        .now_ms = worker->now_us / 1000,
+        .random = worker_random(worker),
+    };
+}
+
+uint32_t connect_choose(struct tg_worker *worker, struct tg_connection *connection)
+{
+    const struct tg_chooser chooser = chooser_of(worker);
+    const uint32_t target = ruling_choose(connection->ruling, &chooser, &connection->peer);
+    ruling_remember(connection->ruling, &chooser, &connection->peer, target);
+    return target;
+}
+
 static void count_failure(struct tg_worker *worker, struct tg_relay *relay, int error)
 {
     struct tg_connection *connection = relay->connection;
@@ -83,8 +103,11 @@ static void count_failure(struct tg_worker *worker, struct tg_relay *relay, int 
     pthread_mutex_unlock(&worker->registry.mutex);
     connection->attempt_error = error;
     counter_add(&group_share(connection->group, worker->index)->connect_failures, 1);
-    if (connection->ruling->target_count > 0)
+    if (connection->ruling->target_count > 0) {
         connection->target = (connection->target + 1) % connection->ruling->target_count;
+        const struct tg_chooser chooser = chooser_of(worker);
+        ruling_remember(connection->ruling, &chooser, &connection->peer, connection->target);
+    }
 }
 
 /* Tries endpoints until an attempt is under way. */
@@ -132,7 +155,7 @@ void connect_begin(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_connection *connection = relay->connection;
     connection->connecting = true;
     if (connection->ruling->target_count > 0)
-        connection->target = ruling_pick(connection->ruling, worker_random(worker));
+        connection->target = connect_choose(worker, connection);
     advance(worker, relay);
 }
 

@@ -9,6 +9,10 @@
 /* A connection whose ruling is set: reads what its client has said already and watches it. False: it has ended. */
 bool connect_prepare(struct tg_worker *worker, struct tg_relay *relay);
 
+/* The first target of the connection's ruling to try, which remembers it for the client where it remembers any. There
+ * must be a target. */
+uint32_t connect_choose(struct tg_worker *worker, struct tg_connection *connection);
+
 /* One that is prepared: gets it connected, or ends it. */
 void connect_begin(struct tg_worker *worker, struct tg_relay *relay);
 

@@ -98,6 +98,8 @@ def direct_obstacle(destination: Destination) -> str | None:
 def _direct_obstacle(cluster: Cluster, *, alone: bool) -> str | None:
     if cluster.balancing is Balancing.LEAST_REQUEST and len(cluster.endpoints) > 1:
         return "LEAST_REQUEST needs the number of open connections, which the direct lane does not count"
+    if cluster.settings.hash is not None and cluster.settings.hash.source_ip and len(cluster.endpoints) > 1:
+        return "a hash of the client's address is made by the proxy"
     if cluster.max_connections is not None:
         return "maxConnections is kept by the proxy"
     if cluster.timeouts != NO_TIMEOUTS:

@@ -31,6 +31,8 @@ class Choosing:
     table: HashTable
     hash: ConsistentHash | None
     """What the table is looked up by."""
+    affinity_s: float | None
+    """How long a client's requests go to the same endpoint; None: no affinity."""
     in_a_row: tuple[int, int, int]
     """5xx, gateway errors and failures without an answer that are to be told of; 0: not at all."""
     split_local: bool
@@ -54,6 +56,7 @@ def choosing(cluster: Cluster, health: Health, own: Locality = NOWHERE_KNOWN) ->
         method=settings.balancing,
         table=NO_TABLE if settings.hash is None else _table(settings.hash, cluster.endpoints, weights),
         hash=settings.hash,
+        affinity_s=cluster.affinity_s,
         in_a_row=(0, 0, 0)
         if outlier is None
         else (

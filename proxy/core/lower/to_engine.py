@@ -6,6 +6,7 @@ agree."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple
 
 from proxy.core.addresses import Address, OriginalDestination, UpstreamAddress
@@ -40,15 +41,33 @@ class Share:
         return replace(self.of, upstream=self.endpoint)
 
 
+class Spread(StrEnum):
+    """How connections are spread over the shares, all by weight."""
+
+    RANDOM = "random"
+    ROUND_ROBIN = "round robin"
+    LEAST = "fewest connections"
+    BY_SOURCE = "by the client's address"
+
+
+class Affinity(NamedTuple):
+    """A client goes to the same endpoint again for `seconds`. of: whose clients they are."""
+
+    of: str
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """`verdict`: of a connection that is with none of the endpoints; its timeouts and lane hold for all. No shares:
-    it goes to its original destination."""
+    it goes to its original destination. `denied`: networks whose connections are decided one by one: they are reset."""
 
     verdict: Verdict
     shares: tuple[Share, ...] = ()
-    round_robin: bool = False
+    spread: Spread = Spread.RANDOM
     speaking: Speaking = Speaking.OPAQUE
+    affinity: Affinity | None = None
+    denied: tuple[str, ...] = ()
 
     def told(self, endpoint: UpstreamAddress | None) -> Verdict:
         """What is told about a connection with that endpoint; None: with none."""
@@ -76,18 +95,17 @@ def obstacle(destination: Destination, *, by_request: bool = False) -> str | Non
     """Why connections to the destination are decided one by one; None: they need not be. by_request: rules say where
     each request goes, so where connections would go does not matter."""
     weighted = [target for target in destination.targets if target.weight]
-    if destination.denied:
-        return "denied sources"
     if destination.rate_limit is not None:
         return "a rate limit"
-    if destination.affinity_s is not None and weighted:
-        return "session affinity"
     if by_request:
         return None
-    return _obstacle_of_targets(weighted) if weighted else "nothing to send to"
+    if not weighted:
+        return "nothing to send to"
+    return _obstacle_of_targets(weighted, remembers=destination.affinity_s is not None)
 
 
-def _obstacle_of_targets(weighted: list[Target]) -> str | None:
+def _obstacle_of_targets(weighted: list[Target], *, remembers: bool) -> str | None:
+    """remembers: a client's endpoint is remembered across all targets."""
     clusters = [target.cluster for target in weighted if target.cluster is not None]
     if len(clusters) < len(weighted):
         return "an unresolved backend"
@@ -96,12 +114,14 @@ def _obstacle_of_targets(weighted: list[Target]) -> str | None:
         return "a split with the original destination"
     if not all(cluster.endpoints or cluster in passing for cluster in clusters):
         return "a backend without endpoints"
-    if any(cluster.affinity_s is not None for cluster in clusters):
-        return "session affinity"
+    if len(clusters) > 1 and not remembers and any(cluster.affinity_s is not None for cluster in clusters):
+        return "session affinity of one backend of several"
     if any(cluster.max_connections is not None for cluster in clusters):
         return "maxConnections"
-    if any(cluster.balancing is Balancing.LEAST_REQUEST and len(cluster.endpoints) > 1 for cluster in clusters):
-        return "LEAST_REQUEST"
+    if len(clusters) > 1 and any(
+        cluster.balancing is Balancing.LEAST_REQUEST and len(cluster.endpoints) > 1 for cluster in clusters
+    ):
+        return "LEAST_REQUEST of one backend of several"
     if len({cluster.timeouts for cluster in clusters}) > 1:
         return "backends with timeouts of their own"
     return None
@@ -131,7 +151,7 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
     if obstacle(destination) is not None:
         if obstacle(destination, by_request=routes_requests(destination, speaks)) is not None:
             return None
-        return Ruling(_of_requests(destination, lane, reason), speaking=speaks)
+        return Ruling(_of_requests(destination, lane, reason), speaking=speaks, denied=destination.denied.networks)
     clusters = [target.cluster for target in destination.targets if target.weight and target.cluster is not None]
 
     def verdict(cluster: Cluster) -> Verdict:
@@ -148,9 +168,34 @@ def ruling(destination: Destination, lanes: Lanes, health: Health) -> Ruling | N
     verdicts = {cluster.name: verdict(cluster) for cluster in clusters}
     general = verdicts[clusters[0].name]
     if clusters[0].balancing is Balancing.PASSTHROUGH:
-        return Ruling(general, speaking=speaks)
+        return Ruling(general, speaking=speaks, denied=destination.denied.networks)
     shares = (
         Share(part.weight, part.endpoint, verdicts[part.cluster.name]) for part in parts(destination.targets, health)
     )
-    in_turn = all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters)
-    return Ruling(general, tuple(shares), in_turn, speaks)
+    return Ruling(
+        general,
+        tuple(shares),
+        _spread(clusters),
+        speaks,
+        _affinity(destination, clusters),
+        destination.denied.networks,
+    )
+
+
+def _spread(clusters: list[Cluster]) -> Spread:
+    if all(cluster.balancing is Balancing.ROUND_ROBIN for cluster in clusters):
+        return Spread.ROUND_ROBIN
+    if len(clusters) > 1:
+        return Spread.RANDOM
+    hashed = clusters[0].settings.hash
+    if hashed is not None and hashed.source_ip:
+        return Spread.BY_SOURCE
+    return Spread.LEAST if clusters[0].balancing is Balancing.LEAST_REQUEST else Spread.RANDOM
+
+
+def _affinity(destination: Destination, clusters: list[Cluster]) -> Affinity | None:
+    """That of the destination holds across its targets, that of a backend within it."""
+    if destination.affinity_s is not None:
+        return Affinity(destination.name, destination.affinity_s)
+    of = clusters[0]
+    return None if of.affinity_s is None else Affinity(of.name, of.affinity_s)

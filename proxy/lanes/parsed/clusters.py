@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cext.engine.clusters import Choose, ClusterEndpoint, ClusterLimits, Clusters, ClusterSpec, EndpointCounts, News
 from cext.engine.values import SocketAddress
 from proxy.core.addresses import UpstreamAddress
+from proxy.core.dice import hash_of
 from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_cluster import NOWHERE_KNOWN, Choosing, choosing
 from proxy.core.policy.cluster import Balancing, Cluster, Locality
@@ -150,6 +151,8 @@ class EngineClusters:
             places=one.table.places,
             points=one.table.points,
             **hashed(one.hash)._asdict(),
+            affinity=hash_of(cluster.name.encode()),
+            affinity_ms=round((one.affinity_s or 0) * 1000),
             in_a_row=one.in_a_row,
             split_local=one.split_local,
             limits=_limits(one.limits),

@@ -9,13 +9,20 @@ from cext.engine.values import MAX_TEXT, Action, Balance, Counters, Endpoint, Ke
 from cext.engine.values import Verdict as EngineVerdict
 from proxy.core.addresses import OriginalDestination, UpstreamAddress
 from proxy.core.decide.verdict import NOWHERE, Verdict
+from proxy.core.dice import hash_of
 from proxy.core.lanes import Direction, Lane, Speaking
-from proxy.core.lower.to_engine import Ruling, Site
+from proxy.core.lower.to_engine import Ruling, Site, Spread
 from proxy.core.policy.cluster import Cluster
 from proxy.lanes.parsed.spoken import SPEAKS, told
 from proxy.lanes.splice.retired import RetiredVerdicts
 from proxy.lanes.terms import SCOPES, address
 
+_BALANCE = {
+    Spread.RANDOM: Balance.RANDOM,
+    Spread.ROUND_ROBIN: Balance.ROUND_ROBIN,
+    Spread.LEAST: Balance.LEAST,
+    Spread.BY_SOURCE: Balance.BY_SOURCE,
+}
 MAX_ATTEMPTS = 16
 PUNTED = 0
 _PUNT = EngineVerdict(Action.PUNT, id=PUNTED)
@@ -155,7 +162,10 @@ class VerdictTable:
             group=self._opaque_group(site.direction, general, ruling.verdict, ruling.speaking),
             http_group=self._http_group(site.direction, general, ruling.verdict, ruling.speaking),
             endpoints=endpoints,
-            balance=Balance.ROUND_ROBIN if ruling.round_robin else Balance.RANDOM,
+            balance=_BALANCE[ruling.spread],
+            affinity=0 if ruling.affinity is None else hash_of(ruling.affinity.of.encode()),
+            affinity_ms=0 if ruling.affinity is None else max(1, round(ruling.affinity.seconds * 1000)),
+            denied=ruling.denied,
             max_attempts=MAX_ATTEMPTS,
             connect_timeout_ms=_milliseconds(timeouts.connect_s, defaults.connect_s),
             idle_timeout_ms=_milliseconds(timeouts.idle_s, defaults.idle_s),

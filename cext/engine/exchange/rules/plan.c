@@ -57,7 +57,9 @@ static bool was_tried(const struct tg_plan *plan, uint32_t endpoint)
 enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const tg_address *present)
 {
     const struct tg_sticky *sticky = &plan->sticky;
-    int32_t found = present == NULL || !sticky_is_free(sticky) ? PICK_NONE : find(plan->cluster, present);
+    int32_t found = plan->tried_count == 0 ? sticky_choose(worker, plan) : PICK_NONE;
+    if (found < 0 && present != NULL && sticky_is_free(sticky))
+        found = find(plan->cluster, present);
     if (found < 0)
         found = cluster_pick(plan->cluster, worker->index, sticky->is_hashed ? &sticky->hash : NULL, plan->tried,
                              plan->tried_count, worker_random(worker), worker->now_us);
@@ -67,6 +69,7 @@ enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const t
     plan->began_us = worker->now_us;
     plan->is_trying = true;
     endpoint_began(plan->cluster, worker->index, plan->endpoint);
+    sticky_chose(worker, plan);
     return PLAN_PICKED;
 }
 

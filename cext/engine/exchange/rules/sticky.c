@@ -33,12 +33,36 @@ bool sticky_find(struct tg_worker *worker, struct tg_plan *plan, const struct ht
     if (plan->outcome.kind != ROUTE_FORWARD || plan->outcome.cluster == TG_NO_CLUSTER)
         return true;
     const struct tg_cluster *cluster = clusters_look(&worker->engine->clusters, (uint32_t)plan->outcome.cluster);
-    if (cluster == NULL || cluster->asked.hash_by == TG_HASH_NOTHING)
+    if (cluster == NULL)
+        return true;
+    sticky->client = peer;
+    sticky->by_client = cluster->asked.affinity_ms != 0;
+    if (cluster->asked.hash_by == TG_HASH_NOTHING)
         return true;
     sticky->is_hashed = key_hash(cluster, head, bytes, peer, &sticky->hash);
     if (!sticky->is_hashed && cluster->cookie_end != NULL)
         return give_cookie(worker, sticky, cluster);
     return true;
+}
+
+int32_t sticky_choose(struct tg_worker *worker, const struct tg_plan *plan)
+{
+    tg_address known;
+    if (!plan->sticky.by_client || !affinity_find(&worker->engine->affinities, plan->cluster->asked.affinity,
+                                                  plan->sticky.client, worker->now_us / 1000, &known))
+        return PICK_NONE;
+    for (uint32_t i = 0; i < plan->cluster->asked.endpoint_count; i++)
+        if (address_equal(&plan->cluster->endpoints[i].address, &known) && pick_admits(plan->cluster, i))
+            return (int32_t)i;
+    return PICK_NONE;
+}
+
+void sticky_chose(struct tg_worker *worker, const struct tg_plan *plan)
+{
+    const struct tg_affinity affinity = {plan->cluster->asked.affinity, plan->cluster->asked.affinity_ms};
+    if (plan->sticky.by_client)
+        affinity_keep(&worker->engine->affinities, &affinity, plan->sticky.client, &plan_choice(plan)->address,
+                      worker->now_us / 1000);
 }
 
 void sticky_end(struct tg_sticky *sticky)

@@ -14,9 +14,11 @@ struct tg_plan;
 
 struct tg_sticky {
     bool is_hashed;
-    bool speaks;   /* the answer may get a line */
-    uint64_t hash; /* while is_hashed */
-    char *line;    /* of the answer, with its end; NULL: none */
+    bool speaks;    /* the answer may get a line */
+    uint64_t hash;  /* while is_hashed */
+    bool by_client; /* by session affinity: where the client's last request went */
+    const tg_address *client;
+    char *line; /* of the answer, with its end; NULL: none */
     uint32_t line_length;
 };
 
@@ -27,8 +29,14 @@ bool sticky_find(struct tg_worker *worker, struct tg_plan *plan, const struct ht
 /* Whether any endpoint is as good as another, so that a connection that is there already may be used. */
 static inline bool sticky_is_free(const struct tg_sticky *sticky)
 {
-    return !sticky->is_hashed;
+    return !sticky->is_hashed && !sticky->by_client;
 }
+
+/* The endpoint of the plan's cluster that the client's last request went to, if it may be used; else PICK_NONE. */
+int32_t sticky_choose(struct tg_worker *worker, const struct tg_plan *plan);
+
+/* The request goes to the plan's endpoint. */
+void sticky_chose(struct tg_worker *worker, const struct tg_plan *plan);
 
 void sticky_end(struct tg_sticky *sticky);
 

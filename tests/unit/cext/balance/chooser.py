@@ -186,8 +186,9 @@ def library() -> tuple[Any, Any]:
     builder = FFI()
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
-    sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")] + [ENGINE / "decide" / "groups.c"]
-    sources += [*SOURCES, ENGINE / "http" / "cookie.c", ENGINE / "route" / "path.c", ENGINE / "limits" / "callers.c"]
+    sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch", "address")]
+    others = ("decide/groups.c", "http/cookie.c", "route/path.c", "limits/callers.c")
+    sources += [*SOURCES, *(ENGINE / one for one in others)]
     builder.set_source(
         "_chooser",
         _SOURCE,

@@ -11,7 +11,7 @@ from proxy.core.balance.weights import MAX_WEIGHT
 from proxy.core.decide.lane import Lanes
 from proxy.core.decide.verdict import PASSTHROUGH
 from proxy.core.lanes import Direction
-from proxy.core.lower.to_engine import Ruling, Site, obstacle, rulings
+from proxy.core.lower.to_engine import Ruling, Site, Spread, obstacle, rulings
 from proxy.core.networks import NetworkSet
 from proxy.core.policy.policy import (
     Balancing,
@@ -27,6 +27,7 @@ from proxy.core.policy.policy import (
     frozen,
     shares,
 )
+from proxy.core.policy.upstream import ConsistentHash, UpstreamSettings
 
 NAME = ServiceName("default", "web")
 VIP = ("10.96.0.1", 80)
@@ -87,12 +88,10 @@ def test_an_inbound_claim_is_passed_on_under_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (destination(Target(1, cluster()), denied=NetworkSet(("10.0.0.0/8",), ((4, 24, frozenset({10})),))), "denied"),
         (destination(Target(1, cluster()), rate_limit=RateLimit(1, 1)), "rate limit"),
-        (destination(Target(1, cluster()), affinity_s=10.0), "affinity"),
-        (destination(Target(1, cluster(affinity_s=10.0))), "affinity"),
+        (destination(Target(1, cluster(affinity_s=10.0)), Target(1, cluster("b"))), "affinity"),
         (destination(Target(1, cluster(max_connections=5))), "maxConnections"),
-        (destination(Target(1, cluster(balancing=Balancing.LEAST_REQUEST))), "LEAST_REQUEST"),
+        (destination(Target(1, cluster(balancing=Balancing.LEAST_REQUEST)), Target(1, cluster("b"))), "LEAST_REQUEST"),
         (destination(Target(1, None, "gone")), "unresolved"),
         (destination(Target(1, cluster(endpoints=0))), "without endpoints"),
         (destination(Target(0, cluster())), "nothing"),
@@ -112,9 +111,36 @@ def test_what_needs_more_than_the_destination_is_decided_one_by_one(one: Destina
 
 def test_in_turn_only_where_every_backend_asks_for_it() -> None:
     turns = cluster(balancing=Balancing.ROUND_ROBIN)
-    assert [getattr(ruling(destination(*targets)), "round_robin", None) for targets in (
+    assert [getattr(ruling(destination(*targets)), "spread", None) for targets in (
         (Target(1, turns),), (Target(1, turns), Target(1, cluster("b"))),
-    )] == [True, False]  # fmt: skip
+    )] == [Spread.ROUND_ROBIN, Spread.RANDOM]  # fmt: skip
+
+
+def test_what_the_engine_remembers_of_clients() -> None:
+    own, backend = cluster(affinity_s=5.0), cluster("b")
+    assert of(destination(Target(1, own))).affinity == ("a", 5.0)
+    assert of(destination(Target(1, own), Target(1, backend), affinity_s=9.0)).affinity == ("web:80", 9.0)
+    assert of(destination(Target(1, backend))).affinity is None
+
+
+def test_denied_networks_are_told_to_the_engine() -> None:
+    denied = NetworkSet(("10.0.0.0/8",), ((4, 24, frozenset({10})),))
+    assert of(destination(Target(1, cluster()), denied=denied)).denied == ("10.0.0.0/8",)
+    passing = cluster(endpoints=0, balancing=Balancing.PASSTHROUGH)
+    assert of(destination(Target(1, passing), denied=denied)).denied == ("10.0.0.0/8",)
+
+
+def test_one_backend_is_spread_as_its_policy_says() -> None:
+    by_source = UpstreamSettings(hash=ConsistentHash(source_ip=True))
+    assert of(destination(Target(1, cluster(balancing=Balancing.LEAST_REQUEST)))).spread is Spread.LEAST
+    assert of(destination(Target(1, cluster(settings=by_source)))).spread is Spread.BY_SOURCE
+    assert of(destination(Target(1, cluster(settings=by_source)), Target(1, cluster("b")))).spread is Spread.RANDOM
+
+
+def of(one: Destination) -> Ruling:
+    found = ruling(one)
+    assert found is not None
+    return found
 
 
 def test_a_site_of_nobodys_is_not_confused_with_a_destination() -> None:

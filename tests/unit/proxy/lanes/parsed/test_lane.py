@@ -14,7 +14,7 @@ from proxy.core.lower.to_engine import Ruling, Site, rulings
 from proxy.core.networks import NetworkSet
 from proxy.core.policy.cluster import Cluster
 from proxy.core.policy.http import HttpRule, HttpTarget
-from proxy.core.policy.policy import Destination, Policy, Protocol, Rule, Target
+from proxy.core.policy.policy import Destination, Policy, Protocol, RateLimit, Rule, Target
 from proxy.core.resilience.health import HEALTHY
 from proxy.core.route.match import EVERYTHING
 from proxy.lanes.parsed.clusters import HealthEvents
@@ -91,8 +91,16 @@ def test_where_rules_decide_the_services_own_endpoints_do_not_matter(kept: Kept,
 
 def test_what_has_to_be_known_of_connections_comes_first(kept: Kept) -> None:
     routed = http(destination(Target(1, cluster(1))), cluster(2, name="v2"))
+    assert kept.put(policy(replace(routed, rate_limit=RateLimit(1, 1)))) == (0, None)
+
+
+def test_denied_sources_and_affinity_leave_requests_to_their_rules(kept: Kept) -> None:
+    routed = http(destination(Target(1, cluster(1))), cluster(2, name="v2"))
     for one in (replace(routed, denied=NetworkSet.of([IPv4Network("10.0.0.0/8")])), replace(routed, affinity_s=5.0)):
-        assert kept.put(policy(one)) == (0, None)
+        number, ruling = kept.put(policy(one))
+        assert number == 1
+        assert ruling is not None
+        assert ruling.denied == one.denied.networks
 
 
 def test_without_rules_a_destination_without_endpoints_is_decided_singly(kept: Kept) -> None:
