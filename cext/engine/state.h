@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "balance/affinity.h"
+#include "decide/affinity.h"
 #include "balance/clusters.h"
 #include "base/epoch.h"
 #include "base/list.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "balance/affinity.h"
+#include "decide/affinity.h"
 #include "decide/verdict.h"
 
 /* What a choice depends on beside the ruling. */

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "balance/affinity.h"
 #include "base/epoch.h"
+#include "decide/affinity.h"
 #include "decide/groups.h"
 #include "engine.h"
 

@@ -71,8 +71,9 @@ def test_denied_sources_and_decisions_one_by_one() -> None:
     policy = web(traffic_policy("web", "deniedSources: [10.9.0.0/16]"))
     told = explained(at(source="10.9.1.1"), known(policy))
     assert told["outcome"] == "refused: 10.9.1.1 is a denied source"
-    assert "one by one: denied sources" in told["lane"]["reason"]
     assert explained(at(source="10.8.1.1"), known(policy))["outcome"].startswith("sent to")
+    limited = web(traffic_policy("web", "connectionRateLimit: {connections: 5}"))
+    assert "one by one: a rate limit" in explained(at(), known(limited))["lane"]["reason"]
 
 
 def test_shares_of_a_tcp_route() -> None:

@@ -1,4 +1,4 @@
-#include "balance/affinity.h"
+#include "decide/affinity.h"
 
 #include <stdlib.h>
 #include <string.h>

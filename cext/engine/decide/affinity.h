@@ -1,5 +1,5 @@
 /* Which endpoint each client belongs to, as session affinity by client address has it. Bounded: of the clients that
- * fall into one set, the one whose time is over first makes room. proxy/core/balance/affinity.py says the same of
+ * fall into one set, the one whose time is over first makes room. proxy/core/decide/affinity.py says the same of
  * connections that Python decides. Any worker, at any time: a mutex a stripe, held for a few instructions. */
 #ifndef TG_AFFINITY_H
 #define TG_AFFINITY_H
