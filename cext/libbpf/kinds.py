@@ -19,6 +19,7 @@ class MapType:
 class ProgramType:
     """Kernel numbers."""
 
+    CGROUP_SKB = 8
     SOCK_OPS = 13
     CGROUP_SOCK_ADDR = 18
     CGROUP_SOCKOPT = 25
@@ -28,6 +29,7 @@ class ProgramType:
 class AttachType:
     """Kernel numbers."""
 
+    INET_INGRESS = 0
     INET_EGRESS = 1
     SOCK_OPS = 3
     CONNECT4 = 10

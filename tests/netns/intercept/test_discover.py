@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -19,10 +20,12 @@ from tests.lab import Lab, bpf_links
 from tests.lab.actor import Identity
 from tests.lab.namespaces import Namespace
 from tests.lab.patience import patient
+from tests.netns.proxy.proxy_rig import PEER_V4, Server, dial, echo
 
 pytestmark = pytest.mark.kernel
 
 ROOT = Path(__file__).resolve().parents[3]
+PORT = 12440
 
 
 class Discover:
@@ -140,7 +143,7 @@ for line in sys.stdin:
 
 def test_killed_it_leaves_nothing(discover: Discover) -> None:
     mine = links_of(discover.process.pid)
-    assert len(mine) == 4
+    assert len(mine) == 7
     discover.process.kill()
     discover.process.wait(10)
     # The kernel lets go of them a moment after their last holder's end.
@@ -150,11 +153,33 @@ def test_killed_it_leaves_nothing(discover: Discover) -> None:
         time.sleep(0.05)
 
 
-def test_without_bcc_it_names_the_package(lab: Lab) -> None:
-    hidden = (
-        "import sys; sys.modules['bcc'] = None; from tidegate.cli import main; main(['discover', '--duration', '1'])"
-    )
-    ran = lab.app.run([sys.executable, "-c", hidden], check=False)
+HIDDEN = (
+    "import sys; sys.modules['bcc'] = None; sys.argv[0] = 'tidegate'; from tidegate.cli import main; main(sys.argv[1:])"
+)
+
+
+def test_without_bcc_it_polls_and_says_what_that_loses(lab: Lab) -> None:
+    argv = [sys.executable, "-c", HIDDEN, "discover", "--json", "--duration", "30"]
+    process = lab.app.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert "polled" in told
+    assert "python3-bpfcc" in told
+    with Server(lab.peer, PEER_V4, PORT, echo), dial(lab.app, PEER_V4, PORT) as client:
+        client.sendall(b"x" * 1000)
+        assert len(client.recv(1000, socket.MSG_WAITALL)) == 1000
+        time.sleep(patient(1))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert err.count("not seen:") == 3
+    row = here(json.loads(out)["calls"], f"{PEER_V4}:{PORT}")
+    assert (row["calls"], row["open"], row["bytes_sent"], row["bytes_received"]) == (1, 1, 1000, 1000)
+    assert row["pid"] == os.getpid()
+
+
+def test_other_namespaces_cannot_be_polled(lab: Lab) -> None:
+    ran = lab.app.run([sys.executable, "-c", HIDDEN, "discover", "--duration", "1", "--everywhere"], check=False)
     assert ran.returncode == 3
     assert "python3-bpfcc" in ran.stderr
 
@@ -166,6 +191,9 @@ def test_without_bcc_it_names_the_package(lab: Lab) -> None:
         (("--pid", "x"), "--pid"),
         (("--duration", "-1"), "--duration"),
         (("--cgroup", "../up"), "--cgroup"),
+        (("--cgroup", "no/such/folder"), "--cgroup"),
+        (("--unit", "nosuch.service"), "--unit"),
+        (("--write", "/no/such/folder"), "--write"),
     ],
 )
 def test_bad_input_is_named(lab: Lab, flags: tuple[str, str], named: str) -> None:

@@ -1,0 +1,1 @@
+"""How `tidegate discover` shows what it has seen, and what it proposes to write down of it."""
