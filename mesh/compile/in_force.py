@@ -31,8 +31,6 @@ FILTERS_NOT_IN_FORCE = frozenset(
 
 FIELDS_NOT_IN_FORCE = (
     "loadBalancer.localityLbSetting",
-    "connectionPool.http",
-    "connectionPool.perEndpoint",
     "statusWeights",
     "timeouts.headers",
     "timeouts.idle",

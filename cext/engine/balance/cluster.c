@@ -146,14 +146,35 @@ void limit_give(struct tg_cluster *cluster, enum tg_limit limit)
     atomic_fetch_sub_explicit(&cluster->usage->now[limit], 1, memory_order_relaxed);
 }
 
-bool endpoint_connection_take(struct tg_cluster *cluster, uint32_t endpoint)
+uint32_t limit_now(const struct tg_cluster *cluster, enum tg_limit limit)
 {
-    return take(&cluster->endpoints[endpoint].state->connections, cluster->asked.endpoint_connections);
+    return atomic_load_explicit(&cluster->usage->now[limit], memory_order_relaxed);
 }
 
-void endpoint_connection_give(struct tg_cluster *cluster, uint32_t endpoint)
+bool taken_take(struct tg_cluster *cluster, uint32_t endpoint, struct tg_taken *taken)
 {
-    atomic_fetch_sub_explicit(&cluster->endpoints[endpoint].state->connections, 1, memory_order_relaxed);
+    struct tg_endpoint_state *state = cluster->endpoints[endpoint].state;
+    if (!limit_take(cluster, TG_LIMIT_CONNECTIONS))
+        return false;
+    if (!take(&state->connections, cluster->asked.endpoint_connections)) {
+        limit_give(cluster, TG_LIMIT_CONNECTIONS);
+        return false;
+    }
+    atomic_fetch_add(&cluster->usage->references, 1);
+    atomic_fetch_add(&state->references, 1);
+    *taken = (struct tg_taken){cluster->usage, state};
+    return true;
+}
+
+void taken_give(struct tg_taken *taken)
+{
+    if (taken->usage == NULL)
+        return;
+    atomic_fetch_sub_explicit(&taken->usage->now[TG_LIMIT_CONNECTIONS], 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&taken->state->connections, 1, memory_order_relaxed);
+    usage_drop(taken->usage);
+    endpoints_drop(taken->state);
+    *taken = (struct tg_taken){0};
 }
 
 void endpoint_began(struct tg_cluster *cluster, unsigned worker, uint32_t endpoint)

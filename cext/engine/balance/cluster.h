@@ -15,7 +15,7 @@
 
 /* What is in use of a cluster; it outlives the replacement of the cluster. */
 struct tg_usage {
-    _Atomic uint32_t references; /* of clusters */
+    _Atomic uint32_t references; /* of clusters and of connections */
     _Atomic uint32_t now[TG_LIMITS];
     struct tg_budget *budget;
     _Atomic uint64_t turn; /* of round robin */
@@ -58,9 +58,20 @@ void cluster_release(struct tg_cluster *cluster);
 /* Takes one place under a limit, or says that there is none; what was taken is given back exactly once. */
 bool limit_take(struct tg_cluster *cluster, enum tg_limit limit);
 void limit_give(struct tg_cluster *cluster, enum tg_limit limit);
-/* The same for one endpoint's connections. */
-bool endpoint_connection_take(struct tg_cluster *cluster, uint32_t endpoint);
-void endpoint_connection_give(struct tg_cluster *cluster, uint32_t endpoint);
+/* How much of it is in use. */
+uint32_t limit_now(const struct tg_cluster *cluster, enum tg_limit limit);
+
+/* The place of a connection under the limits of the cluster and of its endpoint; it outlives the cluster. Zeroed: none.
+ */
+struct tg_taken {
+    struct tg_usage *usage;
+    struct tg_endpoint_state *state;
+};
+
+/* False: one of the limits is reached, and nothing is taken. */
+bool taken_take(struct tg_cluster *cluster, uint32_t endpoint, struct tg_taken *taken);
+/* Gives back what was taken, if anything was. */
+void taken_give(struct tg_taken *taken);
 
 /* A request's life on the endpoint that cluster_pick gave: began, answered when the head has come (latency: since the
  * request's head was sent), ended (elapsed: since it began). From the worker that has the request. */

@@ -64,8 +64,10 @@ static void part(struct tg_worker *worker, struct tg_relay *relay)
     if (!is_clean(talk)) {
         /* A server that has not taken the whole request must not take what it has got for all of it. */
         talk_drop_upstream(worker, relay, talk->exchange.request != REQUEST_DONE);
+    } else if (plan_is_worn(talk->exchange.plan, talk->upstream->exchanges)) {
+        talk_drop_upstream(worker, relay, false);
     } else if (talk_is_pooled(relay) && !talk->is_pinned) {
-        idle_put(worker, talk->upstream, relay->idle_timeout_ms);
+        idle_put(worker, talk->upstream, plan_idle_ms(talk->exchange.plan, relay->idle_timeout_ms));
         talk->upstream = NULL;
     }
 }
@@ -129,7 +131,7 @@ void talk_end(struct tg_worker *worker, struct tg_relay *relay, int reason, int 
         const bool idle = talk->exchange.request == REQUEST_HEAD;
         if (idle && talk_is_pooled(relay) && !talk->is_pinned && !talk->upstream->connecting &&
             upstream_is_silent(talk->upstream))
-            idle_put(worker, talk->upstream, relay->idle_timeout_ms);
+            idle_put(worker, talk->upstream, plan_idle_ms(talk->exchange.plan, relay->idle_timeout_ms));
         else
             upstream_close(worker, talk->upstream, reason != TG_FINISHED && !idle);
         talk->upstream = NULL;

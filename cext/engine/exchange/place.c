@@ -10,6 +10,7 @@
 #include "exchange/explicit.h"
 #include "exchange/reply.h"
 #include "exchange/rules/plan.h"
+#include "exchange/rules/quota.h"
 #include "exchange/rules/repeat.h"
 #include "exchange/rules/told.h"
 #include "relay/announce.h"
@@ -79,6 +80,8 @@ static void use(struct tg_worker *worker, struct tg_relay *relay)
     exchange->group_id = upstream->group->id;
     talk->connect_deadline_ms = 0;
     talk->upstream_error = 0;
+    if (exchange->plan != NULL)
+        plan_unwait(exchange->plan);
     frame_answers(&talk->frame[UPSTREAM]);
     frame_expect(&talk->frame[UPSTREAM], exchange->to_head, exchange->to_connect);
     note_opened(worker, relay, upstream->group);
@@ -196,13 +199,18 @@ static void attempt(struct tg_worker *worker, struct tg_relay *relay)
         }
         if (talk->connect_deadline_ms == 0 && timeout_ms != 0)
             talk->connect_deadline_ms = now_ms + timeout_ms;
+        struct tg_taken taken = {0};
+        if (!quota_admit(worker, relay, &taken))
+            return;
         const int error = open_new(worker, relay, address);
         if (error == 0) {
             talk->exchange.attempts++;
+            talk->upstream->taken = taken;
             talk->upstream->relay = relay;
             talk->upstream->group = group;
             return;
         }
+        taken_give(&taken);
         talk->upstream = NULL;
         if (dial_is_shortage(-error) && (timeout_ms == 0 || now_ms < talk->connect_deadline_ms)) {
             talk->retry_ms = now_ms + RETRY_MS;

@@ -96,6 +96,16 @@ bool idle_give_up_one(struct tg_worker *worker)
     return true;
 }
 
+bool idle_give_up_of(struct tg_worker *worker, const struct tg_usage *usage)
+{
+    struct tg_upstream *one = worker->idle.oldest;
+    while (one != NULL && one->taken.usage != usage)
+        one = one->newer;
+    if (one != NULL)
+        close_idle(worker, one);
+    return one != NULL;
+}
+
 void idle_close(struct tg_worker *worker)
 {
     while (worker->idle.oldest != NULL)

@@ -37,6 +37,9 @@ void idle_sweep(struct tg_worker *worker);
 /* Closes the oldest to get a descriptor. False: there is none. */
 bool idle_give_up_one(struct tg_worker *worker);
 
+/* Closes the oldest of those that count for these limits of a cluster. False: there is none. */
+bool idle_give_up_of(struct tg_worker *worker, const struct tg_usage *usage);
+
 /* Closes all. */
 void idle_close(struct tg_worker *worker);
 

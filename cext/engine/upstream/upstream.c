@@ -52,6 +52,7 @@ static void forget(struct tg_worker *worker, struct tg_upstream *upstream)
     slot->next_free = worker->upstreams.free;
     worker->upstreams.free = index + 1;
     own_remove(&worker->engine->owns, &upstream->own);
+    taken_give(&upstream->taken);
     free(upstream);
 }
 

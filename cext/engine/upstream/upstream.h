@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance/cluster.h"
 #include "decide/groups.h"
 #include "decide/own.h"
 #include "engine.h"
@@ -21,6 +22,7 @@ struct tg_upstream {
     struct tg_relay *relay; /* whose it is; NULL: it waits in the pool */
     struct tg_own own;
     struct tg_group *group; /* whose counters its connection moves */
+    struct tg_taken taken;  /* its place under the limits of a cluster */
     tg_address address;
     uint32_t scope;
     uint64_t handle;

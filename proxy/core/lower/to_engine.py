@@ -128,7 +128,10 @@ def _obstacle_of_targets(weighted: list[Target], *, remembers: bool) -> str | No
 
 
 def routes_requests(destination: Destination, speaks: Speaking) -> bool:
-    """Whether an HTTPRoute says where each request goes."""
+    """Whether it is said of each request where it goes: by an HTTPRoute; or, where nothing but HTTP is spoken, by what
+    a TrafficPolicy asks of requests."""
+    if speaks is Speaking.HTTP and destination.http.of_requests:
+        return True
     return speaks is not Speaking.OPAQUE and any(rule.kind == "HTTPRoute" for rule in destination.http_rules)
 
 

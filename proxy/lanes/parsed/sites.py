@@ -14,6 +14,7 @@ from proxy.core.lower.to_site import NumberOf, SiteTable, site_table
 from proxy.core.policy.cluster import Cluster
 from proxy.core.policy.http import HttpRule, HttpTarget
 from proxy.core.policy.policy import Destination
+from proxy.core.policy.upstream import Limits
 from proxy.core.route.match import EVERYTHING, Kind, Match
 from proxy.core.route.table import RuleTable
 from proxy.lanes.parsed.decider import Decider, Known
@@ -27,6 +28,7 @@ GRACE_S = 60.0
 
 
 HTTP_ROUTE = "HTTPRoute"
+NO_LIMITS = Limits()
 NOWHERE = Site(Direction.OUTBOUND, "", -1)
 
 
@@ -134,9 +136,10 @@ class Sites:
 
 
 def _has_choice(destination: Destination) -> bool:
-    """Whether requests may go to one endpoint or another, or their answers tell clients which one it was."""
+    """Whether requests may go to one endpoint or another, are limited in number, or have answers that tell clients
+    which endpoint it was."""
     clusters = [one.cluster for one in destination.targets if one.cluster is not None]
-    return any(len(one.endpoints) > 1 or _gives_cookies(one) for one in clusters)
+    return any(len(one.endpoints) > 1 or _gives_cookies(one) or one.settings.limits != NO_LIMITS for one in clusters)
 
 
 def _gives_cookies(cluster: Cluster) -> bool:

@@ -17,7 +17,7 @@ SHOP = service("shop", "10.0.0.1", port="port: 80, name: http") + endpoints("sho
 
 
 def compiled(field: str) -> Policy:
-    (text,) = [one for one in EXAMPLES if f"  {field}" in one]
+    (text,) = [one for one in EXAMPLES if f"\n  {field}" in one]
     policy, warnings = policy_of(SHOP + f"\n---\n{text}")
     assert warnings == []
     return policy
@@ -34,7 +34,7 @@ def requests(field: str) -> HttpSettings:
 
 
 def test_every_example_is_looked_at() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
 
 
 def test_ejection() -> None:
@@ -71,3 +71,9 @@ def test_faults() -> None:
 def test_deadlines() -> None:
     found = requests("deadline:")
     assert (found.deadline_header, found.timeouts.request_s) == ("x-deadline-ms", 5)
+
+
+def test_pools() -> None:
+    found = settings("connectionPool:").limits
+    assert (found.connections, found.pending, found.requests, found.requests_per_connection) == (100, 50, 200, 1000)
+    assert (found.retries, found.idle_s, found.endpoint_connections, found.endpoint_requests) == (10, 300, 20, 40)

@@ -18,7 +18,7 @@ bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg
     plan->cluster = NULL;
     plan->tried_count = 0;
     plan->gate = (struct plan_gate){0};
-    plan->is_trying = plan->is_admitted = false;
+    plan->is_trying = plan->is_admitted = plan->is_pending = plan->is_repeated = false;
     plan->sticky = (struct tg_sticky){0};
     if (route_decide(site, head, bytes, worker_random(worker), &plan->outcome) == ROUTE_ASK)
         (void)route_ask(&worker->engine->door, head, bytes, peer, &plan->outcome);
@@ -73,6 +73,19 @@ enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const t
     return PLAN_PICKED;
 }
 
+void plan_unpick(struct tg_worker *worker, struct tg_plan *plan)
+{
+    plan->is_trying = false;
+    endpoint_ended(plan->cluster, worker->index, plan->endpoint, TG_REQUEST_CANCELLED, 0, worker->now_us);
+}
+
+void plan_unwait(struct tg_plan *plan)
+{
+    if (plan->is_pending)
+        limit_give(plan->cluster, TG_LIMIT_PENDING);
+    plan->is_pending = false;
+}
+
 bool plan_has_another(const struct tg_plan *plan)
 {
     uint32_t there = 0;
@@ -81,23 +94,30 @@ bool plan_has_another(const struct tg_plan *plan)
     return there > 0;
 }
 
+/* The limit of retries at one time: asked before the budget, which is used up by asking. */
+static bool is_within_limit(struct tg_plan *plan)
+{
+    plan->is_repeated = plan->is_repeated || limit_take(plan->cluster, TG_LIMIT_RETRIES);
+    return plan->is_repeated;
+}
+
 static bool is_within_budget(struct tg_worker *worker, const struct tg_exchange *exchange)
 {
-    const struct tg_plan *plan = exchange->plan;
+    struct tg_plan *plan = exchange->plan;
     const tg_retry *retry = &plan_rule(plan)->retry;
     const struct tg_allowance allowance = {retry->budget_percent, retry->budget_per_s};
-    return exchange->attempts <= retry->attempts &&
+    return exchange->attempts <= retry->attempts && is_within_limit(plan) &&
            cluster_may_repeat(plan->cluster, worker->index, TG_BUDGET_RETRY, &allowance, worker->now_us);
 }
 
 bool plan_repeats(struct tg_worker *worker, const struct tg_exchange *exchange, enum tg_retry_on failure)
 {
-    const struct tg_plan *plan = exchange->plan;
+    struct tg_plan *plan = exchange->plan;
     if (plan == NULL || plan->cluster == NULL || (plan_rule(plan)->retry.on & failure) == 0)
         return false;
     /* A connection that could not be made has cost the endpoint nothing. */
     if (failure == TG_RETRY_CONNECT)
-        return exchange->attempts <= plan_rule(plan)->retry.attempts;
+        return exchange->attempts <= plan_rule(plan)->retry.attempts && is_within_limit(plan);
     return is_within_budget(worker, exchange);
 }
 
@@ -138,6 +158,7 @@ void plan_leave(struct tg_worker *worker, struct tg_exchange *exchange, enum tg_
     if (plan == NULL || !plan->is_trying)
         return;
     plan->is_trying = false;
+    plan_unwait(plan);
     if (plan->tried_count < PLAN_TRIED)
         plan->tried[plan->tried_count++] = plan->endpoint;
     endpoint_ended(plan->cluster, worker->index, plan->endpoint, how, worker->now_us - plan->began_us, worker->now_us);
@@ -158,6 +179,9 @@ void plan_end(struct tg_worker *worker, struct tg_exchange *exchange)
     if (plan == NULL)
         return;
     plan_leave(worker, exchange, plan_how_ended(exchange));
+    plan_unwait(plan);
+    if (plan->is_repeated)
+        limit_give(plan->cluster, TG_LIMIT_RETRIES);
     if (plan->is_admitted)
         limit_give(plan->cluster, TG_LIMIT_REQUESTS);
     if (plan->cluster != NULL)

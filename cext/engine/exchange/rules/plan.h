@@ -34,6 +34,8 @@ struct tg_plan {
     uint32_t tried[PLAN_TRIED];
     struct plan_gate gate;
     bool is_trying;   /* the cluster counts a request under way on the endpoint */
+    bool is_pending;  /* the cluster counts it among those that wait for a connection */
+    bool is_repeated; /* the cluster counts it under its limit of retries */
     bool is_admitted; /* the cluster counts the exchange under its limit of requests */
 };
 
@@ -50,6 +52,12 @@ int plan_enter(struct tg_worker *worker, struct tg_plan *plan);
 /* Chooses an endpoint among those that were not tried yet, and counts a request on it. present: not NULL: the address
  * that is taken where the cluster has it. */
 enum plan_pick plan_pick(struct tg_worker *worker, struct tg_plan *plan, const tg_address *present);
+
+/* The endpoint that was chosen last is given back: nothing has been tried on it. */
+void plan_unpick(struct tg_worker *worker, struct tg_plan *plan);
+
+/* The request has its connection, or waits for none any more. */
+void plan_unwait(struct tg_plan *plan);
 
 /* Whether there may be an endpoint that was not tried. */
 bool plan_has_another(const struct tg_plan *plan);
@@ -92,6 +100,21 @@ enum tg_request_end plan_how_ended(const struct tg_exchange *exchange);
 
 /* The exchange is over, by its answer or by what its flags say: the plan is given back. */
 void plan_end(struct tg_worker *worker, struct tg_exchange *exchange);
+
+/* How long the connection of a request may wait for its next exchange; 0: as long as it is open. plan: NULL is allowed.
+ * otherwise_ms: the proxy's own setting; the shorter one holds. */
+static inline uint64_t plan_idle_ms(const struct tg_plan *plan, uint64_t otherwise_ms)
+{
+    const uint64_t asked_ms = plan == NULL || plan->cluster == NULL ? 0 : plan->cluster->asked.idle_timeout_ms;
+    return asked_ms == 0 || (otherwise_ms != 0 && otherwise_ms < asked_ms) ? otherwise_ms : asked_ms;
+}
+
+/* Whether a connection has carried as many requests as the cluster allows. plan: NULL is allowed. */
+static inline bool plan_is_worn(const struct tg_plan *plan, uint32_t exchanges)
+{
+    return plan != NULL && plan->cluster != NULL && plan->cluster->asked.connection_requests != 0 &&
+           exchanges >= plan->cluster->asked.connection_requests;
+}
 
 /* Whether the head of the answer is not sent as it comes. */
 static inline bool plan_edits_answer(const struct tg_exchange *exchange)

@@ -43,8 +43,9 @@ void endpoint_ended(struct tg_cluster *cluster, unsigned worker, uint32_t endpoi
                     uint64_t elapsed_us, uint64_t now_us);
 bool limit_take(struct tg_cluster *cluster, enum tg_limit limit);
 void limit_give(struct tg_cluster *cluster, enum tg_limit limit);
-bool endpoint_connection_take(struct tg_cluster *cluster, uint32_t endpoint);
-void endpoint_connection_give(struct tg_cluster *cluster, uint32_t endpoint);
+struct tg_taken { struct tg_usage *usage; struct tg_endpoint_state *state; };
+bool taken_take(struct tg_cluster *cluster, uint32_t endpoint, struct tg_taken *taken);
+void taken_give(struct tg_taken *taken);
 void cluster_request(struct tg_cluster *cluster, unsigned worker, uint64_t now_us);
 bool cluster_may_repeat(struct tg_cluster *cluster, unsigned worker, enum tg_budget_kind kind,
                         const struct tg_allowance *allowance, uint64_t now_us);

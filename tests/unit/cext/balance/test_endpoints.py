@@ -161,8 +161,24 @@ def test_limits_of_one_endpoint() -> None:
     assert {chooser.pick(seed) for seed in range(9)} == {1}
     chooser.began(1)
     assert chooser.pick(1) == FULL
-    assert chooser.lib.endpoint_connection_take(chooser.cluster, 0)
-    assert not chooser.lib.endpoint_connection_take(chooser.cluster, 0)
-    assert chooser.lib.endpoint_connection_take(chooser.cluster, 1)
-    chooser.lib.endpoint_connection_give(chooser.cluster, 0)
-    assert chooser.lib.endpoint_connection_take(chooser.cluster, 0)
+    taken = [chooser.ffi.new("struct tg_taken *") for _ in range(4)]
+    assert chooser.lib.taken_take(chooser.cluster, 0, taken[0])
+    assert not chooser.lib.taken_take(chooser.cluster, 0, taken[1])
+    assert chooser.lib.taken_take(chooser.cluster, 1, taken[2])
+    chooser.lib.taken_give(taken[0])
+    assert chooser.lib.taken_take(chooser.cluster, 0, taken[3])
+    for one in taken:
+        chooser.lib.taken_give(one)
+
+
+def test_the_place_of_a_connection_counts_for_the_cluster_too_and_outlives_it() -> None:
+    chooser = Chooser()
+    chooser.set([1, 1], limits=[1, 0, 0, 0])
+    taken, other = chooser.ffi.new("struct tg_taken *"), chooser.ffi.new("struct tg_taken *")
+    assert chooser.lib.taken_take(chooser.cluster, 0, taken)
+    assert not chooser.lib.taken_take(chooser.cluster, 1, other)
+    chooser.set([1], limits=[1, 0, 0, 0])
+    assert not chooser.lib.taken_take(chooser.cluster, 0, other)
+    chooser.lib.taken_give(taken)
+    assert chooser.lib.taken_take(chooser.cluster, 0, other)
+    chooser.lib.taken_give(other)

@@ -1,4 +1,4 @@
-#include "exchange/said.h"
+#include "exchange/rules/said.h"
 
 #include <string.h>
 #include <strings.h>
