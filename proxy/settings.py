@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from proxy.core.addresses import Address
-from proxy.core.lanes import LaneChoice
+from proxy.core.lanes import Direction, LaneChoice
 from proxy.core.proxy_protocol import Announced
 from proxy.errors import BadSetting
 
@@ -79,6 +79,10 @@ class ProxySettings:
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
     announced: Announced = field(default_factory=dict)
     """Ports of the workload at which connections begin with a header of the PROXY protocol."""
+    forwarded_for: frozenset[Direction] = frozenset()
+    """In which direction requests get an X-Forwarded-For with their client's address."""
+    request_id: bool = False
+    """Whether requests get an x-request-id where they have none."""
     filter: Path | None = None
     """The file of a Python filter, through which requests and heads of answers go."""
     ask_all: bool = False

@@ -207,6 +207,14 @@ class Engine:
         lib.tg_engine_totals(self._handle, out)
         return Totals(*(getattr(out, name) for name in Totals._fields))
 
+    def add_headers(self, *, forwarded_inbound: bool, forwarded_outbound: bool, request_id: bool) -> None:
+        """Have headers added to every request; at the beginning none is. forwarded: X-Forwarded-For with the client's
+        address. request_id: x-request-id where none came."""
+        which = lib.TG_FORWARDED_INBOUND if forwarded_inbound else 0
+        which |= lib.TG_FORWARDED_OUTBOUND if forwarded_outbound else 0
+        which |= lib.TG_REQUEST_ID if request_id else 0
+        check(lib.tg_engine_add_headers(self.handle, which), "adding headers to requests")
+
     def abort(self, id: int) -> None:
         """Reset both sides of a relay. Its completion says ABORTED, unless it ended by itself before.
 

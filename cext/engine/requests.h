@@ -145,6 +145,15 @@ int tg_engine_exchange_counters(tg_engine *engine, uint64_t *cursor, tg_exchange
  * beginning): no span is made, and no byte of a request is changed for one. -EINVAL. */
 int tg_engine_make_spans(tg_engine *engine, int64_t per_million);
 
+/* Of the headers that are added to every request. */
+enum tg_added {
+    TG_FORWARDED_INBOUND = 1, /* X-Forwarded-For with the client's address, in requests to the workload */
+    TG_FORWARDED_OUTBOUND = 2,
+    TG_REQUEST_ID = 4, /* x-request-id, where none came */
+};
+/* From now on these; 0, as at the beginning: none. -EINVAL. */
+int tg_engine_add_headers(tg_engine *engine, uint32_t which);
+
 /* CPU time that the workers have used. */
 uint64_t tg_engine_cpu_us(tg_engine *engine);
 /* cdef:end */

@@ -12,6 +12,7 @@ from proxy.lanes.health import sources
 from proxy.lanes.health.watch import HealthWatch
 from proxy.lanes.held import HeldProbes
 from proxy.lanes.options import (
+    add_headers,
     asking,
     engine_log,
     explicit_lane,
@@ -65,6 +66,7 @@ class AllLanes:
             upstream_options=upstream_options(settings),
             idle_timeout_s=settings.idle_timeout_s,
         )
+        add_headers(engine, settings)
         # The workers read the door from the first site on, which is published later.
         self.requests = RequestLane(
             engine,

@@ -51,6 +51,14 @@ def asking(settings: ProxySettings) -> Asking:
     return Asking(settings.filter, settings.ask_all)
 
 
+def add_headers(engine: Engine, settings: ProxySettings) -> None:
+    engine.add_headers(
+        forwarded_inbound=Direction.INBOUND in settings.forwarded_for,
+        forwarded_outbound=Direction.OUTBOUND in settings.forwarded_for,
+        request_id=settings.request_id,
+    )
+
+
 def engine_log(settings: ProxySettings) -> Log:
     """What the engine renders by itself. A supervisor hears of each connection, so there it is nothing."""
     if settings.supervisor_fd is not None:

@@ -127,6 +127,15 @@ MAX_WORKERS = 64
     help="Ports at which the workload expects the PROXY protocol, version 2; 8080/v1: version 1.",
 )
 @click.option(
+    "--forwarded-for",
+    default="off",
+    show_default=True,
+    metavar="off|inbound|outbound|both",
+    callback=values.one_of("off", "inbound", "outbound", "both"),
+    help="Add X-Forwarded-For with the client's address to requests of that direction.",
+)
+@click.option("--request-id", is_flag=True, help="Add an x-request-id to requests that have none.")
+@click.option(
     "--filter",
     "filter_file",
     metavar="FILE",
@@ -174,7 +183,7 @@ def proxy(**flags: Any) -> int:
     from tidegate.processes import have_standard_descriptors
 
     have_standard_descriptors()
-    from proxy.core.lanes import LaneChoice
+    from proxy.core.lanes import Direction, LaneChoice
     from proxy.errors import ProxyError
     from proxy.settings import HelperChoice, InboundOriginalDst, LogFormat, ProxySettings
 
@@ -204,6 +213,8 @@ def proxy(**flags: Any) -> int:
             inbound_original_dst=InboundOriginalDst(flags["inbound_original_dst"]),
             inbound_sources=values.sources(flags["inbound_source"]),
             announced=values.announced(flags["inbound_proxy_protocol"]),
+            forwarded_for=frozenset(one for one in Direction if flags["forwarded_for"] in ("both", one.value)),
+            request_id=flags["request_id"],
             filter=values.file("--filter", flags["filter_file"]),
             ask_all=flags["ask_all"],
             log_format=LogFormat(flags["log_format"]),

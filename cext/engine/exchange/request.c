@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "exchange/added.h"
 #include "exchange/ending.h"
 #include "exchange/explicit.h"
 #include "exchange/lend.h"
@@ -21,16 +22,18 @@
 
 enum { RETRY_MS = 64 };
 
-/* The head as it came, or as the rules have it, or with a header more where spans are made and no trace came in. False:
- * it can't be written as the rules have it. */
-static bool pass_head(struct tg_worker *worker, struct tg_talk *talk, const struct http_head *head, char *bytes)
+/* The head as it came, or as the rules have it, or with headers more: where spans are made and no trace came in, and
+ * those that the operator asked for. False: it can't be written as the rules have it. */
+static bool pass_head(struct tg_worker *worker, struct tg_relay *relay, const struct http_head *head, char *bytes)
 {
+    struct tg_talk *talk = relay->talk;
     struct tg_exchange *exchange = &talk->exchange;
     struct tg_flow *flow = &talk->flow[DOWNSTREAM];
     struct exchange_trace *trace = &exchange->trace;
     tg_exchange_record record = {0};
-    char line[TRACE_LINE];
-    const size_t added = span_begin(worker, head, bytes, &record, line);
+    char line[TRACE_LINE + ADDED_ROOM];
+    size_t added = span_begin(worker, head, bytes, &record, line);
+    added += added_lines(worker, relay->connection, head, bytes, line + added);
     trace->traced = record.traced;
     memcpy(trace->trace_id, record.trace_id, sizeof trace->trace_id);
     memcpy(trace->span_id, record.span_id, sizeof trace->span_id);
@@ -107,7 +110,7 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
         gate_judge(worker, exchange, head, bytes);
     if (site != NULL && exchange->plan->outcome.kind == ROUTE_ANSWER)
         exchange->plan->answer = written_own(talk, head, bytes);
-    const bool is_passed = pass_head(worker, talk, head, (char *)flow->buffer->data + flow->ready);
+    const bool is_passed = pass_head(worker, relay, head, (char *)flow->buffer->data + flow->ready);
     talk->seen[DOWNSTREAM] = 0;
     if (!is_passed)
         reply(worker, relay, 500, 0, "the head of the request can't be written as its route asks");
