@@ -60,7 +60,7 @@ struct tg_worker {
     struct tg_upstreams upstreams;
     struct tg_idle idle;
     struct tg_memory memory;
-    struct http_head head; /* lent to whoever frames one: exchange/lend.h */
+    struct http_head head; /* lent to whoever frames one: exchange/head/lend.h */
     uint64_t now_us;
     _Atomic uint64_t active;
     _Atomic uint64_t completed;

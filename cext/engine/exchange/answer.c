@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "exchange/ending.h"
-#include "exchange/lend.h"
+#include "exchange/head/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/rules/parting.h"

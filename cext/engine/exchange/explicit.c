@@ -6,7 +6,7 @@
 #include "base/address.h"
 #include "base/counter.h"
 #include "exchange/ending.h"
-#include "exchange/lend.h"
+#include "exchange/head/lend.h"
 #include "exchange/reply.h"
 #include "exchange/tunnel.h"
 #include "explicit/target.h"

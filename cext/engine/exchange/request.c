@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "exchange/added.h"
 #include "exchange/ending.h"
 #include "exchange/explicit.h"
-#include "exchange/lend.h"
+#include "exchange/head/added.h"
+#include "exchange/head/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/rules/gate.h"

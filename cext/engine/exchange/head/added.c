@@ -1,4 +1,4 @@
-#include "exchange/added.h"
+#include "exchange/head/added.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "exchange/lend.h"
+#include "exchange/head/lend.h"
 
 #include <stddef.h>
 #include <stdlib.h>
