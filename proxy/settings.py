@@ -30,6 +30,14 @@ class HelperChoice(StrEnum):
     """It is not ready without one."""
 
 
+class AsClient(StrEnum):
+    """Whether the workload is called from its client's address, where capture keeps it (tproxy mode)."""
+
+    OFF = "off"
+    WHERE_POSSIBLE = "where possible"
+    REQUIRED = "required"
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -77,6 +85,7 @@ class ProxySettings:
     inbound_original_dst: InboundOriginalDst = InboundOriginalDst.AUTO
     inbound_sources: tuple[str, ...] = ()
     """Source addresses of our connections to the workload, at most one a family (Istio's 127.0.0.6 and ::6)."""
+    as_client: AsClient = AsClient.OFF
     announced: Announced = field(default_factory=dict)
     """Ports of the workload at which connections begin with a header of the PROXY protocol."""
     forwarded_for: frozenset[Direction] = frozenset()
@@ -106,6 +115,11 @@ class ProxySettings:
             raise BadSetting("--dns-port", self.dns_port, "a port other than the other listeners'")
         if self.explicit_port and self.explicit_port in (self.outbound_port, self.inbound_port, self.dns_port):
             raise BadSetting("--explicit-port", self.explicit_port, "a port other than the other listeners'")
+
+        if self.as_client is AsClient.REQUIRED and self.inbound_sources:
+            raise BadSetting(
+                "--inbound-client-address", "on", "auto or off beside --inbound-source: both say from where"
+            )
 
     def connection_limit(self, descriptor_limit: int) -> int:
         """How many connections RLIMIT_NOFILE lets us hold: two sockets each, and a tenth for the engine's pipes."""

@@ -100,6 +100,17 @@ def explicit_addresses(text: str | None) -> tuple[str, ...]:
     return tuple(found)
 
 
+def as_client(text: str, *, otherwise: bool) -> Any:
+    """otherwise: from where the workload is called is said by another flag, which wins over `auto`."""
+    from proxy.settings import AsClient
+
+    if text == "auto":
+        from intercept.backends.tproxy import policy_routing
+
+        return AsClient.WHERE_POSSIBLE if not otherwise and policy_routing.is_there() else AsClient.OFF
+    return AsClient.REQUIRED if text == "on" else AsClient.OFF
+
+
 def announced(text: str) -> dict[int, int]:
     found: dict[int, int] = {}
     for token in filter(None, (item.strip() for item in text.split(","))):

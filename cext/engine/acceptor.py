@@ -26,6 +26,16 @@ def _network(text: str) -> dict[str, object]:
     return {"ip": ip, "family": network.version, "bits": network.prefixlen}
 
 
+def stand_in(accepted: int, original: SocketAddress, upstream: int, client: SocketAddress, to: SocketAddress) -> bool:
+    """Bind a new socket, that is to be connected to `to`, to the address of the client of a punted connection, whose
+    destination was `original`.
+
+    False: capture has changed the addresses of the accepted socket, so nothing was done. Raises EngineError.
+    """
+    asked, caller, called = (ffi.new("tg_address *", to_c(one)) for one in (original, client, to))
+    return check(lib.tg_stand_in(accepted, asked, upstream, caller, called), f"standing in for {client}") == 1
+
+
 class Acceptor:
     """Listeners and verdicts of one engine. Ends with the engine; `Engine.close` resets what is left, punts included.
 
@@ -51,6 +61,7 @@ class Acceptor:
         sources: Iterable[str] = (),
         inbound: bool = False,
         explicit: bool = False,
+        as_client: bool = False,
     ) -> int:
         """Serve a listening TCP socket; consumes `fd` on success only. Returns the listener's number.
 
@@ -59,6 +70,7 @@ class Acceptor:
         ours are served, too, but count hops, and the fourth in a row is refused as a loop. `sources`: addresses that
         upstream sockets are bound to, at most one a family. `inbound`: for the log's point of view. `explicit`: a plain
         HTTP proxy, to which clients say where each request goes (`lookups.Lookups`).
+        `as_client`: connections of sockets that capture gave us unchanged (TPROXY) are made from the client's address.
         """
         bound = {ipaddress.ip_address(ip).version: SocketAddress(ip, 0) for ip in sources}
         options = ffi.new(
@@ -71,6 +83,7 @@ class Acceptor:
                 "hairpin_from": -1 if hairpin_from is None else hairpin_from,
                 "inbound": inbound,
                 "is_explicit": explicit,
+                "as_client": as_client,
                 "sources": [to_c(bound.get(version)) for version in (4, 6)],
             },
         )

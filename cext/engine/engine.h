@@ -143,7 +143,8 @@ typedef struct {
     int64_t
         hairpin_from; /* a scope whose own upstream connections may arrive here as if they were a client's; -1: none */
     int32_t inbound;  /* for the log: not 0 where the workload is the server */
-    int32_t is_explicit;   /* not 0: a plain HTTP proxy, to which clients say where each request goes */
+    int32_t is_explicit; /* not 0: a plain HTTP proxy, to which clients say where each request goes */
+    int32_t as_client; /* not 0: call the workload from its client's address where the accepted socket is transparent */
     tg_address sources[2]; /* what upstream sockets of IPv4 and of IPv6 are bound to; family 0: the kernel's choice */
 } tg_listener;
 
@@ -273,6 +274,11 @@ typedef struct {
 
 /* Serves a listening socket from all workers; consumed on success. Returns its number, or -errno: -EINVAL, -ENOSPC (too
  * many), -EBADF... */
+/* For a punted connection, what as_client is for others: binds the upstream socket, which is to be connected to `to`.
+ * accepted, original: the connection's socket and destination. 1: done; 0: capture has changed its addresses, so
+ * nothing was; else -errno. */
+int tg_stand_in(int accepted, const tg_address *original, int upstream, const tg_address *client, const tg_address *to);
+
 int tg_engine_listen(tg_engine *engine, int fd, const tg_listener *listener);
 
 /* Connections from inbound listeners to that port of the workload begin with a header of the PROXY protocol, version 1

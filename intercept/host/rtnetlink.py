@@ -13,7 +13,7 @@ from ipaddress import IPv6Address
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _REQUEST, _ACK, _EXCL, _DUMP, _CREATE = 0x1, 0x4, 0x200, 0x300, 0x400
-RTM_GETRULE, _RULE_SIZE, _FRA_PRIORITY = 34, 12, 6
+RTM_GETRULE, _RULE_SIZE, _FRA_PRIORITY, _FRA_PROTOCOL = 34, 12, 6, 21
 _IFA_ADDRESS, _IFA_CACHEINFO, _IFA_RT_PRIORITY = 1, 6, 9
 _MESSAGE = struct.Struct("=IHHII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -47,12 +47,20 @@ def metric_of(address: IPv6Address, index: int) -> int | None:
 
 def rule_priorities(family: int) -> list[int]:
     """Of the routing rules of one address family; none where the kernel has no rules."""
+    return [int.from_bytes(rule.get(_FRA_PRIORITY, bytes(4)), sys.byteorder) for rule in _rules(family)]
+
+
+def rule_protocols(family: int) -> set[int]:
+    """Who made those rules, as the kernel stores it."""
+    return {rule.get(_FRA_PROTOCOL, b"\0")[0] for rule in _rules(family)}
+
+
+def _rules(family: int) -> list[dict[int, bytes]]:
     try:
         answers = _talk(RTM_GETRULE, _DUMP, struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0))
     except OSError:
         return []
-    found = (dict(_attributes(answer[_RULE_SIZE:])).get(_FRA_PRIORITY, bytes(4)) for answer in answers)
-    return [int.from_bytes(priority, sys.byteorder) for priority in found]
+    return [dict(_attributes(answer[_RULE_SIZE:])) for answer in answers]
 
 
 def _host(address: IPv6Address, index: int) -> bytes:

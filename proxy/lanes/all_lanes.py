@@ -63,7 +63,7 @@ class AllLanes:
             probes,
             punted_events(telling.metrics, telling.observer, forgotten),
             verdicts=self.verdicts,
-            upstream_options=upstream_options(settings),
+            upstream_options=upstream_options(settings, started),
             idle_timeout_s=settings.idle_timeout_s,
         )
         add_headers(engine, settings)

@@ -28,7 +28,7 @@ _ORIGINAL = {
 }
 
 
-def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions]:
+def upstream_options(settings: ProxySettings, started: Started) -> dict[Direction, UpstreamOptions]:
     """Only connections to the workload have a source address of their own."""
     sources = {int(socket.AF_INET6 if ":" in ip else socket.AF_INET): ip for ip in settings.inbound_sources}
     return {
@@ -38,6 +38,7 @@ def upstream_options(settings: ProxySettings) -> dict[Direction, UpstreamOptions
             mark=settings.proxy_mark,
             sources=sources if direction is Direction.INBOUND else {},
             announced=settings.announced if direction is Direction.INBOUND else {},
+            as_client=started.as_client and direction is Direction.INBOUND,
         )
         for direction in Direction
     }
@@ -75,6 +76,7 @@ def lane_listeners(settings: ProxySettings, started: Started) -> list[LaneListen
             mark=settings.proxy_mark or 0,
             keepalive_s=settings.keepalive_s,
             sources=settings.inbound_sources if direction is Direction.INBOUND else (),
+            as_client=started.as_client and direction is Direction.INBOUND,
         )
 
     found = [

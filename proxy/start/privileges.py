@@ -20,6 +20,7 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY = 63
+_IP_TRANSPARENT = 19
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,22 +35,23 @@ class Capability:
 
 
 FOR_MARK = Capability("CAP_NET_ADMIN", 12, "set SO_MARK on upstream sockets (--proxy-mark)")
-"""The only capability kept, and only with --proxy-mark. Relaying needs none: ports above 1023 are free for all, and
+AS_CLIENT = Capability("CAP_NET_RAW", 13, "call the workload from its client's address (--inbound-client-address)")
+"""What is kept at most, and only when it is asked for. Relaying needs none: ports above 1023 are free for all, and
 SO_ORIGINAL_DST, keepalive and splice need no privilege."""
 
 
-def documented(*, mark: int | None) -> tuple[Capability, ...]:
+def documented(*, mark: int | None, as_client: bool = False) -> tuple[Capability, ...]:
     """The capabilities that this use of the proxy keeps; documentation and tests read the same table."""
-    return () if mark is None else (FOR_MARK,)
+    return (*(() if mark is None else (FOR_MARK,)), *((AS_CLIENT,) if as_client else ()))
 
 
-def become(uid: int, gid: int, *, mark: int | None) -> bool:
+def become(uid: int, gid: int, *, mark: int | None, as_client: bool = False) -> bool:
     """Give up root for uid and gid, and every capability that is not documented. Not root: only the latter.
 
     False: we run as a user other than uid and could not change that (the caller warns: capture may not exempt us).
     Raises PrivilegeMissing when root lacks what changing takes, or --proxy-mark can't be honoured.
     """
-    kept = documented(mark=mark)
+    kept = documented(mark=mark, as_client=as_client)
     if os.geteuid() == 0:
         _drop_bounding_set()
         _prctl(_PR_SET_KEEPCAPS, 1)
@@ -60,6 +62,16 @@ def become(uid: int, gid: int, *, mark: int | None) -> bool:
     if mark is not None:
         _prove_mark(mark)
     return os.geteuid() == uid
+
+
+def may_stand_in() -> bool:
+    """Whether we may bind addresses that are not this host's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as scratch:
+        try:
+            scratch.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
+        except PermissionError:
+            return False
+    return True
 
 
 def die_with_parent(expected_parent: int) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from proxy.core.addresses import Address
 from proxy.core.lanes import LaneChoice
-from proxy.errors import BadSetting
-from proxy.settings import HelperChoice, InboundOriginalDst, ProxySettings, question_limit
+from proxy.errors import BadSetting, PrivilegeMissing
+from proxy.settings import AsClient, HelperChoice, InboundOriginalDst, ProxySettings, question_limit
 from proxy.start import descriptors, privileges, seccomp
 from proxy.start.bind import BoundListener, bind_explicit, bind_listener, bind_service, inherited_listener
 from proxy.start.bind_control import abstract_name, bind_control
@@ -35,6 +35,8 @@ class Started:
     """Where our ends of each companion's channels arrive. None: there is no companion."""
     sought: int | None
     """The outbound port whose helper is looked for while `companions` is None or has ended. None: no helper is."""
+    as_client: bool
+    """Whether we may, and are to, call the workload from its client's address."""
     helper_required: bool
     """Whether the proxy is not ready before one was found."""
     admin: socket.socket | None
@@ -60,7 +62,11 @@ def start(settings: ProxySettings, companions: socket.socket | None = None) -> S
     with contextlib.ExitStack() as undo:
         inherited = _ask(settings, undo)
         started = _open(settings, inherited, companions, limit, undo)
-        became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark)
+        wanted = settings.as_client is not AsClient.OFF
+        became = privileges.become(settings.proxy_uid, settings.proxy_gid, mark=settings.proxy_mark, as_client=wanted)
+        started = replace(started, as_client=wanted and privileges.may_stand_in())
+        if settings.as_client is AsClient.REQUIRED and not started.as_client:
+            raise PrivilegeMissing(privileges.AS_CLIENT.name, privileges.AS_CLIENT.reason)
         if settings.supervisor_fd is not None:
             privileges.die_with_parent(parent)
         unfiltered = _filter() if settings.seccomp else ()
@@ -152,6 +158,7 @@ def _open(
         control=control,
         companions=companions,
         sought=outbound.port if sought else None,
+        as_client=False,
         helper_required=sought and settings.helper is HelperChoice.REQUIRED,
         admin=admin,
         telemetry=telemetry,
@@ -234,6 +241,11 @@ def _warnings(settings: ProxySettings, started: Started, *, became: bool) -> Ite
     for flag, bound in (("outbound", started.outbound), ("inbound", started.inbound)):
         if bound.ipv6_missing:
             yield f"no {flag} IPv6 listener on this host: {bound.ipv6_missing}"
+    if settings.as_client is AsClient.WHERE_POSSIBLE and not started.as_client:
+        yield (
+            "tproxy mode: CAP_NET_RAW is missing, so the workload sees the proxy's address as its client's"
+            " (--inbound-client-address off: as it is meant)"
+        )
     if settings.inbound_original_dst is InboundOriginalDst.SOCKNAME and not started.inbound.transparent:
         yield (
             "CAP_NET_ADMIN was missing, so the inbound listener is not transparent: TPROXY will not deliver to it"

@@ -121,6 +121,15 @@ MAX_WORKERS = 64
     help="Address to connect to the workload from, at most one a family (hairpin: 127.0.0.6,::6).",
 )
 @click.option(
+    "--inbound-client-address",
+    default="auto",
+    show_default=True,
+    metavar="auto|on|off",
+    callback=values.one_of("auto", "on", "off"),
+    help="Call the workload from its client's address in tproxy mode, which takes CAP_NET_RAW; auto: where that mode is"
+    " in force when the proxy starts.",
+)
+@click.option(
     "--inbound-proxy-protocol",
     default="",
     metavar="LIST",
@@ -212,6 +221,7 @@ def proxy(**flags: Any) -> int:
             max_connections=flags["max_connections"],
             inbound_original_dst=InboundOriginalDst(flags["inbound_original_dst"]),
             inbound_sources=values.sources(flags["inbound_source"]),
+            as_client=values.as_client(flags["inbound_client_address"], otherwise=bool(flags["inbound_source"])),
             announced=values.announced(flags["inbound_proxy_protocol"]),
             forwarded_for=frozenset(one for one in Direction if flags["forwarded_for"] in ("both", one.value)),
             request_id=flags["request_id"],

@@ -23,6 +23,7 @@
 #include "relay/connect.h"
 #include "relay/ending.h"
 #include "state.h"
+#include "upstream/stand_in.h"
 
 enum { ACCEPTS_PER_TURN = 16 /* also lets idle workers have their share of a burst */ };
 
@@ -142,6 +143,8 @@ static int judge(struct tg_worker *worker, struct tg_relay *relay, const struct 
                                              connection->listener.original, listening->port, &connection->original);
     if (refusal != 0)
         return refusal;
+    if (connection->listener.as_client != 0)
+        connection->listener.as_client = stand_in_suits(relay->side[DOWNSTREAM].fd, &connection->original);
     connection->hops = hops_of(worker->engine, connection);
     if (connection->hops > TG_MAX_HOPS)
         return TG_LOOP;

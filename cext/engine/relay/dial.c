@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/socket.h"
 #include "state.h"
+#include "upstream/stand_in.h"
 
 bool dial_is_shortage(int error)
 {
@@ -51,7 +52,7 @@ static void hold_handshake_ack(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
 }
 
-int dial(const struct tg_caller *caller, const tg_address *address)
+static int begin(const struct tg_caller *caller, const tg_address *address)
 {
     struct sockaddr_storage to;
     const socklen_t size = address_to(address, &to);
@@ -70,7 +71,10 @@ int dial(const struct tg_caller *caller, const tg_address *address)
         socket_name_client(fd, caller->client);
     if (caller->has_spoken)
         hold_handshake_ack(fd);
-    errno = -bind_source(fd, caller, address);
+    if (caller->listener->as_client != 0)
+        errno = -stand_in_bind(fd, caller->client, address);
+    else
+        errno = -bind_source(fd, caller, address);
     if (errno != 0)
         goto fail;
     if (connect(fd, (struct sockaddr *)&to, size) < 0 && errno != EINPROGRESS && errno != EINTR)
@@ -80,6 +84,14 @@ fail:;
     const int error = -errno;
     close(fd);
     return error;
+}
+
+int dial(const struct tg_caller *caller, const tg_address *address)
+{
+    int fd = begin(caller, address);
+    for (int i = 1; fd == -EADDRNOTAVAIL && caller->listener->as_client != 0 && i < STAND_IN_TRIES; i++)
+        fd = begin(caller, address);
+    return fd;
 }
 
 int dial_result(const struct tg_side *side, bool answered, bool troubled)

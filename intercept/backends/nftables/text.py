@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from intercept.backends.nftables.hooks import ALIVE, DNS_ZONE, GUARD, NAT, Projection, hooks_of, passes
 from intercept.backends.nftables.match import Statement, Table, comment, in_cgroup, lines_of
 from intercept.backends.projection import prefix, terse
-from intercept.intent.intent import WhenDown
+from intercept.intent.intent import IdRange, WhenDown
 from intercept.intent.listeners import LISTENERS
 from intercept.plan.rules import InCgroup, Judge, Not, Plan, Rule
 
 STORE = "intent"
 SEAL = "seal"
 _CHUNK = 120
+_BEFORE_NAT = -145
 
 
 def build(plan: Plan, *, salt: str = "") -> Table:
@@ -38,6 +39,8 @@ def build(plan: Plan, *, salt: str = "") -> Table:
         if chain == "raw_output":
             table.chains[chain][1].extend(_zone_of_answers(plan))
         _Writer(table, plan, projection, interface).write(chain, kept)
+    if "mangle_prerouting" in table.chains:
+        _bring_answers_back(table, plan)
     return table
 
 
@@ -90,6 +93,26 @@ def _statements(rule: Rule, plan: Plan, projection: Projection) -> list[Statemen
 def _zone_of_answers(plan: Plan) -> list[str]:
     port = plan.intent.listeners.dns
     return [f"meta l4proto udp udp sport {port} counter ct zone set {DNS_ZONE} accept {comment('dns-answers')}"]
+
+
+def _bring_answers_back(table: Table, plan: Plan) -> None:
+    """What the workload answers to a proxy that has called it from the client's address: it would leave this host.
+
+    Such a connection comes over the loopback interface from an address that is not ours, which takes a right of the
+    caller's; and `new` keeps a client's own connection, should it have the same ends, from being taken for one.
+    """
+    if not plan.intent.exempt.uids:
+        return
+    mark = f"{plan.intent.tproxy_mark:#x}"
+    users = table.ids_of("uid", tuple(IdRange(uid, uid) for uid in plan.intent.exempt.uids))
+    table.chains["answers_output"] = (
+        f"type route hook output priority {_BEFORE_NAT}; policy accept;",
+        [
+            f'meta skuid @{users} oifname "lo" meta l4proto tcp ct state new fib saddr type != local counter '
+            f"ct mark set {mark} accept {comment('as-client')}",
+            f"ct direction reply ct mark {mark} counter meta mark set {mark} accept {comment('answers')}",
+        ],
+    )
 
 
 def sets_text(name: str, table: Table, which: Iterable[str], *, flags: str = "") -> str:

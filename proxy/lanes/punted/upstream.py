@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from cext.engine.acceptor import stand_in
+from cext.engine.values import SocketAddress
 from proxy.core.addresses import UpstreamSource, from_sockaddr, to_sockaddr
 from proxy.core.lanes import Direction
 from proxy.core.proxy_protocol import Announced, header
@@ -31,13 +33,15 @@ NO_DESCRIPTOR = -2
 @dataclass(frozen=True, slots=True)
 class UpstreamOptions:
     """sources: the address to connect from, by address family, where the kernel is not to choose.
-    mark: SO_MARK, which needs CAP_NET_ADMIN."""
+    mark: SO_MARK, which needs CAP_NET_ADMIN. as_client: connect from the client's address where capture left the
+    addresses of its connection as they were, which needs CAP_NET_RAW."""
 
     connect_timeout_s: float
     keepalive_s: int
     mark: int | None = None
     sources: Mapping[int, str] = field(default_factory=dict)
     announced: Announced = field(default_factory=dict)
+    as_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,11 @@ class Connector:
             if source is None and connection.hops:
                 # bind() prefers odd ports and connect() even ones, which those have whose port is the trouble.
                 source = "::" if upstream.is_ipv6 else "0.0.0.0"
+            if options.as_client and connection.downstream is not None:
+                ends = (SocketAddress(*one) for one in (connection.peer, upstream))
+                accepted = connection.downstream.fileno(), SocketAddress(*connection.destination)
+                stood_in = stand_in(*accepted, sock.fileno(), *ends)
+                source = None if stood_in else source
             if source is not None:
                 sock.bind((source, 0))
             error = sock.connect_ex(to_sockaddr(upstream))

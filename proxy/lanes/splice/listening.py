@@ -29,6 +29,8 @@ class LaneListener:
     """What upstream sockets are bound to, at most one address a family."""
     explicit: bool = False
     """A plain HTTP proxy: clients say where each request goes."""
+    as_client: bool = False
+    """Whether the workload is called from its client's address where capture has left that as it was."""
 
 
 class Listening:
@@ -124,6 +126,7 @@ class Listening:
             sources=one.sources,
             inbound=one.direction is Direction.INBOUND,
             explicit=one.explicit,
+            as_client=one.as_client,
         )
         sock.detach()
         return number

@@ -51,7 +51,7 @@ def chains(written: str) -> dict[str, list[str]]:
 def test_a_hook_that_has_nothing_to_do_is_not_there() -> None:
     assert set(chains(rendered({}))) == {"nat_output", "nat_prerouting"}
     assert set(chains(rendered({"dns": "all"}))) == {"raw_output", "nat_output", "nat_prerouting"}
-    assert set(chains(rendered({}, Mode.TPROXY))) == {"nat_output", "mangle_prerouting"}
+    assert set(chains(rendered({}, Mode.TPROXY))) == {"nat_output", "mangle_prerouting", "answers_output"}
     dropping = rendered({"drop-invalid": True})
     assert chains(dropping)["guard_output"] == ["drop-invalid"]
     assert chains(dropping)["guard_prerouting"] == ["loopback-interface", "not-local", "drop-invalid"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.start.calls import PROXY
-from proxy.start.privileges import FOR_MARK, documented
+from proxy.start.privileges import AS_CLIENT, FOR_MARK, documented
 from tidegate.beside import calls, keeper, privileges
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -36,7 +36,7 @@ def capabilities(text: str) -> frozenset[str]:
         ("tidegate-helper", privileges.COMPANION),
         ("tidegate-guard", privileges.GUARDIAN),
         ("tidegate-keeper", frozenset.union(*keeper.CAPABILITIES.values())),
-        ("proxy", frozenset({FOR_MARK.name})),
+        ("proxy", frozenset({FOR_MARK.name, AS_CLIENT.name})),
     ],
 )
 def test_capabilities(process: str, held: frozenset[str]) -> None:
