@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cext.engine.engine import Engine
 from proxy.admin.pair import Endpoints
-from proxy.admin.running import Running
+from proxy.admin.running import running_parts
 from proxy.control.doors import Doors, companion_expected
 from proxy.control.health import Readiness
 from proxy.control.operations import common_operations, companion_operations
@@ -68,24 +68,8 @@ class Sidecar:
         )
         self._dns = DnsRelay(loop, list(started.dns_sockets), metrics.dns_question, started.question_limit)
         readiness = Readiness(drain, lanes.publisher)
-        running = Running(
-            settings=settings,
-            readiness=readiness,
-            drain=drain,
-            verdicts=lanes.verdicts,
-            feed=self._feed,
-            splice=lanes.splice,
-            punted=lanes.punted,
-            direct=lanes.direct,
-            access_log=told.log,
-            metrics=Scrapes(metrics, self._upkeep.take_records, time.monotonic, lanes.splice.counted).page,
-            requests=requests.requests,
-            request_counts=requests.counts,
-            tap=requests.tap,
-            totals=requests.totals.rows,
-            request_endpoints=lanes.requests.counts,
-            ended=told.ended,
-        )
+        scrapes = Scrapes(metrics, self._upkeep.take_records, time.monotonic, lanes.splice.counted)
+        running = running_parts(settings, readiness, drain, self._feed, lanes, told, scrapes.page)
         common = common_operations(lanes.held.expect, running.live, drain)
         self._succession = Succession(loop, settings, started, drain, lanes.splice.listening)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces, self._succession.waits)

@@ -9,11 +9,13 @@ from proxy.core.addresses import UpstreamAddress
 from proxy.core.report.record import ConnectionRecord
 from proxy.core.report.totals import JsonRow
 from proxy.feed.feed import Feed
+from proxy.lanes.all_lanes import AllLanes
 from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.drain import Drain
 from proxy.lanes.punted.connections import Connections
 from proxy.lanes.punted.verdicts import Verdicts
 from proxy.lanes.splice.lane import SpliceLane
+from proxy.lanes.telling import Telling
 from proxy.settings import ProxySettings
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.recent import RecentConnections
@@ -50,3 +52,33 @@ class Running:
         yield from self.splice.live()
         yield from (connection.record() for connection in self.punted.live())
         yield from self.direct.live()
+
+
+def running_parts(
+    settings: ProxySettings,
+    readiness: Readiness,
+    drain: Drain,
+    feed: Feed | None,
+    lanes: AllLanes,
+    told: Telling,
+    metrics: Callable[[str], Awaitable[Page]],
+) -> Running:
+    requests = told.of_requests
+    return Running(
+        settings=settings,
+        readiness=readiness,
+        drain=drain,
+        verdicts=lanes.verdicts,
+        feed=feed,
+        splice=lanes.splice,
+        punted=lanes.punted,
+        direct=lanes.direct,
+        access_log=told.log,
+        metrics=metrics,
+        requests=requests.requests,
+        request_counts=requests.counts,
+        tap=requests.tap,
+        totals=requests.totals.rows,
+        request_endpoints=lanes.requests.counts,
+        ended=told.ended,
+    )
