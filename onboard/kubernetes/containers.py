@@ -15,7 +15,10 @@ PROXY = "tidegate-proxy"
 CONFIG = "tidegate-config"
 BPFFS = "tidegate-bpffs"
 CGROUPS = "tidegate-cgroups"
-VOLUMES = (CONFIG, BPFFS, CGROUPS)
+LABELS = "tidegate-podinfo"
+LABELS_FOLDER = "/etc/podinfo"
+"""Where the proxy looks for the pod's labels, in the file `labels`."""
+VOLUMES = (CONFIG, BPFFS, CGROUPS, LABELS)
 """Names of the volumes that `inject` may add."""
 OTHER_MESHES = ("istio-proxy", "istio-init", "linkerd-proxy", "linkerd-init", "kuma-sidecar", "consul-dataplane")
 """Names of containers that capture the same traffic."""
@@ -107,8 +110,10 @@ def proxy_container(intent: Intent, options: Options) -> dict[str, Value]:
     if options.sidecar is Sidecar.CONTAINER:
         # All containers are ended at once here: the proxy goes on serving until the workload has no socket left.
         made["lifecycle"] = {"preStop": {"exec": {"command": _linger(intent)}}}
+    mounts: list[Value] = [{"name": LABELS, "mountPath": LABELS_FOLDER, "readOnly": True}]
     if options.config_map is not None:
-        made["volumeMounts"] = [{"name": CONFIG, "mountPath": CONFIG_FOLDER, "readOnly": True}]
+        mounts.append({"name": CONFIG, "mountPath": CONFIG_FOLDER, "readOnly": True})
+    made["volumeMounts"] = mounts
     return made
 
 
@@ -118,9 +123,10 @@ def _linger(intent: Intent) -> list[Value]:
 
 
 def volumes(intent: Intent, options: Options) -> list[dict[str, Value]]:
-    """What both containers mount. In ebpf mode the capture outlives the init container, so it is kept in the host's
-    file systems (docs/capture.md, In a container)."""
-    made: list[dict[str, Value]] = []
+    """What both containers mount. The pod's labels say which service and revision metrics are about. In ebpf mode the
+    capture outlives the init container, so it is kept in the host's file systems (docs/capture.md, In a container)."""
+    labels: Value = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+    made: list[dict[str, Value]] = [{"name": LABELS, "downwardAPI": {"items": [labels]}}]
     if options.config_map is not None:
         made.append({"name": CONFIG, "configMap": {"name": options.config_map}})
     if intent.mode is Mode.EBPF:

@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from intercept.intent.from_flags import intent_from_flags
+from onboard.arguments import capabilities
 from tests.lab.lab import Lab
 from tests.netns.proxy.proxy_rig import APP_V4, PEER_V4, ProxyProcess
+from tidegate.beside.privileges import COMPANION
 
 TIDEGATE = [sys.executable, "-P", "-m", "tidegate"]
 PEER_PORT, OWN_PORT = 7001, 7002
@@ -28,6 +31,8 @@ with Server(("0.0.0.0", 7001), Echo) as server:
     print("ready", flush=True)
     server.serve_forever()
 """
+READ_ONLY = ("unshare", "-m", "sh", "-c", 'mount -o remount,bind,ro / && exec "$@"', "sh")
+"""A root folder that can't be written, as `readOnlyRootFilesystem` gives it to both containers."""
 UNPRIVILEGED = ("setpriv", "--reuid=1337", "--regid=1337", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
 
 
@@ -53,13 +58,29 @@ def peer(lab: Lab) -> Iterator[None]:
             server.kill()
 
 
+def held(names: Iterable[str]) -> tuple[str, ...]:
+    """A read-only root, and exactly these capabilities, as a container's securityContext gives them."""
+    only = "".join(f",+{name.lower()}" for name in names)
+    return (*READ_ONLY, "setpriv", "--no-new-privs", f"--bounding-set=-all{only}", f"--inh-caps=-all{only}")
+
+
+def sidecar(mode: str) -> tuple[str, ...]:
+    """Before the proxy's command. tproxy needs a listener that only a companion can suit, so the proxy starts as root
+    there, with the capabilities that the companion keeps and those for its own change of user."""
+    if mode == "tproxy":
+        return held([*(name.removeprefix("CAP_") for name in sorted(COMPANION)), "SETPCAP"])
+    return (*READ_ONLY, *UNPRIVILEGED)
+
+
 def live(lab: Lab, mode: str, *, job: bool) -> Told:
     """One pod from its start to its end. job: the application ends by itself."""
     told = Told()
     began = time.monotonic()
-    lab.app.run([*TIDEGATE, "init", "--mode", mode])
+    rights = held(capabilities(intent_from_flags({"mode": mode})))
+    assert lab.app.run([*rights, "sh", "-c", "touch /tidegate-probe 2>&1 || true"]).stdout != "", "the root is writable"
+    lab.app.run([*rights, *TIDEGATE, "init", "--mode", mode])
     try:
-        with ProxyProcess(lab, "--dns-port=off", prefix=UNPRIVILEGED) as proxy:
+        with ProxyProcess(lab, "--dns-port=off", prefix=sidecar(mode)) as proxy:
             _until_ready(lab, proxy.process)
             told.delay_s = time.monotonic() - began
             _application(lab, told, job=job)

@@ -14,6 +14,7 @@ from onboard.arguments import capabilities
 from onboard.kubernetes.containers import INIT, PROXY, Options, Sidecar
 from onboard.kubernetes.inject import inject, uninject
 from onboard.text.nodes import Source
+from proxy.telemetry.own import USUAL_FILES
 from tests.unit.onboard.manifests import DEPLOYMENT, NAMED, POD, pod, text
 from tidegate.beside.privileges import COMPANION
 
@@ -100,7 +101,7 @@ def test_any_layout_comes_back_and_means_the_same(layout: st.DataObject) -> None
     assert injected(after) == after
     (found,) = values(after)
     found["metadata"]["annotations"].pop("tidegate.dev/injected")
-    for key, ours in (("initContainers", 2), ("volumes", 1)):
+    for key, ours in (("initContainers", 2), ("volumes", 2)):
         assert len(found["spec"][key]) == ours + len(wanted["spec"].get(key, []))
         found["spec"][key] = found["spec"][key][ours:]
     (original,) = values(before)
@@ -161,3 +162,12 @@ def test_ebpf_mode_brings_the_mounts_that_capture_is_kept_in() -> None:
         assert uninject(Source("f.yaml", after)).text == manifest
         for document in values(after):
             kubernetes_validate.validate(document, "1.34", strict=True)
+
+
+def test_the_proxy_gets_the_pods_labels_where_it_looks_for_them() -> None:
+    spec = spec_of(injected(POD, options=Options("tidegate:1")))
+    (mount,) = next(one for one in spec["initContainers"] if one["name"] == PROXY)["volumeMounts"]
+    volume = next(one for one in spec["volumes"] if one["name"] == mount["name"])
+    (item,) = volume["downwardAPI"]["items"]
+    assert f"{mount['mountPath']}/{item['path']}" in USUAL_FILES
+    assert item["fieldRef"] == {"fieldPath": "metadata.labels"}
