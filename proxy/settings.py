@@ -88,7 +88,7 @@ class ProxySettings:
     as_client: AsClient = AsClient.OFF
     announced: Announced = field(default_factory=dict)
     """Ports of the workload at which connections begin with a header of the PROXY protocol."""
-    forwarded_for: frozenset[Direction] = frozenset()
+    forwarded_for: tuple[Direction, ...] = ()
     """In which direction requests get an X-Forwarded-For with their client's address."""
     request_id: bool = False
     """Whether requests get an x-request-id where they have none."""

@@ -69,7 +69,9 @@ class Sidecar:
         self._dns = DnsRelay(loop, list(started.dns_sockets), metrics.dns_question, started.question_limit)
         readiness = Readiness(drain, lanes.publisher)
         scrapes = Scrapes(metrics, self._upkeep.take_records, time.monotonic, lanes.splice.counted)
-        running = running_parts(settings, readiness, drain, self._feed, lanes, told, scrapes.page)
+        running = running_parts(
+            settings, lanes, told, readiness=readiness, drain=drain, feed=self._feed, metrics=scrapes.page
+        )
         common = common_operations(lanes.held.expect, running.live, drain)
         self._succession = Succession(loop, settings, started, drain, lanes.splice.listening)
         companion = companion_operations(drain, readiness, self._dns.serve_interfaces, self._succession.waits)

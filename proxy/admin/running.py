@@ -56,11 +56,12 @@ class Running:
 
 def running_parts(
     settings: ProxySettings,
+    lanes: AllLanes,
+    told: Telling,
+    *,
     readiness: Readiness,
     drain: Drain,
     feed: Feed | None,
-    lanes: AllLanes,
-    told: Telling,
     metrics: Callable[[str], Awaitable[Page]],
 ) -> Running:
     requests = told.of_requests

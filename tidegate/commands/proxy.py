@@ -223,7 +223,7 @@ def proxy(**flags: Any) -> int:
             inbound_sources=values.sources(flags["inbound_source"]),
             as_client=values.as_client(flags["inbound_client_address"], otherwise=bool(flags["inbound_source"])),
             announced=values.announced(flags["inbound_proxy_protocol"]),
-            forwarded_for=frozenset(one for one in Direction if flags["forwarded_for"] in ("both", one.value)),
+            forwarded_for=tuple(one for one in Direction if flags["forwarded_for"] in ("both", one.value)),
             request_id=flags["request_id"],
             filter=values.file("--filter", flags["filter_file"]),
             ask_all=flags["ask_all"],
