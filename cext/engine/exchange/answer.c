@@ -166,10 +166,9 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_upstream *upstream = talk->upstream;
     if (upstream == NULL || upstream->connecting)
         return false;
-    if (upstream->side.error != 0)
-        return upstream_ended(worker, relay, upstream->side.error);
+    /* What it said before it failed is still to be read: it may be the whole answer. */
     if (!upstream->side.readable)
-        return false;
+        return upstream->side.error != 0 && upstream_ended(worker, relay, upstream->side.error);
     switch (flow_read(&worker->pool, &talk->flow[UPSTREAM], &upstream->side)) {
     case FLOW_MOVED:
         if (!talk->exchange.has_sent && flow_unframed(&talk->flow[UPSTREAM]) > 0)
@@ -179,14 +178,14 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
         return is_bad(worker, relay, "the head of the upstream's answer is too large");
     case FLOW_END:
         upstream->side.readable = false;
-        return upstream_ended(worker, relay, talk->upstream_error);
+        return upstream_ended(worker, relay, upstream->side.error != 0 ? upstream->side.error : talk->upstream_error);
     case FLOW_FAILED:
         return upstream_ended(worker, relay, upstream->side.error);
     case FLOW_STARVED:
         talk->retry_ms = worker->now_us / 1000 + RETRY_MS;
         return false;
     default:
-        return false;
+        return upstream->side.error != 0;
     }
 }
 

@@ -310,8 +310,8 @@ void place_lost(struct tg_worker *worker, struct tg_relay *relay)
         exchange->has_sent ? exchange->reused && exchange->idempotent && exchange_is_repeatable(exchange) : true;
     talk_drop_upstream(worker, relay, true);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
-    if (is_safe && exchange->attempts < MOST_ATTEMPTS && (talk_is_pooled(relay) || !exchange->has_sent) &&
-        !talk->is_pinned && (!exchange->has_sent || repeat_rewind(worker, talk))) {
+    if (is_safe && exchange->attempts < MOST_ATTEMPTS && !talk->is_pinned &&
+        (!exchange->has_sent || repeat_rewind(worker, talk))) {
         exchange->must_dial = true;
         exchange->has_sent = false;
         attempt(worker, relay);

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -229,6 +230,21 @@ def test_a_hint_that_is_cut_is_followed_by_no_answer_of_ours(world: World) -> No
     assert letters(record) == {"UT"}
     cut = got[len(got) - len(got) % len(hint) :]
     assert hint.startswith(cut), f"behind {len(got)} bytes: {cut[-200:]!r}"
+
+
+def test_an_answer_that_a_reset_follows_at_once_is_delivered(world: World) -> None:
+    """What a server does that answers early and does not read the rest: its kernel resets."""
+
+    def talk(sock: socket.socket) -> None:
+        head(sock)
+        sock.sendall(OK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    world.decide(speaks(Web(world, talk)))
+    for _ in range(50):
+        with world.connect() as client:
+            client.sendall(GET)
+            assert exactly(client, len(OK)) == OK
 
 
 def test_an_idle_upstream_that_speaks_is_closed(world: World) -> None:

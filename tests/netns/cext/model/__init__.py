@@ -1,0 +1,1 @@
+"""A model of exchanges: scripts of what clients ask and what their server does, played, and held against what came."""
