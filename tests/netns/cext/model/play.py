@@ -49,7 +49,7 @@ class _Heard:
         return taken
 
     def ours(self, *, to_head: bool) -> int:
-        """The status of an answer that the proxy gave by itself; NO_ANSWER: the end has come, or it is none of those."""
+        """The status of an answer that the proxy gave by itself; NO_ANSWER: the end has come, or it is none."""
         while b"\r\n\r\n" not in self._got:
             if not self.more():
                 return NO_ANSWER
