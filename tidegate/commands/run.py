@@ -36,6 +36,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 @click.option("--log-level", default="error", metavar="LEVEL", help="the proxy's: debug, info, warning, error  [error]")
 @seccomp_option
 @click.option("--admin", metavar="ADDR|off", help="the proxy's admin address  [any free port of 127.0.0.1]")
+@click.option("--live", is_flag=True, help="show on standard error what CMD talks, while it does")
 @click.option("--quiet", is_flag=True, help="no summary at the end")
 @click.argument("argv", metavar="-- CMD [ARG...]", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -52,6 +53,7 @@ def run(
     log_level: str,
     seccomp: str,
     admin: str | None,
+    live: bool,
     quiet: bool,
     **given: Any,
 ) -> int:
@@ -84,6 +86,7 @@ def run(
         follow=follow,
         admin=ANY_PORT if admin is None else _admin_address(admin),
         filtered=seccomp == "on",
+        live=live,
         user=None if user is None else parse(user),
     )
     try:
@@ -129,6 +132,7 @@ def _judge(config: tuple[str, ...]) -> None:
 
 def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) -> None:
     from tidegate.supervise import report as reports
+    from tidegate.supervise.hosts_file import read_hosts
     from tidegate.supervise.summary import summary
 
     document = reports.as_document(
@@ -140,6 +144,7 @@ def _tell(argv: list[str], outcome: Any, report: Path | None, *, quiet: bool) ->
         requests=outcome.requests,
         not_captured=outcome.not_captured,
         observed=outcome.observed,
+        hosts=read_hosts(),
     )
     if report is not None:
         try:

@@ -10,6 +10,7 @@ from intercept.results import Bound
 from tidegate import processes
 from tidegate.supervise.command import Command
 from tidegate.supervise.guardian import Post
+from tidegate.supervise.live import SHOW_S, Live
 from tidegate.supervise.scope import Scope
 from tidegate.supervise.serving import Serving
 from tidegate.supervise.settings import RunSettings
@@ -22,7 +23,11 @@ FOLLOW_S = 0.05
 class Attendance:
     """Serves one command. Use once: `until_ended`."""
 
-    def __init__(self, settings: RunSettings, scope: Scope, serving: Serving, guard: Post) -> None:
+    def __init__(
+        self, settings: RunSettings, scope: Scope, serving: Serving, guard: Post, live: Live | None = None
+    ) -> None:
+        """live: what is shown meanwhile; None: nothing."""
+        self._live = live
         self._guard = guard
         self._settings = settings
         self._scope = scope
@@ -40,11 +45,13 @@ class Attendance:
             self._watch(child.pidfd, lambda: self._ended(child))
             while self._exit_code is None or (self._settings.follow and self._scope.left()):
                 busy = refreshing or self._serving.carries_direct_lane
-                idle_s = REFRESH_S if busy else None
+                idle_s = REFRESH_S if busy else None if self._live is None else SHOW_S
                 ready = self._selector.select(idle_s if self._exit_code is None else FOLLOW_S)
                 if refreshing and self._serving.is_up:
                     bound.refresh()
                 self._serving.tell_counted()
+                if self._live is not None:
+                    self._live.tick(self._serving)
                 for key, _ in ready:
                     key.data()
             return self._exit_code

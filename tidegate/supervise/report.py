@@ -3,10 +3,11 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tidegate.supervise.names import named
 from tidegate.supervise.observed import Observed
 from tidegate.supervise.requests import Requests
 
@@ -26,11 +27,14 @@ def as_document(
     requests: Requests | None = None,
     not_captured: Iterable[str] = (),
     observed: Observed | None = None,
+    hosts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The `--report` document of the contract. not_captured: what the mode leaves out, in words, as `status` has it.
-    observed: what the command did and was not captured; None where the kernel can't tell."""
-    records = [_told(record, observed) for record in connections]
+    observed: what the command did and was not captured; None where the kernel can't tell. hosts: names of addresses."""
     told = requests or Requests()
+    ended = list(connections)
+    names = named(ended, told.kept, hosts or {})
+    records = [_told(record, observed, names) for record in ended]
     return {
         "command": command,
         "exit_code": exit_code,
@@ -51,7 +55,7 @@ def as_document(
     }
 
 
-def _told(record: dict[str, Any], observed: Observed | None) -> dict[str, Any]:
+def _told(record: dict[str, Any], observed: Observed | None, known_as: Mapping[str, str]) -> dict[str, Any]:
     """A connection as the contract has it, with the names of the processes that it may belong to."""
     told = {key: record[key] for key in CONNECTION_KEYS if key in record}
     destination = record["original_destination"]
@@ -61,7 +65,8 @@ def _told(record: dict[str, Any], observed: Observed | None) -> dict[str, Any]:
         names = observed.callers.get(destination, ())
     else:
         names = observed.listeners.get(int(destination.rpartition(":")[2]), ())
-    return told | {"processes": list(names)}
+    name = known_as.get(destination) if record["direction"] == "outbound" else None
+    return told | {"processes": list(names), "name": name}
 
 
 def _without_event(request: dict[str, Any]) -> dict[str, Any]:

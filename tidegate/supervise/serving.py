@@ -40,6 +40,8 @@ class Serving:
         self._say = say
         self._earlier: list[dict[str, Any]] = []
         self._earlier_requests = Requests()
+        self._news = (0, 0)
+        """How many of the process' connections and requests `news` has told."""
         self._short_lives = 0
         self._courier: Courier | None = None
         self._lane: KernelLane | None = None
@@ -71,6 +73,13 @@ class Serving:
     @property
     def requests(self) -> Requests:
         return self._earlier_requests + self._process.requests
+
+    def news(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Connections and requests that have been told of since the last time."""
+        records, requests = self._process.records, self._process.requests.kept
+        connections, answered = self._news
+        self._news = (len(records), len(requests))
+        return records[connections:], requests[answered:]
 
     def forget_told(self) -> None:
         """For a caller that reports nothing: neither connections nor requests gather for as long as it lives."""
@@ -138,6 +147,7 @@ class Serving:
         self._process = ProxyProcess(self._folder, proxy_flags(self._settings, self._ports))
         self._ports = Ports(self._process.outbound_port, self._process.inbound_port, self._process.dns_port or 0)
         self._started_at = time.monotonic()
+        self._news = (0, 0)
         self._announce(self._process.admin_port)
 
     def _replace(self) -> None:

@@ -24,6 +24,8 @@ class RunSettings:
     drain_timeout_s: float = DRAIN_TIMEOUT_S
     follow: bool = False
     """Wait for the processes that outlive the command, instead of ending them."""
+    live: bool = False
+    """Whether standard error shows what the command talks, while it does."""
     admin: str = "off"
     """Where the proxy's admin endpoint listens; port 0: any free one."""
     filtered: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.supervise import requests
 from tidegate.supervise.columns import INDENT, WIDTH, cut, duration, percentile, plural, size
+from tidegate.supervise.names import shown
 
 TABLE_ROWS = 20
 """A longer table is not read; the report file has all destinations."""
@@ -49,16 +50,17 @@ def by_destination(connections: Iterable[dict[str, Any]]) -> dict[tuple[str, str
 
 
 def summary(document: dict[str, Any]) -> str:
-    """The lines, from the document of `--report`. A destination is never cut: one that is too long for its column has a
-    line of its own."""
+    """The lines, from the document of `--report`. A destination is shown by its name where that is known and never cut:
+    one that is too long for its column has a line of its own."""
     talks = by_destination(document["connections"])
+    names = {one["original_destination"]: one["name"] for one in document["connections"] if one.get("name")}
     connections, count = plural(len(document["connections"]), "connection"), document["summary"]["requests"]
     of_which = f", {plural(count, 'request')}" if count else ""
     lines = [f"tidegate: {connections} captured ({document['mode']}){of_which}"]
     if talks:
         lines += ["", _row(INDENT + "destination", "process", "lane", ("conns", "sent", "received", "p50", "p99"))]
         for (direction, destination), talk in list(talks.items())[:TABLE_ROWS]:
-            lines += _talk_lines(f"{_ARROWS[direction]} {destination}", talk)
+            lines += _talk_lines(f"{_ARROWS[direction]} {shown(destination, names)}", talk)
     if len(talks) > TABLE_ROWS:
         lines.append(f"… and {plural(len(talks) - TABLE_ROWS, 'destination')} more: --report FILE has them all")
     lines += requests.table(document["requests"], document["summary"]["requests_left_out"])
@@ -66,7 +68,7 @@ def summary(document: dict[str, Any]) -> str:
     for left_out in document["not_captured"]:
         if left_out.startswith("inbound"):
             lines += _wrapped(f"not captured: {left_out}")
-    lines += _seen(document["seen_not_captured"] or [])
+    lines += _seen(document["seen_not_captured"] or [], names)
     return "\n".join(lines) + "\n"
 
 
@@ -103,12 +105,12 @@ def _row(destination: str, process: str, lane: str, numbers: tuple[str, ...]) ->
     return " ".join(cells).rstrip()
 
 
-def _seen(not_captured: list[dict[str, Any]]) -> list[str]:
+def _seen(not_captured: list[dict[str, Any]], names: dict[str, str]) -> list[str]:
     lines = []
     for one in not_captured[:LEFT_OUT_ROWS]:
         noun = "connection" if one["protocol"] == "tcp" else "UDP packet"
         by = f" by {', '.join(one['processes'])}" if one["processes"] else ""
-        text = f"{plural(one['count'], noun)} to {one['destination']}{by}: {one['reason']}"
+        text = f"{plural(one['count'], noun)} to {shown(one['destination'], names)}{by}: {one['reason']}"
         lines += _wrapped(f"not captured: {text}")
     if len(not_captured) > LEFT_OUT_ROWS:
         lines.append(f"not captured: {plural(len(not_captured) - LEFT_OUT_ROWS, 'kind')} more: see --report FILE")

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from proxy.start import seccomp
 from tidegate import processes
 from tidegate.supervise import command, guardian, observed, proof, scope
 from tidegate.supervise.attend import Attendance
+from tidegate.supervise.hosts_file import read_hosts
 from tidegate.supervise.inherited import Inherited
+from tidegate.supervise.live import Live
 from tidegate.supervise.observed import Observed
 from tidegate.supervise.proxy_flags import scoped
 from tidegate.supervise.requests import Requests
@@ -80,7 +82,8 @@ def run(settings: RunSettings) -> Outcome:
             observation.forget()  # the proof's connections
         started = time.monotonic()
         child = command.start(settings, run_scope.command, inherited)
-        exit_code = Attendance(settings, run_scope, serving, guard).until_ended(child, signals, bound)
+        with Live(read_hosts()) if settings.live else nullcontext() as live:
+            exit_code = Attendance(settings, run_scope, serving, guard, live).until_ended(child, signals, bound)
         duration_ms = (time.monotonic() - started) * 1000
         _end_what_is_left(run_scope)
         serving.finish(signals)
