@@ -74,8 +74,11 @@ typedef struct {
     uint64_t completed;
     uint64_t spliced_bytes; /* the part of both that went through a pipe and never through user space */
     uint64_t outstanding; /* what counts against `capacity`: live, waiting to be collected, punted and not forgotten */
-    uint64_t accept_pauses; /* times that a worker stopped accepting for lack of descriptors or memory */
-    uint64_t limit_pauses;  /* ... because `capacity` was reached */
+    uint64_t accept_pauses;    /* times that a worker stopped accepting for lack of descriptors or memory */
+    uint64_t limit_pauses;     /* ... because `capacity` was reached */
+    uint64_t mirrors_answered; /* copies of requests sent to mirrors whose answer came */
+    uint64_t mirrors_failed;
+    uint64_t mirrors_dropped; /* copies that were never sent: too many at a time, too large, or nowhere to send them */
 } tg_totals;
 
 /* Starts `threads` workers. -EINVAL out of range, -ENOMEM, -EMFILE, -EAGAIN when a thread can't be had. */

@@ -71,6 +71,11 @@ class Totals(NamedTuple):
     """Times that accepting paused for lack of descriptors or memory."""
     limit_pauses: int
     """... because the capacity was reached."""
+    mirrors_answered: int
+    """Copies of requests sent to mirrors whose answer came."""
+    mirrors_failed: int
+    mirrors_dropped: int
+    """Copies that were never sent: too many at a time, too large, or nowhere to send them."""
 
 
 def check(result: int, what: str) -> int:

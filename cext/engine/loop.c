@@ -16,7 +16,7 @@
 #include "accept/accepting.h"
 #include "base/clock.h"
 #include "exchange/drive.h"
-#include "exchange/explicit.h"
+#include "explicit/requests.h"
 #include "ready.h"
 #include "relay/drive.h"
 #include "relay/ending.h"
@@ -84,6 +84,8 @@ static void fire_timers(struct tg_worker *worker)
             accept_resume(worker);
         else if (timer == &worker->idle.timer)
             idle_sweep(worker);
+        else if (timer == &worker->copies.timer)
+            copies_sweep(worker);
         else
             relay_timer(worker, (struct tg_relay *)((char *)timer - offsetof(struct tg_relay, timer)));
     }
@@ -98,6 +100,7 @@ static void abort_all(struct tg_worker *worker)
             relay_abort(worker, relay);
     }
     serve_ready(worker);
+    copies_close(worker);
     idle_close(worker);
     worker_publish(worker);
 }

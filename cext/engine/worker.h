@@ -13,6 +13,7 @@
 #include "base/wheel.h"
 #include "detect/memory.h"
 #include "http/head.h"
+#include "mirror/copy.h"
 #include "relay/registry.h"
 #include "relay/relay.h"
 #include "tell/ring.h"
@@ -59,6 +60,7 @@ struct tg_worker {
     _Atomic uint64_t limit_pauses;
     struct tg_upstreams upstreams;
     struct tg_idle idle;
+    struct tg_copies copies;
     struct tg_memory memory;
     struct http_head head; /* lent to whoever frames one: exchange/head/lend.h */
     uint64_t now_us;

@@ -22,7 +22,6 @@ ROUTES_NOT_IN_FORCE = frozenset(
 
 FILTERS_NOT_IN_FORCE = frozenset(
     {
-        "RequestMirror",
         "ExternalAuth",
         "ExtensionRef",
     }

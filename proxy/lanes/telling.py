@@ -136,6 +136,7 @@ def telling(
         connection_limit=connection_limit,
         kept=kept,
         pauses=lambda: lanes.splice().pauses(),
+        mirrors=lambda: lanes.splice().mirrors(),
     )
     metrics = Metrics(sources, own, told.metrics)
     recent = RecentConnections()

@@ -39,6 +39,7 @@ class Upkeep:
         self._requests = requests
         self._watch = EngineWatch(loop, engine, self._collect, self.take_records)
         self._pauses = splice.pauses()
+        self._dropped_mirrors = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -72,6 +73,10 @@ class Upkeep:
         self._timer = self._loop.call_later(TICK_S, self._tick)
         self._held.release_expired()
         self._splice.tidy()
+        dropped = self._splice.mirrors()[-1]
+        if dropped > self._dropped_mirrors:
+            self._observer.mirrors_dropped(dropped - self._dropped_mirrors)
+        self._dropped_mirrors = dropped
         before, self._pauses = self._pauses, self._splice.pauses()
         for reason, earlier, now in zip(PAUSES, before, self._pauses, strict=True):
             if now > earlier:

@@ -25,6 +25,7 @@ MAX_ACCEPT = 1024
 """Characters of an Accept header that are looked at."""
 _NOT_CONNECTED = response_flags(CloseReason.UPSTREAM_REFUSED)
 PAUSES = ("max-connections", "resources")
+MIRRORS = ("answered", "failed", "dropped")
 """Why accepting pauses, in the order of `MetricSources.pauses`."""
 STEP = 100
 """Connections or groups that are counted at a time."""
@@ -198,6 +199,12 @@ class Metrics:
         for reason, count in zip(PAUSES, self._sources.pauses(), strict=True):
             pauses.add_metric((reason,), count)
         yield pauses
+        mirrors = CounterMetricFamily(
+            "tidegate_mirrored_requests", "Copies of requests for mirrors, by what came of them.", labels=("outcome",)
+        )
+        for outcome, count in zip(MIRRORS, self._sources.mirrors(), strict=True):
+            mirrors.add_metric((outcome,), count)
+        yield mirrors
         draining = GaugeMetricFamily("tidegate_draining", "1 while draining or drained.")
         draining.add_metric((), self._sources.draining())
         yield draining

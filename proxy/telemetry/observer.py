@@ -70,6 +70,13 @@ class Observer:
                 f" ({left_out} such lines left out)" if left_out else "",
             )
 
+    def mirrors_dropped(self, count: int) -> None:
+        left_out = self._budget.take(time.monotonic())
+        if left_out is not None:
+            _log.warning(
+                "%s copies of requests were not sent to their mirrors: too many, too large, or no endpoint", count
+            )
+
     def paused(self, reason: str) -> None:
         left_out = self._budget.take(time.monotonic())
         if left_out is not None:

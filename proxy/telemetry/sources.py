@@ -54,3 +54,5 @@ class MetricSources:
     """The engine's and the kernel's counters as of now."""
     pauses: Callable[[], tuple[int, int]]
     """How often accepting has paused: at the limit of connections, for lack of descriptors or memory."""
+    mirrors: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    """Copies of requests sent to mirrors: answered, failed, never sent."""

@@ -8,12 +8,13 @@
 #include "exchange/answer.h"
 #include "exchange/deadline.h"
 #include "exchange/ending.h"
-#include "exchange/explicit.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/request.h"
 #include "exchange/rules/gate.h"
 #include "exchange/rules/repeat.h"
+#include "explicit/requests.h"
+#include "mirror/copy.h"
 #include "ready.h"
 #include "relay/ending.h"
 #include "state.h"
@@ -73,7 +74,9 @@ void upstream_event(struct tg_worker *worker, uint64_t handle, uint32_t events)
     if (upstream == NULL)
         return;
     upstream_note(upstream, events);
-    if (upstream->relay == NULL)
+    if (upstream->copy != NULL)
+        copy_event(worker, upstream);
+    else if (upstream->relay == NULL)
         idle_event(worker, upstream);
     else
         worker_enqueue(worker, upstream->relay);

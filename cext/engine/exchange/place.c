@@ -7,12 +7,13 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "exchange/ending.h"
-#include "exchange/explicit.h"
 #include "exchange/reply.h"
+#include "exchange/rules/mirrored.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/quota.h"
 #include "exchange/rules/repeat.h"
 #include "exchange/rules/told.h"
+#include "explicit/requests.h"
 #include "relay/announce.h"
 #include "relay/connect.h"
 #include "relay/dial.h"
@@ -254,14 +255,15 @@ void place_begin(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_talk *talk = relay->talk;
     if (talk->exchange.plan != NULL && !enter(worker, relay))
         return;
-    if (talk->upstream != NULL) {
+    if (talk->upstream == NULL) {
+        take_turn(worker, relay);
+        attempt(worker, relay);
+    } else {
         talk->exchange.attempts++;
         if (!talk->upstream->connecting)
             use(worker, relay);
-        return;
     }
-    take_turn(worker, relay);
-    attempt(worker, relay);
+    mirrored_begin(worker, relay);
 }
 
 void place_step(struct tg_worker *worker, struct tg_relay *relay)

@@ -4,17 +4,18 @@
 
 #include "base/clock.h"
 #include "exchange/ending.h"
-#include "exchange/explicit.h"
 #include "exchange/head/added.h"
 #include "exchange/head/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
 #include "exchange/rules/gate.h"
+#include "exchange/rules/mirrored.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/said.h"
 #include "exchange/rules/told.h"
 #include "exchange/rules/until.h"
 #include "exchange/rules/written.h"
+#include "explicit/requests.h"
 #include "http/head_line.h"
 #include "relay/side.h"
 #include "state.h"
@@ -145,7 +146,7 @@ static bool frame_body(struct tg_worker *worker, struct tg_relay *relay)
         return true;
     }
     if (used > 0) {
-        if (exchange->idempotent)
+        if (exchange->idempotent || mirrored_keeps(exchange))
             exchange_keep(exchange, bytes, used);
         else
             exchange->is_whole = false;
@@ -299,8 +300,12 @@ bool request_move(struct tg_worker *worker, struct tg_relay *relay)
         return false;
     if (talk->exchange.request == REQUEST_HEAD)
         return read_head(worker, relay);
-    if (talk->exchange.request == REQUEST_BODY && flow_unframed(&talk->flow[DOWNSTREAM]) > 0)
-        return frame_body(worker, relay);
+    if (talk->exchange.request == REQUEST_BODY && flow_unframed(&talk->flow[DOWNSTREAM]) > 0) {
+        const bool moved = frame_body(worker, relay);
+        if (relay->talk != NULL && talk->exchange.attempts > 0)
+            mirrored_begin(worker, relay);
+        return moved;
+    }
     if (flow_owes(&talk->flow[DOWNSTREAM]))
         return write_request(worker, relay);
     if (talk->exchange.request == REQUEST_BODY && talk->upstream_error == 0 && place_is_ready(talk))

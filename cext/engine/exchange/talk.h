@@ -22,7 +22,7 @@ struct tg_talk {
     struct tg_flow flow[2];    /* by source, too */
     struct tg_exchange exchange;
     struct tg_upstream *upstream;  /* of the exchange, or kept for this client; NULL: none */
-    struct tg_explicit *explicit_; /* of an explicit proxy's connection: exchange/explicit.h; NULL: it was captured */
+    struct tg_explicit *explicit_; /* of an explicit proxy's connection: explicit/requests.h; NULL: it was captured */
     uint32_t target;               /* the endpoint that is being tried */
     int upstream_error;            /* a write to the upstream failed; what it has said may still be read */
     bool is_pinned;                /* this client has logged in to its upstream connection: nobody else gets it */

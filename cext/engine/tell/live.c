@@ -74,5 +74,8 @@ void tg_engine_totals(tg_engine *engine, tg_totals *out)
         out->completed += counter_read(&worker->completed);
         out->accept_pauses += counter_read(&worker->pauses);
         out->limit_pauses += counter_read(&worker->limit_pauses);
+        out->mirrors_answered += counter_read(&worker->copies.answered);
+        out->mirrors_failed += counter_read(&worker->copies.failed);
+        out->mirrors_dropped += counter_read(&worker->copies.dropped);
     }
 }

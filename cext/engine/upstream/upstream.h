@@ -19,7 +19,8 @@ struct tg_caller;
 
 struct tg_upstream {
     struct tg_side side;
-    struct tg_relay *relay; /* whose it is; NULL: it waits in the pool */
+    struct tg_relay *relay; /* whose it is; NULL: a copy's, or it waits in the pool */
+    struct tg_copy *copy;   /* of a request, whose it is: mirror/copy.h */
     struct tg_own own;
     struct tg_group *group; /* whose counters its connection moves */
     struct tg_taken taken;  /* its place under the limits of a cluster */

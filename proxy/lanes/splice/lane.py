@@ -136,6 +136,11 @@ class SpliceLane:
         totals = self._engine.totals()
         return totals.limit_pauses, totals.accept_pauses
 
+    def mirrors(self) -> tuple[int, int, int]:
+        """Copies of requests sent to mirrors: how many were answered, have failed, and were never sent."""
+        totals = self._engine.totals()
+        return totals.mirrors_answered, totals.mirrors_failed, totals.mirrors_dropped
+
     def forget(self) -> None:
         """A punted connection has ended without ever having been relayed."""
         self._lane.forget()

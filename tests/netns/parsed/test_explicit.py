@@ -17,7 +17,7 @@ from tests.netns.parsed.routes_rig import DEAD, SERVICES, V1, V2, VIP, http_serv
 from tests.netns.parsed.test_rules import rule
 from tests.netns.proxy.config_rig import proxy_with
 from tests.netns.proxy.proxy_rig import APP_V4, PEER_V4, ProxyProcess, Server, dial, read_all, until
-from tests.unit.mesh.support import http_route
+from tests.unit.mesh.support import http_route, traffic_policy
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("versions")]
 TLS_PORT = 8443
@@ -167,3 +167,12 @@ def test_clients_of_other_hosts_have_no_loopback(lab: Lab) -> None:
 def test_link_local_destinations_when_allowed(lab: Lab) -> None:
     with ProxyProcess(lab, *EXPLICIT, "--explicit-allow-link-local"):
         assert status(lab, "http://169.254.1.1:1/") == 503
+
+
+def test_denied_sources_have_no_service(lab: Lab, file: Path) -> None:
+    denies = traffic_policy("web", "deniedSources: [127.0.0.0/8]")
+    with proxy_with(lab, file, SERVICES + denies, *EXPLICIT):
+        assert status(lab, "http://web/") == 403
+        assert "response 403" in curl(lab, "-p", "http://web/").stderr
+    with proxy_with(lab, file, SERVICES + denies.replace("127.0.0.0/8", "10.9.0.0/16"), *EXPLICIT):
+        assert status(lab, "http://web/") == 200

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/address.h"
+#include "mirror/copy.h"
 #include "requests.h"
 #include "state.h"
 
@@ -186,6 +187,8 @@ void plan_end(struct tg_worker *worker, struct tg_exchange *exchange)
         limit_give(plan->cluster, TG_LIMIT_REQUESTS);
     if (plan->cluster != NULL)
         cluster_release(plan->cluster);
+    if (plan->outcome.mirror_count > 0) /* it never was as whole as they need it */
+        copy_drop(worker, plan->outcome.mirror_count);
     route_release(&plan->outcome);
     sticky_end(&plan->sticky);
     free(plan->original);

@@ -1,10 +1,11 @@
-#include "exchange/explicit.h"
+#include "explicit/requests.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/address.h"
 #include "base/counter.h"
+#include "decide/choose.h"
 #include "exchange/ending.h"
 #include "exchange/head/lend.h"
 #include "exchange/reply.h"
@@ -26,7 +27,7 @@ bool explicit_open(struct tg_relay *relay)
 }
 
 /* The connection's requests go to that address from now on; NULL: to none. False, and nothing has changed: nothing is
- * decided about it, or connections to it are decided one by one. */
+ * decided about it, connections to it are decided one by one, or it denies the client (is_denied). */
 static bool aim_at(struct tg_worker *worker, struct tg_relay *relay, const tg_address *address)
 {
     static const tg_address ANY = {0};
@@ -36,7 +37,8 @@ static bool aim_at(struct tg_worker *worker, struct tg_relay *relay, const tg_ad
         table_find(&worker->engine->verdicts, connection->listener.scope, address == NULL ? &ANY : address);
     if (ruling == NULL)
         return false;
-    if (ruling->asked.action != TG_RELAY && ruling->asked.action != TG_PASS) {
+    relay->talk->explicit_->is_denied = ruling_denies(ruling, &connection->peer);
+    if (relay->talk->explicit_->is_denied || (ruling->asked.action != TG_RELAY && ruling->asked.action != TG_PASS)) {
         ruling_release(ruling);
         return false;
     }
@@ -98,7 +100,11 @@ static void settle_on(struct tg_worker *worker, struct tg_relay *relay)
     it->lasts_ms = worker->now_us / 1000 + it->found.lasts_ms;
     prefer_present(worker, relay);
     it->next = 0;
-    if (it->found.status == 0 && !explicit_advance(worker, relay))
+    it->is_denied = false;
+    const bool has_place = it->found.status != 0 || explicit_advance(worker, relay);
+    if (!has_place && it->is_denied)
+        refuse(&it->found, 403, 0, "the destination's policy denies this client");
+    else if (!has_place)
         refuse(&it->found, 503, TG_FLAG_UO,
                "connections to this destination are decided one by one, which an explicit proxy can't have done");
     if (it->found.status != 0)

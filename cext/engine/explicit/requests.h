@@ -1,7 +1,7 @@
 /* Requests to an explicit proxy: each says where it is to go, and its connection's original destination and verdict
  * become those of that place. The caller is asked where a name is (explicit/spec.h). For the owning worker only. */
-#ifndef TG_EXCHANGE_EXPLICIT_H
-#define TG_EXCHANGE_EXPLICIT_H
+#ifndef TG_EXPLICIT_REQUESTS_H
+#define TG_EXPLICIT_REQUESTS_H
 
 #include "exchange/talk.h"
 #include "explicit/spec.h"
@@ -13,6 +13,7 @@ struct tg_explicit {
     uint32_t number;     /* of the last question */
     uint32_t next;       /* of the addresses: the one to be tried after the present one */
     bool waits;          /* for the answer */
+    bool is_denied;      /* the place that was looked at last denies the client */
     bool is_answered;    /* and the request's head has not gone on yet */
     bool connects;       /* the last question was about a tunnel */
     uint16_t length;     /* of `authority` */
