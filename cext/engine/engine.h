@@ -74,11 +74,9 @@ typedef struct {
     uint64_t completed;
     uint64_t spliced_bytes; /* the part of both that went through a pipe and never through user space */
     uint64_t outstanding; /* what counts against `capacity`: live, waiting to be collected, punted and not forgotten */
-    uint64_t accept_pauses;    /* times that a worker stopped accepting for lack of descriptors or memory */
-    uint64_t limit_pauses;     /* ... because `capacity` was reached */
-    uint64_t mirrors_answered; /* copies of requests sent to mirrors whose answer came */
-    uint64_t mirrors_failed;
-    uint64_t mirrors_dropped; /* copies that were never sent: too many at a time, too large, or nowhere to send them */
+    uint64_t accept_pauses; /* times that a worker stopped accepting for lack of descriptors or memory */
+    uint64_t limit_pauses;  /* ... because `capacity` was reached */
+    uint64_t mirrors_answered, mirrors_failed, mirrors_dropped; /* copies of requests: mirror/copy.h */
 } tg_totals;
 
 /* Starts `threads` workers. -EINVAL out of range, -ENOMEM, -EMFILE, -EAGAIN when a thread can't be had. */
@@ -143,10 +141,9 @@ typedef struct {
     int32_t original;     /* enum tg_original */
     uint32_t mark;        /* SO_MARK of the upstream sockets; 0: none */
     uint32_t keepalive_s; /* of both sides; 0: none */
-    int64_t
-        hairpin_from; /* a scope whose own upstream connections may arrive here as if they were a client's; -1: none */
-    int32_t inbound;  /* for the log: not 0 where the workload is the server */
-    int32_t is_explicit; /* not 0: a plain HTTP proxy, to which clients say where each request goes */
+    int64_t hairpin_from; /* a scope whose upstream connections may arrive here as if they were a client's; -1: none */
+    int32_t inbound;      /* for the log: not 0 where the workload is the server */
+    int32_t is_explicit;  /* not 0: a plain HTTP proxy, to which clients say where each request goes */
     int32_t as_client; /* not 0: call the workload from its client's address where the accepted socket is transparent */
     tg_address sources[2]; /* what upstream sockets of IPv4 and of IPv6 are bound to; family 0: the kernel's choice */
 } tg_listener;
