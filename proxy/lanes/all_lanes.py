@@ -29,6 +29,7 @@ from proxy.lanes.splice.lane import SpliceLane
 from proxy.lanes.telling import Telling, punted_events, splice_events
 from proxy.settings import ProxySettings
 from proxy.start.startup import Started
+from proxy.telemetry.health_metrics import HealthMetrics
 
 
 class AllLanes:
@@ -98,6 +99,7 @@ class AllLanes:
             mark=settings.proxy_mark,
         )
         telling.metrics.add(counting.endpoint_metrics(lambda: self.splice, self.direct))
+        telling.metrics.add(HealthMetrics(lambda: self.verdicts.health))
 
     async def start(self) -> None:
         """Returns when the first policy is in force in the proxy itself; the listeners are closed yet."""
