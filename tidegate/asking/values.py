@@ -4,7 +4,7 @@ A shell waits for the answer while its user types, so a proxy that does not answ
 nothing that goes wrong is ever said.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +39,26 @@ def routes(context: "Context", _parameter: "Parameter", begun: str) -> "list[Com
     return _those(begun, found)
 
 
+def backends(context: "Context", _parameter: "Parameter", begun: str) -> "list[CompletionItem]":
+    """Of the Service that is named before: `NAME=`, to which the weight is added."""
+
+    def found() -> Iterator[tuple[str, str]]:
+        asked_for = context.params.get("service") or ""
+        for one in _destinations(context):
+            if asked_for in (one["service"], one["service"].partition("/")[2]):
+                for rule in one["http_rules"]:
+                    for target in rule["targets"]:
+                        if target.get("name"):
+                            yield f"{target['name']}=", f"of {rule['route']}"
+
+    return _those(begun, found)
+
+
+def words(*allowed: str) -> Callable[["Context", "Parameter", str], "list[CompletionItem]"]:
+    """One of a few."""
+    return lambda _context, _parameter, begun: _those(begun, lambda: ((word, "") for word in allowed))
+
+
 def _those(begun: str, find: Any) -> "list[CompletionItem]":
     """Each value once. `NAME` completes `NAMESPACE/NAME`, too."""
     from click.shell_completion import CompletionItem
@@ -55,15 +75,12 @@ def _those(begun: str, find: Any) -> "list[CompletionItem]":
 
 
 def _destinations(context: "Context") -> Iterable[dict[str, Any]]:
-    from tidegate.admin import Admin
+    from tidegate.asking.known import destinations
     from tidegate.asking.whom import asked
-    from tidegate.netns import inside
 
     chosen = {name: context.params.get(name) for name in ("admin", "netns", "enrolment", "run_name", "everything")}
     for one in asked(chosen):
-        with inside(one.netns):
-            dump = Admin(one.admin, timeout_s=1.0).get("/config_dump")
-        yield from (dump["configuration"] or {"destinations": {"outbound": []}})["destinations"]["outbound"]
+        yield from destinations(one, 1.0)
 
 
 def _command_of(pids: tuple[int, ...]) -> str:

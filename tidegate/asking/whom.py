@@ -24,7 +24,7 @@ def asked(given: dict[str, Any]) -> list[Whom]:
 
     admin, netns = given.pop("admin"), given.pop("netns")
     enrolment, run, everything = given.pop("enrolment"), given.pop("run_name"), given.pop("everything", False)
-    ways = (everything, enrolment is not None, run is not None, admin is not None or netns is not None)
+    ways = (bool(everything), enrolment is not None, run is not None, admin is not None or netns is not None)
     if sum(ways) > 1:
         allowed = "one of --all, --enrolment NAME, --run PID, and --admin with --netns"
         raise BadInput("--all, --enrolment, --run", "several of them", allowed)
@@ -59,7 +59,7 @@ def _chosen(enrolment: str) -> Whom:
     for one in found:
         if one.name == enrolment:
             return one
-    from tidegate.near import meant
+    from proxy.core.near import meant
 
     names = [one.name for one in found]
     shown = ", ".join(names) or "none at the moment"

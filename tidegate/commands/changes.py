@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tidegate.admin import DEFAULT
+from tidegate.asking.values import backends, services
 from tidegate.commands.options import json_option, netns_option
 
 MOST_WEIGHT = 1_000_000
@@ -20,8 +21,8 @@ def route() -> None:
 
 
 @route.command("set-weight")
-@click.argument("service")
-@click.argument("weights", nargs=-1, required=True, metavar="NAME=W [NAME=W…]")
+@click.argument("service", shell_complete=services)
+@click.argument("weights", nargs=-1, required=True, metavar="NAME=W [NAME=W…]", shell_complete=backends)
 @click.option("--keep", is_flag=True, help="past the next reload of the configuration")
 @_admin
 @netns_option
@@ -56,7 +57,7 @@ def policy() -> None:
 
 
 @policy.command("set")
-@click.argument("service")
+@click.argument("service", shell_complete=services)
 @click.option("--file", "file", metavar="PATCH", required=True, help="YAML or JSON of spec fields; `-`: standard input")
 @click.option("--keep", is_flag=True, help="past the next reload of the configuration")
 @_admin
@@ -76,7 +77,7 @@ def set_policy(service: str, file: str, keep: bool, admin: str, netns: str | Non
 
 
 @policy.command("revert")
-@click.argument("service")
+@click.argument("service", shell_complete=services)
 @_admin
 @netns_option
 def revert_policy(service: str, admin: str, netns: str | None) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tidegate import hints
 from tidegate.commands.options import json_option, netns_option
 from tidegate.rows import Row, show
 
@@ -35,4 +36,6 @@ def check(netns: str | None, stand_in: bool, as_json: bool) -> int:
 
 
 def _row(probe: "Probe") -> Row:
-    return Row(probe.name, f"{'ok' if probe.ok else 'FAILED'}: {probe.detail}", "good" if probe.ok else "bad")
+    if probe.ok:
+        return Row(probe.name, f"ok: {probe.detail}", "good")
+    return Row(probe.name, hints.hinted(f"FAILED: {probe.detail}", hints.of_probe(probe.name, probe.detail)), "bad")

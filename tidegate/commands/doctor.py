@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tidegate import hints
 from tidegate.commands.options import json_option, netns_option
 from tidegate.rows import Row, show
 
@@ -38,24 +39,28 @@ def doctor(netns: str | None, wait: str, as_json: bool) -> int:
 def rows_of(report: dict[str, Any]) -> list[Row]:
     """The report for people. What works is said in one line, what doesn't with its reason."""
     kernel, auto = report["kernel"], report["auto"]
-    chosen = Row("auto", f"{auto['mode'] or 'nothing'}: {_one_line(auto['why'])}", "good" if auto["mode"] else "bad")
+    why = hints.hinted(_one_line(auto["why"]), None if auto["mode"] else hints.NO_MODE)
+    chosen = Row("auto", f"{auto['mode'] or 'nothing'}: {why}", "good" if auto["mode"] else "bad")
     rows = [Row("kernel", f"{kernel['release']} ({kernel['machine']})"), chosen]
-    rows += [_tried("mode", f"{mode['mode']:<10}", mode["works"], mode["reason"]) for mode in report["modes"]]
+    for mode in report["modes"]:
+        reason = mode["reason"] or "no reason given"
+        hint = hints.of_mode(mode["mode"], reason)
+        rows.append(_tried("mode", f"{mode['mode']:<10}", mode["works"], reason, hint))
     working = [hook["hook"] for hook in report["hooks"] if hook["works"]]
     if working:
         rows.append(Row("hooks", f"{', '.join(working)}: ok", "good"))
     for hook in report["hooks"]:
         if not hook["works"]:
-            rows.append(_tried("hook", hook["hook"], False, f"{hook['reason']} (Linux {hook['since']})"))
+            rows.append(_tried("hook", hook["hook"], False, f"{hook['reason']} (Linux {hook['since']})", hints.HOOK))
     for feature in report["features"]:
         if not feature["works"]:
             text = f"{feature['name']} (Linux {feature['since']}): {feature['without']}"
-            rows.append(Row("without", text, "doubtful"))
+            rows.append(Row("without", hints.hinted(text, hints.FEATURE), "doubtful"))
     rows += _settings(report)
     rows += [Row("beside us", f"{one['tool']}: {', '.join(one['chains'][:4])}") for one in _neighbours(report, "rules")]
     rows += [Row("beside us", f"BPF {one['program']} on {one['hook']}") for one in _neighbours(report, "programs")]
-    rows += [Row("untried", line, "doubtful") for line in report["untried"]]
-    rows += [Row("advice", line, "doubtful") for line in report["advice"]]
+    rows += [Row("untried", hints.hinted(line, hints.UNTRIED), "doubtful") for line in report["untried"]]
+    rows += [Row("advice", hints.hinted(line, hints.ADVICE), "doubtful") for line in report["advice"]]
     return rows
 
 
@@ -77,8 +82,8 @@ def _neighbours(report: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def _tried(kind: str, name: str, works: bool, reason: str | None) -> Row:
-    verdict = "ok" if works else "no: " + _one_line(reason or "no reason given")
+def _tried(kind: str, name: str, works: bool, reason: str, hint: str) -> Row:
+    verdict = "ok" if works else "no: " + hints.hinted(_one_line(reason), hint)
     return Row(kind, f"{name} {verdict}", "good" if works else "bad")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tidegate.asking.values import enrolments
 from tidegate.commands.options import (
     LANES,
     config_option,
@@ -97,7 +98,9 @@ def enroll(
 @_PID
 @_UNIT
 @click.option("--cgroup", metavar="PATH", help="the processes of a cgroup v2 folder")
-@click.option("--name", "--enrolment", "name", metavar="NAME", help="an enrolment by its name")
+@click.option(
+    "--name", "--enrolment", "name", metavar="NAME", help="an enrolment by its name", shell_complete=enrolments
+)
 @click.option("--all", "everything", is_flag=True, help="every enrolment")
 @wait_option
 @json_option
@@ -115,6 +118,7 @@ def unenroll(
     from intercept.errors import BadInput
     from intercept.intent.from_flags import seconds
     from onboard.enroll import registry, selector
+    from proxy.core.near import meant
 
     wait_s = seconds("--wait", wait)
     if everything or name is not None:
@@ -122,7 +126,8 @@ def unenroll(
             raise BadInput("unenroll", "several", "one of --pid, --unit, --cgroup, --name and --all")
         found = [one for one in registry.every() if everything or one.name == name]
         if name is not None and not found:
-            raise BadInput("--name", name, "an enrolment that `tidegate ls` shows")
+            near = meant(name, [one.name for one in registry.every()])
+            raise BadInput("--name", name, f"an enrolment that `tidegate ls` shows{near}")
     else:
         chosen = selector.chosen(pid=pid, unit=unit, cgroup=cgroup)
         found = [one for one in registry.every() if one.selector == f"{chosen.kind} {chosen.text}"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tidegate.asking.values import words
+
 if TYPE_CHECKING:
     from intercept.intent.intent import Intent
 
@@ -46,6 +48,14 @@ REPEATED = (("--exclude-outbound-for", "PROTO:PORTS:UIDS", "ports that these use
 SWITCHES = (("--drop-invalid", "drop packets that conntrack calls INVALID"),)
 
 
+WORDS = {
+    "--mode": ("auto", "ebpf", "nftables", "iptables", "tproxy"),
+    "--self-calls": ("proxy", "bypass", "hairpin"),
+    "--dns": ("off", "resolvers", "all"),
+    "--ipv6": ("auto", "required", "off"),
+    "--when-down": ("closed", "open"),
+}
+"""For shells; what is allowed `intercept.intent.parsing` says."""
 LANES = ("auto", "direct", "splice", "parsed")
 
 
@@ -61,7 +71,8 @@ def intent_options(command: F) -> F:
     for flag, metavar, help_text in reversed(REPEATED):
         command = click.option(flag, metavar=metavar, multiple=True, help=help_text)(command)
     for flag, metavar, help_text in reversed(VALUES):
-        command = click.option(flag, metavar=metavar, default=None, help=help_text)(command)
+        complete = words(*WORDS[flag]) if flag in WORDS else None
+        command = click.option(flag, metavar=metavar, default=None, help=help_text, shell_complete=complete)(command)
     return command
 
 

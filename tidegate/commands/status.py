@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tidegate import hints
 from tidegate.commands.options import json_option, netns_option
 from tidegate.rows import Row, show
 
@@ -46,26 +47,35 @@ def status(netns: str | None, existing: bool, as_json: bool) -> int:
 def rows_of(found: "Status", older: "list[Existing]") -> Iterator[Row]:
     """The report for people: what is out of order first."""
     if not found.active:
-        yield Row("capture", "no capture is in force here")
+        yield Row("capture", hints.hinted("no capture is in force here", hints.ABSENT))
     else:
         astray = [f"{name} {stop.now}" for name, stop in found.reach.items() if stop.missing]
         besides = f"; at this moment new connections are: {', '.join(astray)}" if astray else ""
-        yield Row("capture", f"capture in force: {found.mode}{besides}", "bad" if astray or found.drift else "good")
-    yield from (Row("drift", sentence, "bad") for sentence in found.drift)
+        bad = bool(astray or found.drift)
+        text = f"capture in force: {found.mode}{besides}"
+        yield Row("capture", hints.hinted(text, hints.CHECK if bad else None), "bad" if bad else "good")
+    yield from (Row("drift", hints.hinted(sentence, hints.DRIFTED), "bad") for sentence in found.drift)
     for name, stop in found.reach.items():
-        yield Row(name, f"{stop.now}: {stop.why}", _TONES[stop.now])
+        hint = hints.NOT_HEARD if _TONES[stop.now] == "bad" else None
+        yield Row(name, hints.hinted(f"{stop.now}: {stop.why}", hint), _TONES[stop.now])
     if found.active:
         yield Row("scope", _scope(found))
     if found.intent:
         yield Row("intent", _as_command_line(found))
-    yield from (Row("not captured", sentence, "doubtful") for sentence in found.not_captured)
+    yield from (
+        Row("not captured", hints.hinted(sentence, hints.LEFT_OUT), "doubtful") for sentence in found.not_captured
+    )
     if found.conntrack is not None:
         yield Row("conntrack", f"{found.conntrack['count']} of {found.conntrack['max']} entries")
     yield from (Row("run", f"{name} captures for its command here") for name in found.runs)
     for one in older:
         row = one.as_dict()
         yield Row(
-            "existing", f"{row['direction']} {row['workload']} - {row['peer']} (uid {row['uid']}), past the proxy"
+            "existing",
+            hints.hinted(
+                f"{row['direction']} {row['workload']} - {row['peer']} (uid {row['uid']}), past the proxy",
+                hints.EXISTING,
+            ),
         )
 
 

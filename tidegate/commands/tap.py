@@ -28,9 +28,12 @@ def tap(*, as_json: bool, service: str, route: str, status: str, path: str, sour
     the terminal's width. Where several proxies are asked each line begins with its proxy's name, in JSON `proxy`.
     """
     from tidegate.asking.following import lines
+    from tidegate.asking.known import doubts
     from tidegate.asking.whom import asked
 
     whom = asked(given)
+    for sentence in doubts(whom, service, route):
+        click.echo(f"tidegate: {sentence}", err=True)
     filters = {"service": service, "route": route, "status": status, "path": path, "source": source}
     several = len(whom) > 1
     with contextlib.suppress(KeyboardInterrupt):

@@ -26,12 +26,15 @@ def top(*, service: str, route: str, duration: str | None, interval: str, as_jso
 
     Without a terminal the rows are printed plainly at each interval; --json prints one object at the end.
     """
+    from tidegate.asking.known import doubts
     from tidegate.toplines import TopTable
 
     whom = asked(given)
     for_s = _seconds("--for", duration) if duration is not None else (5.0 if as_json else None)
     every_s = _seconds("--interval", interval)
     wanted = _Wanted(service, route)
+    for sentence in doubts(whom, service, route):
+        click.echo(f"tidegate: {sentence}", err=True)
     if as_json:
         seconds = for_s or 5.0
         began, before = time.monotonic(), _look(whom, at_least_one=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from proxy.core.near import meant
 from proxy.core.policy.cluster import ServiceName
 from proxy.core.policy.http import HttpRule, HttpTarget
 from proxy.core.policy.policy import Claims, Destination, Policy, Rule, Target, frozen
@@ -36,7 +37,8 @@ def service_named(policy: Policy, text: str) -> ServiceName:
     if found:
         raise Unknown(f"{text!r} is in several namespaces: one of {', '.join(map(str, found))}")
     some = ", ".join(map(str, sorted(known)[:20])) or "none"
-    raise Unknown(f"no Service {text!r} is configured: one of {some}")
+    near = meant(text, [name for one in known for name in ((str(one),) if slash else (one.name,))])
+    raise Unknown(f"no Service {text!r} is configured: one of {some}{near}")
 
 
 def with_weights(policy: Policy, weights: Weights) -> Policy:
@@ -48,7 +50,8 @@ def with_weights(policy: Policy, weights: Weights) -> Policy:
     missing = [name for name in weights.by_name if name not in names]
     if missing:
         there = ", ".join(sorted(names)) or "none: no route is attached"
-        raise Unknown(f"{weights.service}: no backendRef is named {missing[0]!r}: one of {there}")
+        near = meant(missing[0], names)
+        raise Unknown(f"{weights.service}: no backendRef is named {missing[0]!r}: one of {there}{near}")
     outbound = _changed(policy.outbound, weights)
     return replace(policy, outbound=outbound, digest=f"{policy.digest}+{weights}")
 
