@@ -46,12 +46,14 @@ class News(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class ClusterEndpoint:
-    """group: whose state it has, whichever cluster names it. weight 0: never chosen. trial: one request at a time."""
+    """group: whose state it has, whichever cluster names it. weight 0: never chosen. trial: one request at a time.
+    identity: by which tokens of sessions name it."""
 
     address: SocketAddress
     group: int
     weight: int = 1
     trial: bool = False
+    identity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Clusters:
         for row, endpoint in zip(endpoints, spec.endpoints, strict=True):
             row.address = to_c(endpoint.address)
             row.group, row.weight, row.trial = endpoint.group, endpoint.weight, endpoint.trial
+            row.identity = endpoint.identity
         places = ffi.new("uint32_t[]", list(spec.places)) if spec.places else ffi.NULL
         points = ffi.new("uint64_t[]", list(spec.points)) if spec.points else ffi.NULL
         texts = [ffi.NULL if one is None else ffi.new("char[]", one) for one in (spec.hash_name, spec.cookie_end)]

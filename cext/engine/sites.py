@@ -19,6 +19,7 @@ ARRAYS = {
     "cors": "tg_cors",
     "pieces": "tg_piece",
     "policies": "tg_request_policy",
+    "sessions": "tg_session",
 }
 _COUNTS = {name: f"{name.removesuffix('s')}_count" for name in ARRAYS}
 _COUNTS |= {"cors": "cors_count", "policies": "policy_count"}

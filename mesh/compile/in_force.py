@@ -15,7 +15,6 @@ ROUTES_NOT_IN_FORCE = frozenset(
         "GRPCRoute",
         "BackendTLSPolicy",
         "TLSRoute.hostnames",
-        "sessionPersistence",
     }
 )
 """Kinds, and fields of routes. As long as a kind is here, nothing of its documents is in force."""

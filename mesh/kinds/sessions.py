@@ -2,18 +2,16 @@
 `cookie` or `header` with a name of its own."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta
-
-from mesh.yaml.names import CookieName, HeaderName
+from mesh.yaml.names import CookieName, CookiePath, HeaderName, SessionName
 from mesh.yaml.shapes import Shape
 from mesh.yaml.texts import GatewayDuration, gateway_seconds
 
 
 class CookieConfig(Shape, frozen=True, kw_only=True):
     name: CookieName | None = None
-    path: Annotated[str, Meta(max_length=1024)] | None = None
+    path: CookiePath | None = None
     lifetime_type: Literal["Permanent", "Session"] = "Session"
 
 
@@ -22,7 +20,7 @@ class HeaderConfig(Shape, frozen=True, kw_only=True):
 
 
 class SessionPersistence(Shape, frozen=True, kw_only=True):
-    session_name: Annotated[str, Meta(max_length=128)] | None = None
+    session_name: SessionName | None = None
     absolute_timeout: GatewayDuration | None = None
     idle_timeout: GatewayDuration | None = None
     type: Literal["Cookie", "Header"] = "Cookie"

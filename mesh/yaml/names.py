@@ -50,6 +50,7 @@ FilterPath = Annotated[
 ]
 CookiePath = Annotated[str, _text(r"[^\x00-\x1f\x7f;]*", 1024, "a cookie's path, without ';'", 0)]
 CookieName = Annotated[str, _text(_HTTP_NAME, 256, "a cookie's name")]
+SessionName = Annotated[str, _text(_HTTP_NAME, 128, "a name that a cookie or a header may have")]
 CheckPath = Annotated[str, _text(r"/[!-~]*", 1024, "a path such as /healthz")]
 Authority = Annotated[str, _text(r"[!-~]*", 253, "a value of the header Host", 0)]
 StatusRange = Annotated[

@@ -77,7 +77,8 @@ static bool add_endpoint(struct tg_cluster *cluster, struct tg_endpoints *endpoi
     cluster->total += asked->weight;
     if (asked->weight > cluster->heaviest)
         cluster->heaviest = asked->weight;
-    *choice = (struct tg_choice){.address = asked->address, .weight = asked->weight, .end = cluster->total};
+    *choice = (struct tg_choice){
+        .address = asked->address, .identity = asked->identity, .weight = asked->weight, .end = cluster->total};
     for (int row = 0; row < TG_ROWS; row++)
         choice->rows.threshold[row] = spec->in_a_row[row];
     choice->rows.split_local = spec->split_local != 0;

@@ -23,6 +23,7 @@ struct tg_usage {
 
 struct tg_choice {
     tg_address address;
+    uint64_t identity;
     uint32_t weight; /* 0: not to be chosen */
     uint64_t end;    /* weights up to and including this one */
     struct tg_endpoint_state *state;

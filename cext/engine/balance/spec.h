@@ -59,10 +59,11 @@ enum tg_news {
 
 typedef struct {
     tg_address address;
-    uint64_t group;  /* whose state it has, and whose counters its connections move: the same group in
-                      * another cluster is the same endpoint */
-    uint32_t weight; /* 0: never chosen */
-    int32_t trial;   /* not 0: one request at a time, and it is preferred */
+    uint64_t group;    /* whose state it has, and whose counters its connections move: the same group in
+                        * another cluster is the same endpoint */
+    uint64_t identity; /* by which sessions know it */
+    uint32_t weight;   /* 0: never chosen */
+    int32_t trial;     /* not 0: one request at a time, and it is preferred */
 } tg_cluster_endpoint;
 
 typedef struct {

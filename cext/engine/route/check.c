@@ -90,6 +90,8 @@ static bool is_rule(const tg_site_spec *spec, const tg_site_rule *rule)
         return false;
     if (!(rule->retry.budget_percent >= 0 && rule->retry.budget_percent <= 100 && rule->retry.budget_per_s >= 0))
         return false;
+    if (rule->session < -1 || (rule->session >= 0 && (uint32_t)rule->session >= spec->session_count))
+        return false;
     /* The evaluator asks for prefixes only where a segment ends. */
     return rule->path_kind != TG_PREFIX || rule->path.length == 0 ||
            spec->text[rule->path.at + rule->path.length - 1] != '/';
@@ -139,13 +141,21 @@ static bool is_policy(const tg_site_spec *spec, const tg_request_policy *one)
            (one->abort_percent == 0 || (one->abort_status >= 200 && one->abort_status <= 599));
 }
 
+static bool is_session(const tg_site_spec *spec, const tg_session *one)
+{
+    return is_token(spec, one->name) && is_part_of_target(spec, one->path) &&
+           (one->path.length == 0 || memchr(spec->text + one->path.at, ';', one->path.length) == NULL) &&
+           (!one->permanent || one->absolute_s > 0);
+}
+
 static bool are_counts(const tg_site_spec *spec)
 {
     const uint32_t most = 16 * TG_MAX_RULES;
 
     return spec->rule_count <= TG_MAX_RULES && spec->condition_count <= most && spec->backend_count <= most &&
            spec->filter_count <= most && spec->edit_count <= most && spec->mirror_count <= most &&
-           spec->cors_count <= most && spec->piece_count <= most && spec->policy_count <= 1 && spec->port <= 65535 &&
+           spec->cors_count <= most && spec->piece_count <= most && spec->policy_count <= 1 &&
+           spec->session_count <= most && spec->port <= 65535 &&
            (spec->flags & ~(uint32_t)(TG_ASK_ALWAYS | TG_HTTPS)) == 0;
 }
 
@@ -164,6 +174,7 @@ bool spec_is_sound(const tg_site_spec *spec)
     ALL(edits, edit_count, is_edit)
     ALL(cors, cors_count, is_cors)
     ALL(policies, policy_count, is_policy)
+    ALL(sessions, session_count, is_session)
     for (uint32_t i = 0; i < spec->piece_count; i++)
         if (!is_value(spec, spec->pieces[i]))
             return false;

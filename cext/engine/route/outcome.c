@@ -103,6 +103,12 @@ static enum route_kind forward(struct route_outcome *outcome, int32_t number)
     return ROUTE_FORWARD;
 }
 
+enum route_kind outcome_forward_to(struct route_outcome *outcome, int32_t backend)
+{
+    outcome->mirror_count = 0;
+    return forward(outcome, backend);
+}
+
 enum route_kind outcome_by_rule(struct route_outcome *outcome, const struct http_head *head, const char *bytes,
                                 int64_t rule, int32_t backend)
 {

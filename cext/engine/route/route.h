@@ -65,6 +65,9 @@ struct route_outcome {
 enum route_kind route_decide(struct tg_site *site, const struct http_head *head, const char *bytes, uint64_t random,
                              struct route_outcome *outcome);
 
+/* Sends a request that was to be forwarded to another of its rule's backends. May turn it into an answer. */
+enum route_kind outcome_forward_to(struct route_outcome *outcome, int32_t backend);
+
 /* Gives back what an outcome holds. May be called once for each outcome that was filled. */
 void route_release(struct route_outcome *outcome);
 

@@ -33,6 +33,7 @@ static bool copy_all(tg_site_spec *spec)
     done &= COPY(spec, cors, cors_count);
     done &= COPY(spec, pieces, piece_count);
     done &= COPY(spec, policies, policy_count);
+    done &= COPY(spec, sessions, session_count);
     return done;
 }
 
@@ -48,6 +49,7 @@ static void free_all(tg_site_spec *spec)
     free((void *)spec->cors);
     free((void *)spec->pieces);
     free((void *)spec->policies);
+    free((void *)spec->sessions);
 }
 
 static void site_free(struct tg_site *site)

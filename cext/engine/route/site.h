@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "limits/callers.h"
 #include "base/epoch.h"
+#include "limits/callers.h"
 #include "route/index.h"
 #include "route/spec.h"
 

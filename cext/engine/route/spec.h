@@ -105,6 +105,16 @@ typedef struct {
     double budget_per_s;
 } tg_retry;
 
+/* A client's session belongs to an endpoint, which a token in a cookie or a header of this name tells. */
+typedef struct {
+    int32_t header;    /* not 0: a header, else a cookie */
+    int32_t permanent; /* not 0: the cookie lives for absolute_s, else for the client's own session */
+    tg_piece name;
+    tg_piece path;       /* of the cookie; empty: none is said */
+    uint64_t absolute_s; /* from the first answer on; 0: no limit */
+    uint64_t idle_s;     /* between two requests; 0: no limit */
+} tg_session;
+
 /* A path is normalised, the prefix is without slashes at its end. All that a rule says must hold. */
 typedef struct {
     int32_t path_kind; /* enum tg_match_kind */
@@ -116,6 +126,8 @@ typedef struct {
     tg_piece route;      /* the document's name, to be told of its requests */
     uint32_t request_ms; /* for the answer's end, from the end of the request's head on; 0: no limit */
     uint32_t per_try_ms; /* for the head of the answer, of each attempt; 0: no limit */
+    int32_t session;     /* in `sessions`; -1: none */
+    int32_t unused;
     tg_retry retry;
 } tg_site_rule;
 
@@ -152,6 +164,7 @@ typedef struct {
     const tg_mirror *mirrors;
     const tg_cors *cors;
     const tg_piece *pieces;
+    const tg_session *sessions;
     const tg_request_policy *policies; /* at most one */
     uint32_t condition_count;
     uint32_t backend_count;
@@ -161,6 +174,8 @@ typedef struct {
     uint32_t cors_count;
     uint32_t piece_count;
     uint32_t policy_count;
+    uint32_t session_count;
+    uint32_t unused;
 } tg_site_spec;
 
 /* Puts the rules of a site in force for new requests, in the place of those that had its number (not 0). Copied.

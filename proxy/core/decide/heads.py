@@ -5,7 +5,7 @@ from typing import NamedTuple
 from proxy.core.decide import cors
 from proxy.core.decide.request import Decision, Why
 from proxy.core.policy.http import NO_FILTERS, HttpRule
-from proxy.core.route.filters import HeaderEdits, edited, in_origin_form, location, rewritten
+from proxy.core.route.filters import HeaderEdits, Rewrite, edited, in_origin_form, location, rewritten
 from proxy.core.route.match import Request
 
 Headers = list[tuple[str, str]]
@@ -23,7 +23,7 @@ def request_head(rule: HttpRule, decision: Decision, request: Request) -> tuple[
     of_target = NO_FILTERS if decision.target is None else rule.targets[decision.target].filters
     headers = edited(edited(request.lines, rule.filters.request), of_target.request)
     rewrite = of_target.rewrite or rule.filters.rewrite
-    if rewrite is None:
+    if rewrite is None or rewrite == Rewrite():
         return request.target, headers
     if rewrite.hostname is not None:
         headers = edited(headers, HeaderEdits(set=(("Host", rewrite.hostname),)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from proxy.core.decide import cors
+from proxy.core.decide import cors, session
 from proxy.core.policy.cluster import Cluster
 from proxy.core.policy.http import Filters, HttpRule, Mirror
 from proxy.core.route.match import Request, first
@@ -46,8 +46,9 @@ def linear(rules: Sequence[HttpRule]) -> Find:
     return lambda request: first(matches, request)
 
 
-def decide(rules: Sequence[HttpRule], find: Find, request: Request, random: int) -> Decision:
-    """random: any number of 64 bits; the same one gives the same decision."""
+def decide(rules: Sequence[HttpRule], find: Find, request: Request, random: int, now_s: int = 0) -> Decision:
+    """random: any number of 64 bits; the same one gives the same decision. now_s: seconds since 1970; only sessions
+    depend on it."""
     number = find(request)
     if number is None:
         return Decision(status=404, why=Why.NO_RULE)
@@ -60,7 +61,8 @@ def decide(rules: Sequence[HttpRule], find: Find, request: Request, random: int)
             return Decision(number, status=204, why=Why.PREFLIGHT, origin=origin)
     if filters.redirect is not None:
         return Decision(number, status=filters.redirect.status, why=Why.REDIRECTED, origin=origin)
-    return _forward(rules[number], number, origin, random)
+    place = session.place_of(rules[number], request, now_s)
+    return _forward(rules[number], number, origin, random, None if place is None else place.target)
 
 
 def draw(random: int, which: int) -> int:
@@ -90,8 +92,11 @@ def cluster_of(rules: Sequence[HttpRule], decision: Decision) -> Cluster | None:
     return rules[decision.rule].targets[decision.target].cluster
 
 
-def _forward(rule: HttpRule, number: int, origin: str | None, random: int) -> Decision:
+def _forward(rule: HttpRule, number: int, origin: str | None, random: int, own: int | None) -> Decision:
+    """own: the target that the request's session belongs to."""
     index = chosen(rule, random)
+    if index is not None and own is not None:
+        index = own
     if index is None:
         return Decision(number, status=500, why=Why.NO_BACKEND, origin=origin)
     target = rule.targets[index]

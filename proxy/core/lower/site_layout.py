@@ -3,9 +3,11 @@
 from struct import Struct
 
 PIECE = Struct("=2I")
-RULE = Struct("=iI" + 5 * "2I" + "2I" + "4I8I2d")
-"""Kind of path, filters; path, method, conditions, backends, route; both timeouts; retries: attempts, kinds of failure,
-both back-offs, statuses, budget."""
+RULE = Struct("=iI" + 5 * "2I" + "2I2i" + "4I8I2d")
+"""Kind of path, filters; path, method, conditions, backends, route; both timeouts, session, unused; retries: attempts,
+kinds of failure, both back-offs, statuses, budget."""
+SESSION = Struct("=2i" + 2 * "2I" + "2Q")
+"""Header, permanent; name, path; absolute and idle time."""
 CONDITION = Struct("=2i" + 2 * "2I")
 """Subject, kind; name, value."""
 BACKEND = Struct("=Q2I2i")
@@ -30,12 +32,14 @@ NEW_HOST, NEW_PATH, NEW_PREFIX = 1, 2, 4
 ASK_ALWAYS, HTTPS = 1, 2
 RETRY_CONNECT, RETRY_RESET, RETRY_TIMEOUT = 1, 2, 4
 FIRST_STATUS, STATUS_WORDS = 400, 8
+NO_SESSION = -1
 NO_CLUSTER = 0
 """In place of a number: to where the connection was meant to go."""
 
 LAYOUT = {
     "tg_piece": PIECE,
     "tg_site_rule": RULE,
+    "tg_session": SESSION,
     "tg_condition": CONDITION,
     "tg_backend": BACKEND,
     "tg_edit": EDIT,

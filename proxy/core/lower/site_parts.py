@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from proxy.core.decide.session import seconds
 from proxy.core.lower import site_layout as layout
 from proxy.core.policy.cluster import Cluster
-from proxy.core.policy.http import Cors, Filters, Mirror
+from proxy.core.policy.http import Cors, Filters, Mirror, Persistence
 from proxy.core.route.filters import HeaderEdits, PathEdit, sendable
 
 _NOTHING = (0, 0)
@@ -23,8 +24,10 @@ class Parts:
         self.mirrors = bytearray()
         self.cors = bytearray()
         self.pieces = bytearray()
+        self.sessions = bytearray()
         self._pieces: dict[str, tuple[int, int]] = {"": _NOTHING}
         self._filters: dict[Filters, int] = {}
+        self._sessions: dict[tuple[Persistence, str], int] = {}
 
     def piece(self, text: str) -> tuple[int, int]:
         found = self._pieces.get(text)
@@ -40,6 +43,21 @@ class Parts:
         if number is None:
             number = self._filters[filters] = len(self._filters)
             self.filters += self._packed(filters)
+        return number
+
+    def session_of(self, session: Persistence, path: str) -> int:
+        """Its number. path: of its cookie."""
+        number = self._sessions.get((session, path))
+        if number is None:
+            number = self._sessions[session, path] = len(self._sessions)
+            self.sessions += layout.SESSION.pack(
+                session.header,
+                session.permanent,
+                *self.piece(session.name),
+                *self.piece(path),
+                seconds(session.absolute_s),
+                seconds(session.idle_s),
+            )
         return number
 
     def _packed(self, filters: Filters) -> bytes:

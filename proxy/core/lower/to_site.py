@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from proxy.core.decide.heads import Reached
+from proxy.core.decide.session import cookie_path
 from proxy.core.lower import site_layout as layout
 from proxy.core.lower.site_parts import Parts
 from proxy.core.lower.site_policy import request_policy
@@ -41,6 +42,7 @@ class SiteTable(NamedTuple):
     cors: bytes
     pieces: bytes
     policies: bytes
+    sessions: bytes
 
 
 def site_table(
@@ -70,6 +72,7 @@ def site_table(
         bytes(parts.cors),
         bytes(parts.pieces),
         policy,
+        bytes(parts.sessions),
     )
 
 
@@ -86,8 +89,15 @@ def _rule(parts: Parts, rule: HttpRule, settings: HttpSettings) -> bytes:
         *parts.piece(rule.route),
         _milliseconds(settings.timeouts.request_s if rule.timeouts.request_s is None else rule.timeouts.request_s),
         _milliseconds(_per_try_s(rule, settings)),
+        _session(parts, rule),
+        0,
         *_retries(rule.retries or settings.retries),
     )
+
+
+def _session(parts: Parts, rule: HttpRule) -> int:
+    one = rule.persistence
+    return layout.NO_SESSION if one is None else parts.session_of(one, cookie_path(one, rule.match))
 
 
 def _per_try_s(rule: HttpRule, settings: HttpSettings) -> float | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cext.engine.clusters import Choose, ClusterEndpoint, ClusterLimits, Clusters, ClusterSpec, EndpointCounts, News
 from cext.engine.values import SocketAddress
 from proxy.core.addresses import UpstreamAddress
+from proxy.core.decide.session import identity
 from proxy.core.dice import hash_of
 from proxy.core.lower.site_layout import NO_CLUSTER
 from proxy.core.lower.to_cluster import NOWHERE_KNOWN, Choosing, choosing
@@ -62,6 +63,7 @@ class EngineClusters:
         self._own = NOWHERE_KNOWN
         self._group_of = group_of
         self._members: dict[int, Member] = {}
+        self._identities: dict[int, int] = {}
         self._by_cluster: dict[str, dict[int, None]] = {}
 
     @property
@@ -140,9 +142,10 @@ class EngineClusters:
         return [number for number in found if number in self._made_of]
 
     def _spec(self, cluster: Cluster, one: Choosing) -> ClusterSpec:
+        groups = [self._group(cluster, endpoint) for endpoint in one.endpoints]
         endpoints = tuple(
-            ClusterEndpoint(SocketAddress(*endpoint), self._group(cluster, endpoint), weight, trial)
-            for endpoint, weight, trial in zip(one.endpoints, one.weights, one.trials, strict=True)
+            ClusterEndpoint(SocketAddress(*endpoint), group, weight, trial, self._identities[group])
+            for endpoint, group, weight, trial in zip(one.endpoints, groups, one.weights, one.trials, strict=True)
         )
         connect_s = self._connect_timeout_s if one.connect_s is None else one.connect_s
         return ClusterSpec(
@@ -162,7 +165,9 @@ class EngineClusters:
 
     def _group(self, cluster: Cluster, endpoint: UpstreamAddress) -> int:
         group = self._group_of(cluster, endpoint)
-        self._members[group] = Member(cluster.name, endpoint)
+        if group not in self._members:
+            self._members[group] = Member(cluster.name, endpoint)
+            self._identities[group] = identity(cluster.name, endpoint)
         self._by_cluster.setdefault(cluster.name, {})[group] = None
         return group
 

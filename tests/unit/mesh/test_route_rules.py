@@ -225,6 +225,8 @@ def test_what_no_lane_obeys_is_named_and_nothing_else(pending: bool, monkeypatch
         ("matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path:"
          " {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]", "exactly one match, of type PathPrefix"),
         ("sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}", "absoluteTimeout: is missing"),
+        ("sessionPersistence: {sessionName: 'a b'}", "is not valid: a name that a cookie or a header may have"),
+        ("sessionPersistence: {cookie: {path: '/a;b'}}", "is not valid: a cookie's path"),
         ("sessionPersistence: {type: Header, cookie: {name: a}}", "cookie: is not allowed with type Header"),
         ("retry: {codes: [200]}", "codes[0]"),
     ],

@@ -48,6 +48,8 @@ static struct tg_buffer *edited_answer(struct tg_plan *plan, const struct http_h
 struct tg_buffer *written_answer(struct tg_plan *plan, const struct http_head *head, const char *bytes)
 {
     const struct tg_sticky *sticky = &plan->sticky;
+    if (!sticky_answer(plan))
+        return NULL;
     if (!plan->outcome.edits_answer)
         return head_with_line(bytes, head->length, sticky->line, sticky->line_length);
     struct tg_buffer *edited = edited_answer(plan, head, bytes);

@@ -1,6 +1,7 @@
 """Requests and answers through a filter, and then as the rules have it."""
 
 import itertools
+import time
 from http import HTTPStatus
 
 from cext.engine.door import Question, Reply, ReplyKind
@@ -58,7 +59,7 @@ class FilteredDecider:
     def _changed(self, request: Request, question: Question, reply: Reply) -> None:
         """The engine has another head than the rules are to see, so all of it is decided and written here."""
         known = self._decider.known(question.tag)
-        decision = decide(known.rules, known.table.find, request, question.random)
+        decision = decide(known.rules, known.table.find, request, question.random, int(time.time()))
         rule = None if decision.rule is None else known.rules[decision.rule]
         if rule is not None and decision.target is not None and not decision.status:
             target, lines = request_head(rule, decision, request)

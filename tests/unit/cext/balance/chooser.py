@@ -188,7 +188,7 @@ def library() -> tuple[Any, Any]:
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
     sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")]
-    others = ("decide/groups.c", "http/cookie.c", "route/path.c", "limits/callers.c")
+    others = ("decide/groups.c", "route/path.c", "limits/callers.c")
     sources += [*SOURCES, *(ENGINE / one for one in others)]
     builder.set_source(
         "_chooser",

@@ -11,7 +11,9 @@ from typing import Any
 from cffi import FFI
 
 ENGINE = Path(__file__).resolve().parents[4] / "cext" / "engine"
-SOURCES = [ENGINE / "http" / f"{name}.c" for name in ("frame", "judge", "method", "llhttp_api", "llhttp_states")]
+SOURCES = [
+    ENGINE / "http" / f"{name}.c" for name in ("frame", "judge", "method", "llhttp_api", "llhttp_states", "cookie")
+]
 FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
 
 

@@ -31,6 +31,12 @@ enum route_kind route_ask(const struct tg_door *, const struct http_head *, cons
 void route_release(struct route_outcome *outcome);
 int64_t route_write_request(const struct route_outcome *, const struct http_head *, const char *, char *, size_t);
 int64_t route_write_answer(struct route_outcome *, const struct http_head *, const char *, char *, size_t);
+struct session_token { uint64_t endpoint; uint64_t issued_s; uint64_t used_s; };
+struct tg_site { tg_site_spec spec; ...; };
+bool session_read(const struct tg_site *, const tg_session *, const struct http_head *, const char *, uint64_t,
+    struct session_token *);
+char *session_line(const struct tg_site *, const tg_session *, const struct session_token *, uint64_t, uint32_t *);
+void free(void *);
 int64_t route_write_own(const struct route_outcome *, const struct http_head *, const char *, char *, size_t);
 """
 ROOM = 200_000
@@ -46,7 +52,7 @@ def library() -> tuple[Any, Any]:
     return compiled(
         "_router",
         "\n".join((_declarations("head.h"), _declarations("frame.h"), _ADDRESS, spec, _OURS)),
-        'frame.h"\n#include "route/ask.h',
+        'frame.h"\n#include <stdlib.h>\n#include "route/heads/session.h"\n#include "route/ask.h',
         [*SOURCES, *sources],
     )
 
@@ -92,6 +98,26 @@ class Site:
     def close(self) -> None:
         library()[1].site_release(self.handle)
 
+    def session(self, head: bytes, now_s: int) -> tuple[int, int, int] | None:
+        """What the token of the first rule's session says; None: there is none, or its time is over."""
+        ffi, lib = library()
+        token = ffi.new("struct session_token *")
+        given = ffi.from_buffer(head)
+        with framed(head, answer=False) as parsed:
+            if not lib.session_read(self.handle, self.handle.spec.sessions, parsed, given, now_s, token):
+                return None
+        return token.endpoint, token.issued_s, token.used_s
+
+    def session_line(self, token: tuple[int, int, int], now_s: int) -> bytes:
+        ffi, lib = library()
+        length = ffi.new("uint32_t *")
+        given = ffi.new("struct session_token *", token)
+        made = lib.session_line(self.handle, self.handle.spec.sessions, given, now_s, length)
+        try:
+            return bytes(ffi.buffer(made, length[0]))
+        finally:
+            lib.free(made)
+
     def decide(self, head: bytes, random: int = 0, door: Any = None) -> Outcome:
         """door: a tg_door, which is asked where the table can't say."""
         ffi, lib = library()
@@ -130,6 +156,7 @@ def spec_of(table: Any) -> tuple[Any, Any]:
     ffi, _ = library()
     names = {"rules": "tg_site_rule", "conditions": "tg_condition", "backends": "tg_backend", "filters": "tg_filters"}
     names |= {"edits": "tg_edit", "mirrors": "tg_mirror", "cors": "tg_cors", "pieces": "tg_piece"}
+    names["sessions"] = "tg_session"
     made = ffi.new(
         "tg_site_spec *", {"tag": 3, "flags": table.flags, "port": table.port, "text_length": len(table.text)}
     )
