@@ -88,6 +88,8 @@ class ProxySettings:
     as_client: AsClient = AsClient.OFF
     announced: Announced = field(default_factory=dict)
     """Ports of the workload at which connections begin with a header of the PROXY protocol."""
+    largest_body: int | None = None
+    """Bytes of a request's body; larger ones are answered 413. None: any."""
     forwarded_for: tuple[Direction, ...] = ()
     """In which direction requests get an X-Forwarded-For with their client's address."""
     request_id: bool = False

@@ -23,6 +23,19 @@ def number(low: int, high: int, what: str) -> Any:
     return parse
 
 
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    unit = text[-1:] if text[-1:] in ("K", "M", "G") else ""
+    digits = text.removesuffix(unit)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15 and int(digits) >= 1):
+        _refuse(parameter.opts[0], text, "a number of bytes, 1 or more, as 65536, 64K, 10M or 1G")
+    return int(digits) * _UNITS[unit]
+
+
 def seconds(low: float) -> Any:
     def parse(_ctx: click.Context, parameter: click.Parameter, text: str) -> float:
         try:

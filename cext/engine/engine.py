@@ -212,6 +212,10 @@ class Engine:
         lib.tg_engine_totals(self._handle, out)
         return Totals(*(getattr(out, name) for name in Totals._fields))
 
+    def limit_bodies(self, largest: int | None) -> None:
+        """Have requests with a larger body answered 413; None, as at the beginning: none."""
+        lib.tg_engine_limit_bodies(self.handle, largest or 0)
+
     def add_headers(self, *, forwarded_inbound: bool, forwarded_outbound: bool, request_id: bool) -> None:
         """Have headers added to every request; at the beginning none is. forwarded: X-Forwarded-For with the client's
         address. request_id: x-request-id where none came."""

@@ -154,6 +154,10 @@ enum tg_added {
 /* From now on these; 0, as at the beginning: none. -EINVAL. */
 int tg_engine_add_headers(tg_engine *engine, uint32_t which);
 
+/* From now on bodies of requests that are larger, chunks not counted, are answered 413; 0, as at the beginning: none.
+ */
+void tg_engine_limit_bodies(tg_engine *engine, uint64_t bytes);
+
 /* CPU time that the workers have used. */
 uint64_t tg_engine_cpu_us(tg_engine *engine);
 /* cdef:end */

@@ -7,11 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "decide/affinity.h"
 #include "balance/clusters.h"
 #include "base/epoch.h"
 #include "base/list.h"
 #include "base/put.h"
+#include "decide/affinity.h"
 #include "decide/groups.h"
 #include "decide/own.h"
 #include "decide/table.h"
@@ -70,6 +70,7 @@ struct tg_engine {
     bool joined;
     uint64_t cpu_us; /* under `submitting`: of the workers, when it was last asked for */
     _Atomic bool keeps_exchanges;
+    _Atomic uint64_t largest_body;     /* of requests; 0: any */
     _Atomic uint32_t adds_headers;     /* enum tg_added */
     _Atomic int64_t spans_per_million; /* negative: no spans are made */
     pthread_mutex_t control; /* everything below is changed under it; taken after `submitting` when both are */

@@ -68,6 +68,7 @@ class AllLanes:
             idle_timeout_s=settings.idle_timeout_s,
         )
         add_headers(engine, settings)
+        engine.limit_bodies(settings.largest_body)
         # The workers read the door from the first site on, which is published later.
         self.requests = RequestLane(
             engine,

@@ -136,6 +136,12 @@ MAX_WORKERS = 64
     help="Ports at which the workload expects the PROXY protocol, version 2; 8080/v1: version 1.",
 )
 @click.option(
+    "--max-body",
+    metavar="BYTES",
+    callback=values.size,
+    help="Answer requests with a larger body 413; 10M: ten mebibytes. Default: any size passes.",
+)
+@click.option(
     "--forwarded-for",
     default="off",
     show_default=True,
@@ -223,6 +229,7 @@ def proxy(**flags: Any) -> int:
             inbound_sources=values.sources(flags["inbound_source"]),
             as_client=values.as_client(flags["inbound_client_address"], otherwise=bool(flags["inbound_source"])),
             announced=values.announced(flags["inbound_proxy_protocol"]),
+            largest_body=flags["max_body"],
             forwarded_for=tuple(one for one in Direction if flags["forwarded_for"] in ("both", one.value)),
             request_id=flags["request_id"],
             filter=values.file("--filter", flags["filter_file"]),

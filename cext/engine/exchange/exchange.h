@@ -58,6 +58,7 @@ struct tg_exchange {
     bool is_ours : 1;      /* the answer is one of our own */
     bool is_expired : 1;   /* a deadline that came with it was over already */
     bool is_told_when : 1; /* deadline_ms is one that came with it */
+    bool is_too_large : 1; /* what its head says of its body */
     bool must_dial : 1;    /* a connection that had been used before failed: the next one is new */
     uint32_t head_length;
     uint32_t kept_length;

@@ -12,6 +12,7 @@
 #include "exchange/rules/mirrored.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/said.h"
+#include "exchange/rules/size.h"
 #include "exchange/rules/told.h"
 #include "exchange/rules/until.h"
 #include "exchange/rules/written.h"
@@ -71,6 +72,10 @@ static void go_on(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_plan *plan = relay->talk->exchange.plan;
     if (explicit_refuses(worker, relay))
         return;
+    if (relay->talk->exchange.is_too_large) {
+        size_refuse(worker, relay);
+        return;
+    }
     if (relay->talk->exchange.is_expired) {
         reply(worker, relay, 504, TG_FLAG_DT, "the deadline of the request is over");
         return;
@@ -95,6 +100,7 @@ static void head_is_whole(struct tg_worker *worker, struct tg_relay *relay, stru
     if (exchange->started_us == 0)
         exchange->started_us = worker->now_us;
     const bool may_be_told = said_note(talk, head, bytes);
+    exchange->is_too_large = head->body == HTTP_LENGTH && !size_allows(worker, head->content_length);
     talk->head_deadline_ms = 0;
     struct tg_site *site =
         explicit_tunnels(talk) ? NULL : sites_find(&worker->engine->sites, relay->connection->ruling->asked.site);
@@ -143,6 +149,10 @@ static bool frame_body(struct tg_worker *worker, struct tg_relay *relay)
     const enum frame_step step = frame_pass(&talk->frame[DOWNSTREAM], bytes, 0, flow_unframed(flow), &used);
     if (step == FRAME_REFUSED) {
         refuse(worker, relay);
+        return true;
+    }
+    if (!size_allows(worker, talk->frame[DOWNSTREAM].body)) {
+        size_refuse(worker, relay);
         return true;
     }
     if (used > 0) {

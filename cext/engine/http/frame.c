@@ -123,6 +123,7 @@ static int on_head_end(llhttp_t *parser)
 static int on_body(llhttp_t *parser, const char *at, size_t length)
 {
     frame_of(parser)->payload_end = at + length;
+    frame_of(parser)->body += length;
     return 0;
 }
 
@@ -270,6 +271,7 @@ static enum frame_step pass_head(struct frame *frame, const char *bytes, size_t 
 
     if (frame->is_whole) {
         frame->state = AT_BODY;
+        frame->body = 0;
         frame->is_chunked = frame->head->body == HTTP_CHUNKED;
         frame->head->length = (uint32_t)end;
         frame->head = NULL;

@@ -42,7 +42,8 @@ struct frame {
     const char *base;        /* of the head's bytes, during one call */
     const char *payload_end; /* of the last body bytes, during one call */
     uint32_t seen;           /* bytes of the head passed so far */
-    uint32_t extra;          /* bytes passed since the last one of the body: chunk framing, trailers */
+    uint64_t body;  /* bytes of the body, of the message whose head was whole last; chunks' sizes not counted */
+    uint32_t extra; /* bytes passed since the last one of the body: chunk framing, trailers */
     uint8_t state, part;
     bool is_whole, has_ended, has_version, is_chunked;
     bool answers_head, answers_connect;

@@ -79,7 +79,8 @@ def test_every_flag_reaches_the_settings(served: Captured) -> None:
         ("--connect-timeout", "0"), ("--connect-timeout", "nan"), ("--idle-timeout", "-1"), ("--drain-timeout", "inf"),
         ("--drain-timeout", "soon"), ("--max-connections", "0"), ("--inbound-original-dst", "guess"),
         ("--inbound-source", "lo"), ("--inbound-source", "127.0.0.6,127.0.0.7"), ("--log-format", "xml"),
-        ("--log-level", "loud"), ("--supervisor-fd", "0"),
+        ("--log-level", "loud"), ("--supervisor-fd", "0"), ("--max-body", "0"), ("--max-body", "1T"),
+        ("--max-body", "M"), ("--max-body", "-1"), ("--max-body", "1.5M"), ("--max-body", ""),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(served: Captured, flag: str, token: str) -> None:
