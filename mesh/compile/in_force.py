@@ -33,7 +33,6 @@ FIELDS_NOT_IN_FORCE = (
     "timeouts.headers",
     "timeouts.idle",
     "retries.bufferBytes",
-    "hedging",
     "fault.tcp",
     # Without HTTP/2 these have no meaning:
     "connectionPool.http.maxConcurrentStreams",

@@ -197,6 +197,14 @@ void endpoint_ended(struct tg_cluster *cluster, unsigned worker, uint32_t endpoi
     state_ended(choice->state, worker, &choice->rows, how, elapsed_us, now_us);
 }
 
+void endpoint_outlived(struct tg_cluster *cluster, unsigned worker, uint32_t endpoint, uint64_t elapsed_us,
+                       uint64_t now_us)
+{
+    struct tg_ewma *ewma = &cluster->endpoints[endpoint].state->share[worker].ewma;
+    if ((double)elapsed_us >= atomic_load_explicit(&ewma->cost_us, memory_order_relaxed))
+        ewma_observe(ewma, (double)elapsed_us, now_us);
+}
+
 void cluster_request(struct tg_cluster *cluster, unsigned worker, uint64_t now_us)
 {
     budget_request(cluster->usage->budget, worker, now_us);

@@ -82,6 +82,10 @@ void endpoint_answered(struct tg_cluster *cluster, unsigned worker, uint32_t end
 void endpoint_ended(struct tg_cluster *cluster, unsigned worker, uint32_t endpoint, enum tg_request_end how,
                     uint64_t elapsed_us, uint64_t now_us);
 
+/* A request has been under way for so long without an answer, which another endpoint gave: it is that slow at least. */
+void endpoint_outlived(struct tg_cluster *cluster, unsigned worker, uint32_t endpoint, uint64_t elapsed_us,
+                       uint64_t now_us);
+
 /* A request has begun; not for its retries and hedges. */
 void cluster_request(struct tg_cluster *cluster, unsigned worker, uint64_t now_us);
 /* Whether another attempt may be made: it draws on the budget. allowance: the rule's own, or NULL for the cluster's. */

@@ -8,6 +8,7 @@
 #include "exchange/head/lend.h"
 #include "exchange/place.h"
 #include "exchange/reply.h"
+#include "exchange/rules/hedge.h"
 #include "exchange/rules/parting.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/repeat.h"
@@ -66,6 +67,7 @@ static bool head_is_whole(struct tg_worker *worker, struct tg_relay *relay, cons
         plan_answered(worker, exchange);
         if (repeat_for_status(worker, relay))
             return true;
+        hedge_note(worker, exchange);
         if (plan_edits_answer(exchange)) {
             edited = written_answer(exchange->plan, head, bytes);
             if (edited == NULL) {

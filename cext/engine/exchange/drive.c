@@ -12,6 +12,8 @@
 #include "exchange/reply.h"
 #include "exchange/request.h"
 #include "exchange/rules/gate.h"
+#include "exchange/rules/hedge.h"
+#include "exchange/rules/plan.h"
 #include "exchange/rules/repeat.h"
 #include "explicit/requests.h"
 #include "mirror/copy.h"
@@ -138,6 +140,8 @@ void talk_run(struct tg_worker *worker, struct tg_relay *relay)
     }
     if (ends_idle(worker, relay))
         return;
+    if (talk->exchange.plan != NULL && talk->exchange.plan->hedge != NULL)
+        hedge_step(worker, relay);
     if (talk->exchange.held_until_ms != 0) {
         if (gate_step(worker, relay))
             place_begin(worker, relay);
@@ -210,7 +214,11 @@ void talk_timer(struct tg_worker *worker, struct tg_relay *relay)
     } else if (is_overdue(talk->exchange.deadline_ms, now_ms) && talk->exchange.answer != ANSWER_DONE) {
         time_is_up(worker, relay);
     } else if (is_overdue(talk->exchange.try_deadline_ms, now_ms)) {
-        repeat_timed_out(worker, relay);
+        if (!hedge_takes_over(worker, relay, TG_REQUEST_TIMED_OUT))
+            repeat_timed_out(worker, relay);
+        worker_enqueue(worker, relay);
+    } else if (is_overdue(talk->exchange.hedge_ms, now_ms)) {
+        hedge_begin(worker, relay);
         worker_enqueue(worker, relay);
     } else if (talk->head_deadline_ms != 0 && now_ms >= talk->head_deadline_ms) {
         head_is_late(worker, relay);

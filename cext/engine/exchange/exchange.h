@@ -43,6 +43,7 @@ struct tg_exchange {
     uint16_t status;
     uint8_t minor;
     uint8_t attempts;
+    uint8_t hedges;   /* second requests beside them */
     bool to_head : 1; /* of the request's head: */
     bool to_connect : 1;
     bool upgrades : 1;
@@ -71,6 +72,7 @@ struct tg_exchange {
     struct tg_told *told;     /* deadlines that came with it: exchange/rules/told.h; NULL: none did */
     uint64_t deadline_ms;     /* for the whole of it; 0: none */
     uint64_t held_until_ms;   /* a fault on purpose delays it until then; 0: it is not held */
+    uint64_t hedge_ms;        /* when a second request would be sent; 0: none is */
     uint64_t try_deadline_ms; /* for the head of the answer to this attempt; 0: none */
     struct exchange_trace trace;
     uint64_t started_us;

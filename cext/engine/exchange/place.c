@@ -8,6 +8,7 @@
 #include "base/counter.h"
 #include "exchange/ending.h"
 #include "exchange/reply.h"
+#include "exchange/rules/hedge.h"
 #include "exchange/rules/mirrored.h"
 #include "exchange/rules/plan.h"
 #include "exchange/rules/quota.h"
@@ -255,6 +256,7 @@ void place_begin(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_talk *talk = relay->talk;
     if (talk->exchange.plan != NULL && !enter(worker, relay))
         return;
+    hedge_plan(worker, &talk->exchange);
     if (talk->upstream == NULL) {
         take_turn(worker, relay);
         attempt(worker, relay);
@@ -310,6 +312,8 @@ void place_lost(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_exchange *exchange = &talk->exchange;
     const bool is_safe =
         exchange->has_sent ? exchange->reused && exchange->idempotent && exchange_is_repeatable(exchange) : true;
+    if (hedge_takes_over(worker, relay, TG_REQUEST_RESET))
+        return;
     talk_drop_upstream(worker, relay, true);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
     if (is_safe && exchange->attempts < MOST_ATTEMPTS && !talk->is_pinned &&

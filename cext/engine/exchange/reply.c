@@ -51,6 +51,8 @@ static bool give_up(struct tg_worker *worker, struct tg_relay *relay, uint32_t f
     exchange->flags |= flag;
     exchange->deadline_ms = exchange->try_deadline_ms = exchange->held_until_ms = 0;
     plan_leave(worker, exchange, plan_how_ended(exchange));
+    if (exchange->plan != NULL)
+        plan_unhedge(worker, exchange->plan, TG_REQUEST_CANCELLED);
     talk_drop_upstream(worker, relay, exchange->has_sent);
     flow_drop(&worker->pool, &talk->flow[UPSTREAM]);
     flow_forget(&worker->pool, &talk->flow[DOWNSTREAM]);

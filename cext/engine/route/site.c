@@ -55,6 +55,9 @@ static void free_all(tg_site_spec *spec)
 static void site_free(struct tg_site *site)
 {
     callers_release(site->callers);
+    for (uint32_t i = 0; site->hedgers != NULL && i < site->spec.rule_count; i++)
+        hedger_release(site->hedgers[i]);
+    free(site->hedgers);
     index_destroy(&site->index);
     names_destroy(&site->names);
     free(site->needs_regex);
@@ -107,6 +110,45 @@ static bool needs_regex(const tg_site_spec *spec, const tg_site_rule *rule)
     return false;
 }
 
+/* Of the last one of the rules before `end` that belongs to a route of that name; NULL: there is none. */
+static struct tg_hedger *hedger_of(const struct tg_site *site, uint32_t end, const char *route, uint32_t length)
+{
+    for (uint32_t i = end; site->hedgers != NULL && i > 0; i--) {
+        const tg_piece name = site->spec.rules[i - 1].route;
+        if (name.length == length && memcmp(site_text(site, name), route, length) == 0)
+            return site->hedgers[i - 1];
+    }
+    return NULL;
+}
+
+static bool make_hedgers(struct tg_site *site)
+{
+    site->hedgers = calloc(site->spec.rule_count + 1, sizeof(struct tg_hedger *));
+    for (uint32_t i = 0; site->hedgers != NULL && i < site->spec.rule_count; i++) {
+        const tg_piece route = site->spec.rules[i].route;
+        site->hedgers[i] = hedger_of(site, i, site_text(site, route), route.length);
+        if (site->hedgers[i] != NULL)
+            hedger_take(site->hedgers[i]);
+        else if ((site->hedgers[i] = hedger_new()) == NULL)
+            return false;
+    }
+    return site->hedgers != NULL;
+}
+
+/* Routes that stay keep what is known of their times. */
+static void inherit_hedgers(struct tg_site *site, const struct tg_site *before)
+{
+    for (uint32_t i = 0; site->hedgers != NULL && before->hedgers != NULL && i < site->spec.rule_count; i++) {
+        const tg_piece route = site->spec.rules[i].route;
+        struct tg_hedger *known = hedger_of(before, before->spec.rule_count, site_text(site, route), route.length);
+        if (known == NULL)
+            continue;
+        hedger_take(known);
+        hedger_release(site->hedgers[i]);
+        site->hedgers[i] = known;
+    }
+}
+
 struct tg_site *site_new(uint64_t number, const tg_site_spec *spec, int *error)
 {
     *error = -EINVAL;
@@ -137,6 +179,10 @@ struct tg_site *site_new(uint64_t number, const tg_site_spec *spec, int *error)
             return NULL;
         }
     }
+    if (site_policy(site) != NULL && site_policy(site)->hedge_quantile > 0 && !make_hedgers(site)) {
+        site_free(site);
+        return NULL;
+    }
     return site;
 }
 
@@ -145,6 +191,8 @@ void site_inherit(struct tg_site *site, const struct tg_site *before)
     const tg_request_policy *now = site_policy(site);
     const tg_request_policy *then = before == NULL ? NULL : site_policy(before);
 
+    if (before != NULL)
+        inherit_hedgers(site, before);
     if (now == NULL || then == NULL || site->callers == NULL || before->callers == NULL)
         return;
     if (now->rate_per_s != then->rate_per_s || now->rate_burst != then->rate_burst ||

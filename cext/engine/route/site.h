@@ -9,6 +9,7 @@
 
 #include "base/epoch.h"
 #include "limits/callers.h"
+#include "limits/hedger.h"
 #include "route/index.h"
 #include "route/spec.h"
 
@@ -22,6 +23,7 @@ struct tg_site {
     uint32_t *name_of; /* [condition] its name's number */
     struct route_names names;
     struct route_index index;
+    struct tg_hedger **hedgers; /* [rule] shared by the rules of a route, a reference each; NULL: nothing is hedged */
     struct tg_callers *callers; /* of the policy's rate limit, with a reference; NULL: it has none */
 };
 
@@ -37,6 +39,12 @@ void site_inherit(struct tg_site *site, const struct tg_site *before);
 static inline const tg_request_policy *site_policy(const struct tg_site *site)
 {
     return site->spec.policy_count == 0 ? NULL : &site->spec.policies[0];
+}
+
+/* NULL: requests of the rule are not hedged. */
+static inline struct tg_hedger *site_hedger(const struct tg_site *site, int32_t rule)
+{
+    return site->hedgers == NULL || rule < 0 ? NULL : site->hedgers[rule];
 }
 
 static inline const char *site_text(const struct tg_site *site, tg_piece piece)

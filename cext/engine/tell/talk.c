@@ -98,7 +98,7 @@ void talk_tell(struct tg_worker *worker, struct tg_relay *relay, int reason)
                 .peer = connection->peer,
                 .original = connection->original,
                 .flags = flags_of(exchange, reason),
-                .attempts = exchange->attempts,
+                .attempts = (uint8_t)(exchange->attempts + exchange->hedges),
                 .status = exchange->status,
                 .major = 1,
                 .minor = exchange->minor,

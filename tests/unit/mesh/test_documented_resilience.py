@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from proxy.core.policy.policy import Policy
-from proxy.core.policy.settings import Abort, Delay, Fault, HttpSettings, RequestRate, Shedding
+from proxy.core.policy.settings import Abort, Delay, Fault, Hedging, HttpSettings, RequestRate, Shedding
 from proxy.core.policy.upstream import UpstreamSettings
 from proxy.core.route.match import Text
 from tests.unit.mesh.support import endpoints, policy_of, service
@@ -34,7 +34,7 @@ def requests(field: str) -> HttpSettings:
 
 
 def test_every_example_is_looked_at() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
 
 
 def test_ejection() -> None:
@@ -77,3 +77,7 @@ def test_pools() -> None:
     found = settings("connectionPool:").limits
     assert (found.connections, found.pending, found.requests, found.requests_per_connection) == (100, 50, 200, 1000)
     assert (found.retries, found.idle_s, found.endpoint_connections, found.endpoint_requests) == (10, 300, 20, 40)
+
+
+def test_hedging() -> None:
+    assert requests("hedging:").hedging == Hedging(0.9, 5, 0.001)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/address.h"
+#include "exchange/rules/hedge.h"
 #include "mirror/copy.h"
 #include "requests.h"
 #include "state.h"
@@ -17,6 +18,7 @@ bool plan_make(struct tg_worker *worker, struct tg_exchange *exchange, struct tg
     plan->original = NULL;
     plan->answer = NULL;
     plan->cluster = NULL;
+    plan->hedge = NULL;
     plan->tried_count = 0;
     plan->gate = (struct plan_gate){0};
     plan->is_trying = plan->is_admitted = plan->is_pending = plan->is_repeated = false;
@@ -153,6 +155,25 @@ void plan_answered(struct tg_worker *worker, const struct tg_exchange *exchange)
                       worker->now_us > sent_us ? worker->now_us - sent_us : 0, worker->now_us);
 }
 
+void plan_outlived(struct tg_worker *worker, const struct tg_exchange *exchange)
+{
+    const struct tg_plan *plan = exchange->plan;
+    endpoint_outlived(plan->cluster, worker->index, plan->endpoint, worker->now_us - plan->began_us, worker->now_us);
+}
+
+void plan_unhedge(struct tg_worker *worker, struct tg_plan *plan, enum tg_request_end how)
+{
+    struct tg_hedge *hedge = plan->hedge;
+    if (hedge == NULL)
+        return;
+    plan->hedge = NULL;
+    endpoint_ended(plan->cluster, worker->index, hedge->endpoint, how, worker->now_us - hedge->began_us,
+                   worker->now_us);
+    upstream_close(worker, hedge->upstream, true);
+    free(hedge->out);
+    free(hedge);
+}
+
 void plan_leave(struct tg_worker *worker, struct tg_exchange *exchange, enum tg_request_end how)
 {
     struct tg_plan *plan = exchange->plan;
@@ -181,6 +202,7 @@ void plan_end(struct tg_worker *worker, struct tg_exchange *exchange)
         return;
     plan_leave(worker, exchange, plan_how_ended(exchange));
     plan_unwait(plan);
+    plan_unhedge(worker, plan, TG_REQUEST_CANCELLED);
     if (plan->is_repeated)
         limit_give(plan->cluster, TG_LIMIT_RETRIES);
     if (plan->is_admitted)

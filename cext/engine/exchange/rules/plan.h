@@ -22,6 +22,8 @@ struct plan_gate {
     uint32_t delay_ms; /* before it is answered or goes on */
 };
 
+struct tg_hedge;
+
 struct tg_plan {
     struct route_outcome outcome;
     char *original;             /* the head as the client sent it, where another one is sent; NULL: it is in `kept` */
@@ -33,10 +35,11 @@ struct tg_plan {
     uint32_t tried_count;
     uint32_t tried[PLAN_TRIED];
     struct plan_gate gate;
-    bool is_trying;   /* the cluster counts a request under way on the endpoint */
-    bool is_pending;  /* the cluster counts it among those that wait for a connection */
-    bool is_repeated; /* the cluster counts it under its limit of retries */
-    bool is_admitted; /* the cluster counts the exchange under its limit of requests */
+    struct tg_hedge *hedge; /* the second request: rules/hedge.h; NULL: there is none */
+    bool is_trying;         /* the cluster counts a request under way on the endpoint */
+    bool is_pending;        /* the cluster counts it among those that wait for a connection */
+    bool is_repeated;       /* the cluster counts it under its limit of retries */
+    bool is_admitted;       /* the cluster counts the exchange under its limit of requests */
 };
 
 enum plan_pick { PLAN_PICKED, PLAN_NO_ENDPOINT, PLAN_FULL };
@@ -94,6 +97,12 @@ void plan_answered(struct tg_worker *worker, const struct tg_exchange *exchange)
 
 /* The attempt on the endpoint is over; nothing happens where there is none. */
 void plan_leave(struct tg_worker *worker, struct tg_exchange *exchange, enum tg_request_end how);
+
+/* The endpoint that is being tried has not answered for as long as it has the request: it counts as that slow. */
+void plan_outlived(struct tg_worker *worker, const struct tg_exchange *exchange);
+
+/* The second request is given up, if there is one: it ended in that way. */
+void plan_unhedge(struct tg_worker *worker, struct tg_plan *plan, enum tg_request_end how);
 
 /* What the exchange itself says about how its attempt ended. */
 enum tg_request_end plan_how_ended(const struct tg_exchange *exchange);

@@ -54,12 +54,19 @@ int bench_key(struct tg_cluster *cluster, const char *head, size_t length, const
 struct tg_callers;
 struct tg_callers *callers_new(bool many);
 void callers_release(struct tg_callers *callers);
+struct tg_hedger;
+struct tg_hedger *hedger_new(void);
+void hedger_release(struct tg_hedger *hedger);
+uint64_t hedger_begin(struct tg_hedger *hedger, double quantile, uint64_t now_us);
+void hedger_answered(struct tg_hedger *hedger, uint64_t elapsed_us, uint64_t now_us);
+bool hedger_bears(struct tg_hedger *hedger, double quantile, uint64_t now_us);
 uint64_t callers_admit(struct tg_callers *callers, uint64_t key, double per_s, uint32_t burst, uint64_t now_us);
 """
 
 _SOURCE = """
 #include <stdlib.h>
 #include "limits/callers.h"
+#include "limits/hedger.h"
 #include "balance/clusters.h"
 #include "balance/dice.h"
 #include "balance/key.h"
@@ -188,7 +195,7 @@ def library() -> tuple[Any, Any]:
     builder.cdef(_values() + _DECLARED)
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
     sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")]
-    others = ("decide/groups.c", "route/path.c", "limits/callers.c")
+    others = ("decide/groups.c", "route/path.c", "limits/callers.c", "limits/hedger.c")
     sources += [*SOURCES, *(ENGINE / one for one in others)]
     builder.set_source(
         "_chooser",

@@ -47,7 +47,7 @@ KINDS = ("forward", "answer", "ask")
 @cache
 def library() -> tuple[Any, Any]:
     sources = [path for path in sorted((ENGINE / "route").rglob("*.c")) if path.name not in ("put.c", "sites.c")]
-    sources.append(ENGINE / "limits" / "callers.c")
+    sources += [ENGINE / "limits" / f"{name}.c" for name in ("callers", "hedger")]
     spec = "\n".join(line for line in declared("route/spec.h").splitlines() if "tg_engine" not in line)
     return compiled(
         "_router",
