@@ -106,7 +106,8 @@ uint64_t hedger_begin(struct tg_hedger *hedger, double quantile, uint64_t now_us
     pthread_mutex_lock(&hedger->mutex);
     turn(hedger, now_us);
     hedger->begun++;
-    if (hedger->estimated_us == 0 || now_us - hedger->estimated_us >= FRESH_US || hedger->quantile != quantile) {
+    /* That too little is known holds for a moment only. */
+    if (hedger->estimate_us == 0 || now_us - hedger->estimated_us >= FRESH_US || hedger->quantile != quantile) {
         hedger->estimate_us = estimate(hedger, quantile, now_us);
         hedger->estimated_us = now_us;
         hedger->quantile = quantile;
