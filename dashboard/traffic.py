@@ -22,43 +22,35 @@ def table(proxy: str, before: Iterable[Row], now: Sequence[Row], seconds: float)
 def edges(rows: Iterable[Row], peers: Mapping[Peer, Seen], live: Mapping[Peer, int], seconds: float) -> list[Any]:
     """Outbound: an edge for each Service and lane, with the exact numbers of the totals, and one for each other
     destination. Inbound: one for each client. Those come from the stream of what ends, and from open connections."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row["direction"] == "outbound" and row["service"] != "-":
-            _add(found.setdefault(("outbound", row["service"], row["lane"]), _new(row)), row)
-    made = list(found.values())
-    for edge in made:
-        edge["success"] = None if not edge["per_s"] else 1 - edge.pop("failing") / edge["per_s"]
-        edge.pop("failing", None)
+            found.setdefault((row["service"], row["lane"]), []).append(row)
+    made = [_of_service(some) for some in found.values()]
     for peer in sorted({*peers, *live}):
         made.append(_of_peer(peer, peers.get(peer, Seen()), live.get(peer, 0), seconds))
     return made
 
 
-def _new(row: Row) -> dict[str, Any]:
+def _of_service(rows: Sequence[Row]) -> dict[str, Any]:
+    """Where requests are seen, connections count as open only: they carry the requests."""
+    unit = "requests" if any(row["unit"] == "requests" for row in rows) else "connections"
+    counted = [row for row in rows if row["unit"] == unit]
+    per_s = sum(row["per_s"] for row in counted)
+    failing = sum(row["per_s"] * (1 - row["success"]) for row in counted if row["success"] is not None)
     return {
-        "direction": row["direction"],
-        "peer": row["service"],
-        "lane": row["lane"],
-        "unit": row["unit"],
-        "per_s": 0.0,
-        "failing": 0.0,
-        "success": None,
-        "p50_ms": None,
-        "p95_ms": None,
-        "open": 0,
-        "total": 0,
+        "direction": "outbound",
+        "peer": rows[0]["service"],
+        "lane": rows[0]["lane"],
+        "unit": unit,
+        "per_s": per_s,
+        "success": 1 - failing / per_s if per_s else None,
+        # Quantiles can't be added; the worst row's is shown.
+        "p50_ms": max((row["p50_ms"] for row in counted if row["p50_ms"] is not None), default=None),
+        "p95_ms": max((row["p95_ms"] for row in counted if row["p95_ms"] is not None), default=None),
+        "open": sum(row["open"] for row in rows),
+        "total": sum(row[unit] for row in counted),
     }
-
-
-def _add(edge: dict[str, Any], row: Row) -> None:
-    edge["per_s"] += row["per_s"]
-    edge["failing"] += row["per_s"] * (1 - row["success"]) if row["success"] is not None else 0
-    edge["open"] += row["open"]
-    edge["total"] += row[row["unit"]]
-    for name in ("p50_ms", "p95_ms"):
-        # Quantiles can't be added; the worst endpoint's is shown.
-        edge[name] = max((one for one in (edge[name], row[name]) if one is not None), default=None)
 
 
 def _of_peer(peer: Peer, seen: Seen, is_open: int, seconds: float) -> dict[str, Any]:

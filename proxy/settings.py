@@ -98,6 +98,8 @@ class ProxySettings:
     """The file of a Python filter, through which requests and heads of answers go."""
     ask_all: bool = False
     """Whether Python decides every request to a Service, also those that the engine could."""
+    databases: bool = True
+    """Whether requests to databases are counted in connections that are relayed as bytes."""
     log_format: LogFormat = LogFormat.TEXT
     log_level: str = "info"
     supervisor_fd: int | None = None

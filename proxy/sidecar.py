@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from cext.engine.databases import Databases
 from cext.engine.engine import Engine
 from proxy.admin.pair import Endpoints
 from proxy.admin.running import running_parts
@@ -41,6 +42,7 @@ class Sidecar:
         # Of parts that tell each other things one is made later: it is reached through `self`.
         self._supervisor = Supervisor(lambda: self._drain)
         self._engine = Engine(threads=settings.workers, capacity=started.connection_limit)
+        Databases(self._engine).follow(settings.databases)
         told = self._telling = self._told_by_lanes(other_dropped_lines)
         metrics, requests = told.metrics, told.of_requests
         lanes = self._lanes = AllLanes(

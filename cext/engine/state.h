@@ -59,6 +59,7 @@ struct tg_engine {
     size_t capacity;
     struct tg_signal signals[TG_SIGNALS];
     _Atomic bool stopping;
+    _Atomic bool follows_databases;
     _Atomic bool draining; /* connections that stay open for another request are asked to go, or closed */
     _Atomic bool parting;  /* they are asked to go, and closed only when they were asked */
     _Atomic size_t outstanding;

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cext.engine.databases import Databases
 from cext.engine.engine import Engine
 from cext.engine.exchanges import Exchanges
 from proxy.core.report.identity import Identity
@@ -14,6 +15,7 @@ from proxy.lanes.direct.lane import DirectLane
 from proxy.lanes.punted.connections import ConnectionEvents, Connections
 from proxy.lanes.splice.lane import LaneEvents, SpliceLane
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.databases import DatabaseCounts, Place
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.observer import Observer
 from proxy.telemetry.own import own_identity
@@ -78,13 +80,22 @@ def request_parts(
             return None
         return Group(found.of.cluster, str(found.endpoint) if found.endpoint.ip else "", found.of.service)
 
+    def place(number: int) -> Place | None:
+        found = lane().group(number)
+        if found is None:
+            return None
+        endpoint = str(found.endpoint) if found.endpoint.ip else ""
+        service = str(found.of.service) if found.of.service else "-"
+        return Place(found.direction, found.of.cluster, service, endpoint, str(found.verdict.lane))
+
+    databases = DatabaseCounts(Databases(engine).counts, place)
     exchanges = Exchanges(engine)
     exchanges.make_spans(None if spans is None else spans.share)
     tap = Tap(lambda is_on: lane().tell_each(is_on))
     requests = Requests(exchanges, log, tap, tell=tell, spans=None if spans is None else spans.take)
     counts = RequestCounts(exchanges, group)
-    sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time)
-    totals = TotalsView(exchanges, group, kept)
+    sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time, databases)
+    totals = TotalsView(exchanges, group, kept, databases)
     return RequestParts(tap, requests, counts, RequestMetrics(sources, own), totals)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from proxy.core.report.identity import Identity
 from proxy.core.report.istio_labels import http_labels
+from proxy.telemetry.databases import DatabaseCounts
 from proxy.telemetry.exposition import (
     ISTIO_BOUNDS,
     PROXY_BOUNDS,
@@ -29,6 +30,7 @@ class RequestSources:
     """CPU time of the engine's threads."""
     process_cpu_s: Callable[[], float]
     """CPU time of the whole proxy."""
+    databases: DatabaseCounts
 
 
 class RequestMetrics:
@@ -91,6 +93,7 @@ class RequestMetrics:
             "The proxy's own CPU time, of the requests since the last page.",
         )
         yield sample("tidegate_cpu_seconds_per_request", "", self._cpu_each_s)
+        yield from self._sources.databases.lines(openmetrics=openmetrics)
 
     def _labelled(self, key: Told) -> str:
         found = self._labels.get(key)

@@ -8,6 +8,7 @@ from cext.engine.exchange_records import SeriesCounts
 from cext.engine.exchanges import Exchanges
 from proxy.core.lanes import Direction, Lane
 from proxy.core.report.totals import JsonRow, Key, Totals, rows, summed
+from proxy.telemetry.databases import DatabaseCounts
 from proxy.telemetry.request_counts import Group
 from proxy.telemetry.sources import Kept
 
@@ -22,6 +23,7 @@ class TotalsView:
     exchanges: Exchanges
     group: Callable[[int], Group | None]
     kept: Callable[[], Iterable[Kept]]
+    databases: DatabaseCounts
 
     async def rows(self) -> list[JsonRow]:
         parts: list[tuple[Key, Totals]] = []
@@ -33,6 +35,7 @@ class TotalsView:
                 parts.append(_of_connections(one))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
+        parts += self.databases.totals()
         return list(rows(summed(parts)))
 
     def _of_requests(self, one: SeriesCounts) -> tuple[Key, Totals]:

@@ -156,6 +156,14 @@ MAX_WORKERS = 64
     metavar="FILE",
     help="Python file with on_request or on_response: docs/filters.md. Requests to Services go through it.",
 )
+@click.option(
+    "--databases",
+    default="on",
+    show_default=True,
+    metavar="on|off",
+    callback=values.one_of("on", "off"),
+    help="Count requests to Redis, PostgreSQL and MySQL by kind, outcome and latency: docs/databases.md.",
+)
 @click.option("--ask-all", is_flag=True, hidden=True, help="Python decides each request; for tests.")
 @click.option(
     "--log-format", default="text", show_default=True, metavar="text|json", callback=values.one_of("text", "json")
@@ -234,6 +242,7 @@ def proxy(**flags: Any) -> int:
             request_id=flags["request_id"],
             filter=values.file("--filter", flags["filter_file"]),
             ask_all=flags["ask_all"],
+            databases=flags["databases"] == "on",
             log_format=LogFormat(flags["log_format"]),
             log_level=flags["log_level"],
             supervisor_fd=flags["supervisor_fd"],

@@ -15,6 +15,7 @@
 #include "base/counter.h"
 #include "base/socket.h"
 #include "capacity.h"
+#include "database/watch.h"
 #include "decide/choose.h"
 #include "decide/original.h"
 #include "detect/first.h"
@@ -68,6 +69,8 @@ static struct tg_relay *connection_of(struct tg_worker *worker, int fd, const st
     connection->listener = listening->options;
     connection->peer = address_from(from);
     connection->connect_us = -1;
+    if (atomic_load_explicit(&worker->engine->follows_databases, memory_order_relaxed))
+        connection->watch = WATCH_GUESS;
     relay->side[DOWNSTREAM].fd = fd;
     relay->side[UPSTREAM].fd = -1;
     relay->started_us = clock_us();

@@ -6,6 +6,7 @@
 
 #include "base/counter.h"
 #include "base/ends.h"
+#include "database/counts.h"
 
 static struct tg_group *group_new(const struct tg_groups *groups, uint64_t id)
 {
@@ -87,6 +88,7 @@ void groups_destroy(struct tg_groups *groups)
     for (size_t i = 0; i < groups->count; i++) {
         for (unsigned worker = 0; worker < groups->workers; worker++)
             free(groups->all[i]->share[worker]);
+        statements_free(groups->all[i]);
         free(groups->all[i]);
     }
     free(groups->all);

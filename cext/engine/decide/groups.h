@@ -25,8 +25,11 @@ struct tg_group {
     uint64_t id;
     struct tg_group *next; /* in its hash chain */
     _Atomic uint64_t admitted;
+    struct statement_counts *_Atomic statements; /* NULL until a database was spoken: database/counts.h */
     struct tg_share *_Atomic share[]; /* [worker]; NULL until that worker counts: most endpoints see no connection */
 };
+
+struct statement_counts;
 
 struct tg_groups {
     unsigned workers;

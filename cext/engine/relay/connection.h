@@ -11,6 +11,7 @@
 #include "decide/verdict.h"
 #include "engine.h"
 
+struct follow;
 struct hello;
 
 struct tg_connection {
@@ -31,13 +32,15 @@ struct tg_connection {
     uint32_t target;
     uint32_t attempts;
     uint32_t hops;
-    int attempt_error;   /* of the last attempt */
-    struct hello *hello; /* of TLS; freed with the relay */
-    uint64_t hold_ms;    /* while looking: until when nothing more is waited for; 0: nothing is */
-    uint8_t spoken;      /* enum tg_spoken */
-    bool looking;        /* at the first bytes: detect/first.h */
-    bool held;           /* the client has said something that is not whole */
-    bool counted;        /* as opened, in `group` */
+    int attempt_error;     /* of the last attempt */
+    struct hello *hello;   /* of TLS; freed with the relay */
+    struct follow *follow; /* of a database's protocol; freed with the relay */
+    uint8_t watch;         /* database/watch.h */
+    uint64_t hold_ms;      /* while looking: until when nothing more is waited for; 0: nothing is */
+    uint8_t spoken;        /* enum tg_spoken */
+    bool looking;          /* at the first bytes: detect/first.h */
+    bool held;             /* the client has said something that is not whole */
+    bool counted;          /* as opened, in `group` */
     bool connecting;
     bool answered; /* an event came for the attempt under way ... */
     bool troubled; /* ... that speaks of an error */

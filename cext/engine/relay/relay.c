@@ -39,8 +39,10 @@ void relay_free(struct tg_relay *relay)
     free(relay->direction[UPSTREAM].buffer);
     if (relay->connection != NULL && relay->connection->ruling != NULL)
         ruling_release(relay->connection->ruling);
-    if (relay->connection != NULL)
+    if (relay->connection != NULL) {
+        free(relay->connection->follow);
         free(relay->connection->hello);
+    }
     free(relay);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/counter.h"
 #include "base/socket.h"
+#include "database/watch.h"
 #include "relay/schedule.h"
 #include "state.h"
 
@@ -87,6 +88,7 @@ static enum tg_progress flush(struct tg_worker *worker, struct tg_relay *relay, 
     if (buffer == NULL) {
         direction->piped -= (size_t)sent;
     } else {
+        database_delivered(worker, relay, from, buffer->data + buffer->begin, (size_t)sent);
         buffer->begin += (size_t)sent;
         if (buffer->begin == buffer->end) {
             pool_put_buffer(&worker->pool, buffer);
@@ -150,7 +152,8 @@ static enum tg_progress fill(struct tg_worker *worker, struct tg_relay *relay, i
             direction->bulky = false;
         if (buffer->end < buffer->size)
             source->readable = source->eager;
-        else if (direction->blind < BLIND_LIMIT && counter_read(&direction->bytes) >= BULKY_AFTER) {
+        else if (direction->blind < BLIND_LIMIT && counter_read(&direction->bytes) >= BULKY_AFTER &&
+                 !database_is_followed(relay)) {
             direction->bulky = true;
             direction->thin = 0;
         }

@@ -17,7 +17,8 @@ JsonRow = dict[str, str | int | list[int]]
 
 
 class Key(NamedTuple):
-    """service, route: names of configuration, or `-`. endpoint: `ip:port`; empty: no endpoint was chosen, or each
+    """service, route: names of configuration, or `-`; the route of requests to a database is its name and their kind
+    (`redis GET`). endpoint: `ip:port`; empty: no endpoint was chosen, or each
     connection went to its own original destination."""
 
     direction: Direction

@@ -106,6 +106,12 @@ def test_an_edge_has_the_numbers_of_all_its_endpoints() -> None:
     assert {one["requests"] for one in rows} == {30, 10, 7}
 
 
+def test_a_database_has_requests_and_the_connections_that_carry_them() -> None:
+    now = [row(connections=3, open=3, lane="splice"), row(requests=50, route="redis GET", lane="splice")]
+    (edge,) = edges(table("here", [], now, 10), {}, {}, 10)
+    assert (edge["unit"], edge["per_s"], edge["open"], edge["total"]) == ("requests", 5, 3, 50)
+
+
 def test_what_is_only_open_is_an_edge_too() -> None:
     (edge,) = edges([], {}, {Peer("outbound", "10.9.9.9:5432", "splice"): 3}, 5)
     assert (edge["peer"], edge["open"], edge["per_s"]) == ("10.9.9.9:5432", 3, 0)

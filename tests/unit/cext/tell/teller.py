@@ -16,7 +16,9 @@ from cext.engine.engine import Engine
 from cext.engine.exchanges import Exchanges
 
 ENGINE = Path(build.ROOM)
-_SHIM = """
+_SHIM = (
+    "\n".join(f'#include "{name}"' for name in build.INTERFACE)
+    + """
 #include "state.h"
 #include "tell/exchanges.h"
 static void tell(uintptr_t engine, unsigned worker, const struct exchange_told *told, unsigned times)
@@ -25,6 +27,7 @@ static void tell(uintptr_t engine, unsigned worker, const struct exchange_told *
         exchange_tell(&((struct tg_engine *)engine)->workers[worker], told);
 }
 """
+)
 _DECLARED = """
 struct tg_text { const char *at; size_t length; };
 struct exchange_told { tg_exchange_record record; struct tg_text method, authority, target, service, route; };

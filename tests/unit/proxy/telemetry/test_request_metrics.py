@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from proxy.core.policy.policy import ServiceName
 from proxy.core.report.identity import Identity
+from proxy.telemetry.databases import DatabaseCounts
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.request_counts import Group, RequestCounts
 from proxy.telemetry.request_metrics import RequestMetrics, RequestSources
@@ -20,6 +21,7 @@ GROUPS = {
     1: Group("outbound|80||cart.ns.svc.cluster.local", "10.0.0.9:8080", ServiceName("ns", "cart")),
     2: Group("outbound|80||cart.ns.svc.cluster.local", "", ServiceName("ns", "cart")),
 }
+NO_DATABASES = DatabaseCounts(list, lambda _: None)
 CPU = itertools.count(10.0, 8.0)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # Istio's documentation, "Labels" of its standard metrics, and grpc_response_status of its dashboards.
@@ -35,7 +37,7 @@ ISTIOS = frozenset(
 
 def metrics_of(one: Teller) -> Metrics:
     counts = RequestCounts(one.exchanges, GROUPS.get)
-    requests = RequestMetrics(RequestSources(counts, lambda: 3, lambda: 1.5, lambda: next(CPU)), OWN)
+    requests = RequestMetrics(RequestSources(counts, lambda: 3, lambda: 1.5, lambda: next(CPU), NO_DATABASES), OWN)
     sources = MetricSources(list, lambda: 0, lambda: False, 10, kept=list, pauses=lambda: (0, 0))
     return Metrics(sources, OWN, requests)
 
