@@ -1,6 +1,7 @@
 """Symbolic links of other users. Through them this process must not read, and quote in a message, what those users may
 not read themselves."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -41,6 +42,16 @@ def refusal(path: Path, opened: os.stat_result) -> str:
         ahead += reversed(target.split("/"))
     about = os.stat(at)
     return "" if (about.st_dev, about.st_ino) == (opened.st_dev, opened.st_ino) else "was exchanged while it was opened"
+
+
+def read(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file that the caller names. Raises OSError, also for a file that is not to be read."""
+    with path.open("rb") as file:
+        opened = os.fstat(file.fileno())
+        why = refusal(path, opened) if stat.S_ISREG(opened.st_mode) else ""  # a pipe of the caller's has no path
+        if why:
+            raise PermissionError(errno.EACCES, f"it {why}")
+        return file.read(most)
 
 
 def may(about: os.stat_result, uid: int) -> bool:

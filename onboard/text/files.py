@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from mesh.yaml import links
 from onboard.text.nodes import MAX_BYTES, Source
 from onboard.text.problems import ManifestError
 
@@ -15,11 +16,7 @@ def read(name: str, standard_input: IO[bytes]) -> Source:
     """name "-": standard input. Raises ManifestError."""
     shown = "standard input" if name == "-" else name
     try:
-        if name == "-":
-            content = standard_input.read(MAX_BYTES + 1)
-        else:
-            with open(name, "rb") as file:
-                content = file.read(MAX_BYTES + 1)
+        content = standard_input.read(MAX_BYTES + 1) if name == "-" else links.read(Path(name), MAX_BYTES + 1)
         text = content.decode("utf-8")
     except OSError as error:
         raise ManifestError(shown, 0, error.strerror or str(error)) from None

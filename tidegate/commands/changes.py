@@ -12,6 +12,7 @@ from tidegate.asking.values import backends, services
 from tidegate.commands.options import json_option, netns_option
 
 MOST_WEIGHT = 1_000_000
+_LONGEST_PATCH = 1024 * 1024
 _admin = click.option("--admin", metavar="ADDR", default=DEFAULT, help=f"the proxy's admin address  [{DEFAULT}]")
 
 
@@ -113,9 +114,12 @@ def list_policies(admin: str, netns: str | None, as_json: bool) -> int:
 
 def _read(file: str) -> str:
     from intercept.errors import BadInput
+    from mesh.yaml import links
 
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        data = sys.stdin.buffer.read() if file == "-" else links.read(Path(file), _LONGEST_PATCH + 1)
+        if len(data) > _LONGEST_PATCH:
+            raise BadInput("--file", file, f"a file of at most {_LONGEST_PATCH} bytes")
         return data.decode()
     except (OSError, UnicodeDecodeError) as wrong:
         raise BadInput("--file", file, f"a file of text that can be read ({wrong})") from None

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,12 +83,10 @@ def _given(parameter: str) -> bool:
 
 def _file_text(name: str) -> str:
     """The text of a configuration file of the other tool's; "-" is standard input."""
+    from mesh.yaml import links
+
     try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(_LONGEST_FILE + 1)
-        else:
-            with open(name, "rb") as file:
-                raw = file.read(_LONGEST_FILE + 1)
+        raw = sys.stdin.buffer.read(_LONGEST_FILE + 1) if name == "-" else links.read(Path(name), _LONGEST_FILE + 1)
         if len(raw) > _LONGEST_FILE:
             raise BadInput("--config-file", name, f"a file of at most {_LONGEST_FILE} bytes")
         return raw.decode()

@@ -101,6 +101,30 @@ def test_a_workloads_link_to_what_it_can_not_read_is_refused_unread(lab: Lab, tm
     assert "hunter2" in done.stderr  # root's own link may lead anywhere
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("init", "--dry-run", "--from", "kuma", "--", "--config-file"),
+        ("policy", "set", "web", "--file"),
+        ("inject", "-f"),
+        ("config", "check"),
+        ("init", "--dry-run", "--config"),
+        ("proxy", "--admin", "off", "--telemetry", "off", "--config"),
+    ],
+    ids=lambda argv: " ".join(argv[:2]),
+)
+def test_no_command_quotes_what_a_workloads_link_leads_to(lab: Lab, tmp_path: Path, command: tuple[str, ...]) -> None:
+    secret, link = tmp_path / "secret", tmp_path / "mine.yaml"
+    secret.write_text("hunter2: [\n")
+    secret.chmod(0o600)
+    link.symlink_to(secret)
+    os.chown(link, 1000, 1000, follow_symlinks=False)
+    done = lab.app.run([*TIDEGATE, *command, str(link)], check=False, timeout=30)
+    assert done.returncode == 2, done
+    assert "a symbolic link of uid 1000" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
 def test_a_workloads_link_to_its_own_file_is_read(lab: Lab, tmp_path: Path) -> None:
     file, link = tmp_path / "own", tmp_path / "mesh.yaml"
     file.write_text(web(ONE))
