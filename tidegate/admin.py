@@ -28,7 +28,7 @@ class Admin:
         self._host, self._port = host.strip("[]"), int(port)
         self._address = address
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, /, **query: str) -> Any:
         """The JSON that stands at a path."""
         with self._asked(path, query) as answer:
             return json.load(answer)
@@ -63,7 +63,7 @@ class Admin:
                 raise Refused(said)
         raise Failed(said)
 
-    def lines(self, path: str, **query: str) -> Iterator[bytes]:
+    def lines(self, path: str, /, **query: str) -> Iterator[bytes]:
         """The lines of an answer that goes on, as they come. Ends when the proxy does."""
         with self._asked(path, query) as answer:
             try:

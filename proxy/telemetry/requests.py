@@ -56,7 +56,7 @@ class Requests:
         batch = self._exchanges.take(
             records=True,
             text=is_logged and not self._log.is_json,
-            json=(is_logged and self._log.is_json) or self._tap.is_on,
+            json=(is_logged and self._log.is_json) or self._tap.needs_lines,
         )
         if batch.ended:
             self._pass_on(batch)

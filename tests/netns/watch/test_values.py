@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab
-from tests.netns.parsed.routes_rig import SERVICES, to
+from tests.netns.parsed.routes_rig import SERVICES, curl, to
 from tests.netns.proxy.config_rig import proxy_with
+from tests.netns.proxy.test_proxy_tap import tapped
 from tests.unit.mesh.support import http_route
 from tests.unit.tidegate.test_hints import TIDEGATE
 
@@ -57,3 +59,10 @@ def test_a_filter_that_names_nothing_is_doubted(lab: Lab, file: Path) -> None:
         assert "did you mean web?" in told.err
         told = lab.tidegate("top", "--json", "--for", "0.2s", "--service", "web").ok()
         assert told.err == ""
+
+
+def test_a_tap_by_path_shows_requests_below_it(lab: Lab, file: Path) -> None:
+    with proxy_with(lab, file, ALL) as proxy, tapped(lab, proxy, "--json", "--path", "/a") as tap:
+        for path in ("/b", "/a/1"):
+            assert curl(lab, path)
+        assert json.loads(tap.lines(1)[0])["path"] == "/a/1"

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cext.engine.exchange_records import heads, record
 from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.close_reason import CloseReason
 from proxy.core.decide.verdict import decide
@@ -16,8 +19,10 @@ from proxy.core.report.request import RequestRecord
 from proxy.core.report.wanted import wanted
 from proxy.telemetry import tap as tapping
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.exchange_told import told
 from proxy.telemetry.recent import Recent
 from proxy.telemetry.requests import Requests
+from proxy.telemetry.sieve import Sieve
 from proxy.telemetry.tap import Tap
 from tests.unit.cext.tell.teller import Teller, teller
 
@@ -125,22 +130,60 @@ def test_viewers_see_what_passes_their_filters(one: Teller) -> None:
     assert len(telling.logged()) == 5, "the log has its own form, whoever looks"
 
 
-def test_a_filter_that_much_passes_is_told_what_it_missed(one: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tapping, "MOST", 10)
+def test_a_filter_that_much_passes_is_told_what_there_was_no_time_for(one: Teller) -> None:
+    """The clock goes on by a tenth of the burst at each look: there is time for ten looks."""
+    looks = iter(range(10**6))
     telling = Telling(one, json_lines=True)
+    telling.tap = Tap(telling.changes.append, now=lambda: next(looks) * tapping.BURST_S / 10)
+    telling.requests = Requests(one.exchanges, telling.log, telling.tap)
     viewer = Viewer()
     telling.tap.follow(viewer, wanted({"path": "/"}))
-    one.tell(target=b"/x", times=25)
+    one.tell(target=b"/x", times=300)
     telling.requests.take()
-    assert (len(viewer.paths()), viewer.lines[-1]) == (10, {"dropped": 15})
+    shown = len(viewer.paths())
+    assert 9 * tapping.EACH <= shown <= 11 * tapping.EACH
+    assert viewer.lines[-1] == {"dropped": 300 - shown}
+    one.tell(target=b"/y", times=300)
+    telling.requests.take()
+    assert viewer.lines[-1] == {"dropped": 300}, "what is spent is not there at once again"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([b"/a", b"/ab?c", b"/\xff", b"/\\"]),
+    st.sampled_from([b"", b"ns/shop", b"shop/ns"]),
+    st.sampled_from([b"", b"ns/route/0"]),
+    st.sampled_from([200, 404, 503]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "path": st.sampled_from(["/a", "/ab", "/\\xff", "/\\x", "/\\", "/é", "b"]),
+            "service": st.sampled_from(["shop", "ns/shop", "ns", "shop\\"]),
+            "route": st.sampled_from(["route", "ns/route", "x"]),
+            "status": st.sampled_from(["5xx", "200,404"]),
+            "source": st.sampled_from(["10.0.0.2", "10.0.0.3", "::1"]),
+        },
+    ),
+)
+def test_the_sieve_lets_through_all_that_passes_the_filter(
+    target: bytes, service: bytes, route: bytes, status: int, asked: dict[str, str]
+) -> None:
+    chosen = wanted(asked)
+    with teller() as mine:
+        mine.exchanges.keep(True)
+        mine.tell(target=target, service=service, route=route, status=status)
+        batch = mine.exchanges.take(records=True)
+    ((at, values),) = heads(batch.records)
+    if chosen.takes(told(record(batch.records, at, values))):
+        assert Sieve(chosen).lets(batch.records, at, values)
 
 
 def test_connections_are_shown_to_those_who_did_not_ask_for_requests_only() -> None:
     tap = Tap(lambda _: None)
     every, requests_only, other_source = Viewer(), Viewer(), Viewer()
     tap.connection(connection())
-    for viewer, given in ((every, {}), (requests_only, {"status": "200"}), (other_source, {"source": "10.9.9.9"})):
-        tap.follow(viewer, wanted(given))
+    for viewer, query in ((every, {}), (requests_only, {"status": "200"}), (other_source, {"source": "10.9.9.9"})):
+        tap.follow(viewer, wanted(query))
     tap.connection(connection())
     assert [line["original_destination"] for line in every.lines] == ["10.0.0.1:80"]
     assert requests_only.lines == other_source.lines == []
