@@ -1,4 +1,4 @@
-"""`python -m bench.watching`: what a viewer costs the proxy, as root. One world, one proxy; in each round the same load
+"""`python -m bench.http.watching`: what a viewer costs the proxy, as root. One world, one proxy; in each round the same load
 runs beside nobody, `top`, a `tap` that chooses, one that shows everything, and nobody again, in an order that turns.
 
 Promised: at most 5 % of the requests a second while somebody looks. The ratios are within a round, to the mean of its
@@ -26,7 +26,7 @@ from bench.processes import BenchError, Program
 from bench.rounds import say
 from bench.world import World, world
 
-RESULTS = Path(__file__).parent / "results" / "watching.json"
+RESULTS = Path(__file__).parents[1] / "results" / "watching.json"
 PROMISED = 0.95
 CONNECTIONS = 32
 SETTLE_S = 1.0
@@ -45,7 +45,7 @@ Figures = dict[str, float]
 def main() -> int:
     asked = _arguments()
     if os.geteuid() != 0:
-        say("bench.watching: needs root: it makes network namespaces and starts servers in them")
+        say("bench.http.watching: needs root: it makes network namespaces and starts servers in them")
         return 4
     raise_limit()
     busy = background_busy(0.5 if asked.smoke else 5.0)
@@ -130,7 +130,7 @@ def _lines(found: dict[str, Figures]) -> Iterator[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    asking = argparse.ArgumentParser(prog="python -m bench.watching", description=__doc__)
+    asking = argparse.ArgumentParser(prog="python -m bench.http.watching", description=__doc__)
     asking.add_argument("--rounds", type=int, default=5)
     asking.add_argument("--seconds", type=int, default=4)
     asking.add_argument("--smoke", action="store_true", help="one short round, to see that it works")
