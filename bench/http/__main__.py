@@ -18,7 +18,7 @@ from bench.rounds import Load, Outcome, Settings, document, measure, named, say,
 from bench.targets import judge
 
 RESULTS = Path(__file__).parents[1] / "results" / "http.json"
-BASES = ("haproxy", "envoy", "splice-nftables", "none")
+BASES = ("haproxy", "envoy", "splice-nftables", "parsed-nftables", "none")
 BUSY_SHARE = 0.05
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from bench.contestants import TIDEGATE, Contestant, captured, nothing, rival, sidecar
+from bench.http import many as bench_many
 from bench.http import rivals
 from bench.processes import BenchError, Program, run
 from bench.world import ADDRESSES, HTTP_PORT, World
@@ -38,22 +39,31 @@ spec:
 """
 
 
-def documents() -> str:
-    """A Service at each address, each with all endpoints, and a route of two rules for all of them."""
+def documents(*, many: bool = False) -> str:
+    """A Service at each address, each with all endpoints, and a route of two rules for all of them. many: the first one
+    has 1,000 endpoints, and 10,000 rules beside."""
     names = [f"s{number}" for number in range(len(ADDRESSES))]
     parents = ", ".join(f'{{group: "", kind: Service, name: {name}}}' for name in names)
     made = [
         _SERVICE.format(name=name, ip=ip, port=HTTP_PORT, endpoints=_ENDPOINTS)
         for name, ip in zip(names, ADDRESSES, strict=True)
     ]
+    if many:
+        endpoints = ", ".join(f'{{addresses: ["{one}"]}}' for one in bench_many.addresses())
+        made[0] = _SERVICE.format(name=names[0], ip=ADDRESSES[0], port=HTTP_PORT, endpoints=endpoints)
+        made.append(bench_many.routes(names[0], names[1]) + "---\n")
     return "".join(made) + _ROUTE.format(parents=parents, prefix=rivals.PREFIX, port=HTTP_PORT)
 
 
 @contextlib.contextmanager
-def parsed(where: World, threads: int, mode: str, more: tuple[str, ...] = ()) -> Iterator[Program]:
+def parsed(
+    where: World, threads: int, mode: str, more: tuple[str, ...] = (), *, many: bool = False
+) -> Iterator[Program]:
     """`tidegate proxy` with the route, telemetry and access log on."""
     config = where.home / "routes.yaml"
-    config.write_text(documents())
+    config.write_text(documents(many=many))
+    if many:
+        bench_many.serve(where)
     where.home.chmod(0o755)
     argv = [TIDEGATE, "proxy", "--config", str(config), "--workers", str(threads), "--drain-timeout", "0", *more]
     with captured(where, mode, Program(where.pod, argv, quiet=True)) as program:
@@ -75,5 +85,6 @@ CONTESTANTS = (
     Contestant("envoy", "Envoy 1.40, http", partial(rival, make=rivals.envoy)),
     Contestant("parsed-nftables", "tidegate proxy, parsed, nftables", partial(parsed, mode="nftables")),
     Contestant("parsed-ebpf", "tidegate proxy, parsed, eBPF", partial(parsed, mode="ebpf")),
+    Contestant("parsed-many", "the same, 10,000 rules, 1,000 endpoints", partial(parsed, mode="nftables", many=True)),
     Contestant("splice-nftables", "tidegate proxy, splice, nftables", sidecar("nftables", "splice")),
 )
