@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/needs.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint fuzz faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke clean
+.PHONY: setup demo test unit lint fuzz faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke numbers clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -89,6 +89,14 @@ deliver-test: $(STAMP)
 	$(PYTHON) -m pytest -q tests/deliver
 	TIDEGATE_PODS=200 $(PYTHON) -m pytest -q tests/netns/tidegate/test_pod.py
 	TIDEGATE_TAKE_OVERS=20 TIDEGATE_REQUESTS=100000 $(PYTHON) -m pytest -q -s tests/netns/take_over/test_take_over.py
+
+# What is promised of size and cost, measured: on a machine that does nothing else, some ten minutes.
+numbers: $(STAMP)
+	scripts/kernels-packages scripts/packages-release.apt
+	scripts/kernels-packages scripts/packages-deliver.apt
+	TIDEGATE_IDLE_S=60 TIDEGATE_PODS=40 $(PYTHON) -m pytest -q -s tests/deliver/test_idle.py tests/deliver/test_image.py \
+	    tests/deliver/test_deb.py tests/netns/tidegate/test_pod.py -k "idle or small or within_a_minute or come_and_go" \
+	    | grep -E "idle:|image:|installed in|start delayed|passed|failed|^E "
 
 # A part of CI: Debian 12's package is built twice, judged, installed and removed.
 deliver-smoke: $(STAMP)
