@@ -58,7 +58,6 @@ SUITES = {
             {
                 "cffi": "python3-cffi-backend (>= 1.16)",
                 "click": "python3-click (>= 8.1)",
-                "httptools": "python3-httptools (>= 0.6)",
                 "msgspec": "python3-msgspec (>= 0.18)",
                 "prometheus-client": "python3-prometheus-client (>= 0.20)",
                 "PyYAML": "python3-yaml (>= 6.0)",
