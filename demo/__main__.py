@@ -45,7 +45,7 @@ def main() -> int:
         print("\n$ tidegate run -- legacy-service       # nothing changed in it")
         captured = show([TIDEGATE, "run", "--netns", network.app, "--", *program])
         same = plain == captured
-        print(f"its output {'is the same, byte for byte' if same else 'DIFFERS'}")
+        print(f"\nits output {'is the same, byte for byte' if same else 'DIFFERS'}")
         return 0 if same and captured else 1
 
 
