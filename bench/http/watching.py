@@ -1,5 +1,5 @@
-"""`python -m bench.http.watching`: what a viewer costs the proxy, as root. One world, one proxy; in each round the same load
-runs beside nobody, `top`, a `tap` that chooses, one that shows everything, and nobody again, in an order that turns.
+"""`python -m bench.http.watching`: what a viewer costs the proxy, as root. One world, one proxy; in each round the same
+load runs beside nobody, `top`, a `tap` that chooses, one that shows everything, and nobody again; the order turns.
 
 Promised: at most 5 % of the requests a second while somebody looks. The ratios are within a round, to the mean of its
 two runs without a viewer, whose own ratio shows how far the machine can be believed. The viewer itself takes CPU of the

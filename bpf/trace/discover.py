@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cext.libbpf import libbpf
-from cext.libbpf.kinds import AttachType, ProgramType
+from cext.libbpf.kinds import AttachType, Helper, ProgramType
 
 HERE = Path(__file__).resolve().parent
 MOST_CALLS = 16384
@@ -84,22 +84,19 @@ class Discovery:
         Unavailable, and BpfError when the kernel takes a program but no link to it."""
         self._undo = ExitStack()
         self._answers: list[bytes] = []
-        self.sees_arrivals = True
+        knows_netns = libbpf.helper_supported(ProgramType.SOCK_OPS, AttachType.SOCK_OPS, Helper.GET_NETNS_COOKIE)
+        self.sees_arrivals = knows_netns or netns is None
         """Whether connections that arrive are seen, too: in one namespace alone they are since Linux 5.15."""
         constants: dict[str, object] = {
             "CALLS": MOST_CALLS,
             "FLOWS": MOST_FLOWS,
             "NETNS": f"{netns or 0}ULL",
             "ASKED": asked or 0,
+            "PAGE_SIZE": os.sysconf("SC_PAGESIZE"),
+            "SOCKOPS_NETNS": int(knows_netns),
         }
-        constants["PAGE_SIZE"] = os.sysconf("SC_PAGESIZE")
         try:
-            try:
-                self._attach(cgroup, {**constants, "SOCKOPS_NETNS": 1})
-            except Unavailable:
-                self._undo.close()
-                self.sees_arrivals = netns is None
-                self._attach(cgroup, {**constants, "SOCKOPS_NETNS": 0})
+            self._attach(cgroup, constants)
         except BaseException:
             self._undo.close()
             raise

@@ -281,3 +281,31 @@ def test_a_service_is_enrolled_once(network: Network) -> None:
         assert tidegate("unenroll", "--pid", "4194304").returncode == 2
         assert tidegate("unenroll", "--pid", str(made.pid)).returncode == 0
         until(lambda: registry.find(one["name"]) is None, "over")
+
+
+@pytest.mark.usefixtures("nginx")
+def test_an_enrolment_is_watched_by_its_name(network: Network) -> None:
+    with service(network, "sh", "-c", CALLS) as running:
+        one = enrolled("--pid", str(running.pid), "--name", "watched")
+        try:
+            until(lambda: opened(network, one) > 0, "calls")
+            told = json.loads(tidegate("why", f"{PEER4}:80", "--enrolment", "watched", "--json").stdout)
+            assert told["capture"]["decision"] == "capture"
+            assert told["proxy"]["detection"]["protocol"] == "http/1.1"
+            tap = subprocess.Popen(
+                [TIDEGATE, "tap", "--enrolment", "watched", "--json"],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=ENVIRONMENT,
+            )
+            assert tap.stdout is not None
+            shown = json.loads(tap.stdout.readline())
+            tap.send_signal(signal.SIGINT)
+            assert tap.wait(10) == 0
+            tap.stdout.close()
+            assert shown["path" if "path" in shown else "original_destination"]
+            wrong = tidegate("tap", "--enrolment", "wached")
+            assert (wrong.returncode, "did you mean watched?" in wrong.stderr) == (2, True)
+        finally:
+            assert tidegate("unenroll", "--name", "watched").returncode == 0
+            until(lambda: registry.find("watched") is None, "the end of it", 30)

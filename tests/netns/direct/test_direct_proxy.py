@@ -285,3 +285,14 @@ def test_run_waits_for_what_the_kernel_still_delivers(lab: Lab, file: Path, tmp_
         lab.tidegate("run", *how, "--", "/usr/bin/python3", "-c", client).ok()
     (line,) = json.loads(report.read_text())["connections"]
     assert (line["lane"], line["bytes_sent"]) == ("direct", MUCH)
+
+
+def test_why_says_that_the_kernel_decides_and_where_to(lab: Lab, file: Path) -> None:
+    with direct(lab, file, web(ONE, TWO)):
+        assert answer(lab) in (b"1", b"2")
+        told = lab.tidegate("why", f"{VIP}:80", "--json").ok().json
+        assert "a Service of the direct lane" in told["capture"]["reason"]
+        assert told["proxy"]["lane"]["lane"] == "direct"
+        assert "past the proxy" in told["proxy"]["lane"]["decided"]
+        assert told["proxy"]["outcome"] == "sent to one of 2 endpoints"
+        assert [one["share"] for one in told["proxy"]["targets"][0]["endpoints"]] == [0.5, 0.5]
