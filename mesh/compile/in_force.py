@@ -28,7 +28,6 @@ FILTERS_NOT_IN_FORCE = frozenset(
 """Requests for a rule with such a filter are answered 500."""
 
 FIELDS_NOT_IN_FORCE = (
-    "statusWeights",
     "timeouts.headers",
     "timeouts.idle",
     "retries.bufferBytes",

@@ -95,7 +95,7 @@ class AllLanes:
         self.publisher = Publisher(loop, self.verdicts, self.direct, self.splice, self.requests)
         self.health = HealthWatch(
             loop,
-            sources.of_all(self.splice, self.direct, lambda: self.verdicts.ledger.loads),
+            sources.of_all(self.splice, self.requests, self.direct, lambda: self.verdicts.ledger.loads),
             self.publisher.set_health,
             mark=settings.proxy_mark,
         )

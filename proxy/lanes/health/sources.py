@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 
 from proxy.core.addresses import UpstreamAddress
 from proxy.core.balance.loads import Loads
+from proxy.core.lanes import Lane
 from proxy.core.resilience.tally import Tally
 from proxy.lanes.direct.lane import DirectLane
+from proxy.lanes.parsed.lane import RequestLane
 from proxy.lanes.splice.lane import SpliceLane
 
 Source = Callable[[str], Mapping[UpstreamAddress, Tally]]
@@ -13,9 +15,13 @@ Source = Callable[[str], Mapping[UpstreamAddress, Tally]]
 
 
 def of_splice(lane: SpliceLane) -> Source:
+    """Connections that carry requests are not among them: the parsed lane tells of the requests."""
+
     def tallies(cluster: str) -> dict[UpstreamAddress, Tally]:
         found: dict[UpstreamAddress, Tally] = {}
         for group, counters in lane.counters_of(cluster):
+            if group.verdict.lane is Lane.PARSED:
+                continue
             _add(found, group.endpoint, counters.opened, counters.connect_failures)
         return found
 
@@ -43,9 +49,16 @@ def of_direct(lane: DirectLane) -> Source:
     return tallies
 
 
-def of_all(splice: SpliceLane, direct: DirectLane, loads: Callable[[], Loads]) -> dict[str, Source]:
+def of_all(
+    splice: SpliceLane, requests: RequestLane, direct: DirectLane, loads: Callable[[], Loads]
+) -> dict[str, Source]:
     """By the lane's name."""
-    return {"splice": of_splice(splice), "direct": of_direct(direct), "punted": of_punted(loads)}
+    return {
+        "splice": of_splice(splice),
+        "parsed": requests.tallies,
+        "direct": of_direct(direct),
+        "punted": of_punted(loads),
+    }
 
 
 def _add(found: dict[UpstreamAddress, Tally], endpoint: UpstreamAddress, good: int, bad: int) -> None:

@@ -19,6 +19,7 @@ from proxy.core.lower.to_site import NumberOf
 from proxy.core.policy.cluster import Cluster, Locality
 from proxy.core.policy.policy import Policy
 from proxy.core.resilience.health import Health
+from proxy.core.resilience.tally import Tally
 from proxy.lanes.parsed.clusters import EngineClusters, GroupOf, HealthEvents
 from proxy.lanes.parsed.decider import Decider
 from proxy.lanes.parsed.sites import PreparedSite, Sites, prepare
@@ -82,6 +83,10 @@ class RequestLane:
     def counts(self, cluster: str) -> Mapping[UpstreamAddress, EndpointCounts]:
         """Of requests to a cluster's endpoints, as of now."""
         return self._clusters.counts(cluster)
+
+    def tallies(self, cluster: str) -> Mapping[UpstreamAddress, Tally]:
+        """How requests to a cluster's endpoints ended, for health keeping."""
+        return self._clusters.tallies(cluster)
 
     def prepared(
         self, policy: Policy, rulings: Mapping[Site, Ruling | None], breathe: Callable[[], None] = lambda: None
