@@ -69,7 +69,7 @@ struct tg_exchange {
     struct span authority;
     uint64_t group_id;        /* of the endpoint tried last; 0: none was */
     struct tg_plan *plan;     /* what the rules of its site say: exchange/rules/plan.h; NULL: no rules were asked */
-    struct tg_told *told;     /* deadlines that came with it: exchange/rules/told.h; NULL: none did */
+    struct tg_told *told;     /* deadlines that came with it: exchange/asked/told.h; NULL: none did */
     uint64_t deadline_ms;     /* for the whole of it; 0: none */
     uint64_t held_until_ms;   /* a fault on purpose delays it until then; 0: it is not held */
     uint64_t hedge_ms;        /* when a second request would be sent; 0: none is */

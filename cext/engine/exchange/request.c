@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "exchange/asked/said.h"
+#include "exchange/asked/told.h"
+#include "exchange/asked/until.h"
 #include "exchange/ending.h"
 #include "exchange/head/added.h"
 #include "exchange/head/lend.h"
@@ -11,10 +14,7 @@
 #include "exchange/rules/gate.h"
 #include "exchange/rules/mirrored.h"
 #include "exchange/rules/plan.h"
-#include "exchange/rules/said.h"
 #include "exchange/rules/size.h"
-#include "exchange/rules/told.h"
-#include "exchange/rules/until.h"
 #include "exchange/rules/written.h"
 #include "explicit/requests.h"
 #include "http/head_line.h"

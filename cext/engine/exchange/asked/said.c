@@ -1,9 +1,9 @@
-#include "exchange/rules/said.h"
+#include "exchange/asked/said.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "exchange/rules/told.h"
+#include "exchange/asked/told.h"
 
 static bool is_text(const char *bytes, struct span span, const char *text)
 {

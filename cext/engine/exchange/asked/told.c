@@ -1,4 +1,4 @@
-#include "exchange/rules/told.h"
+#include "exchange/asked/told.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "exchange/talk.h"
 #include "http/head.h"
 
-/* Notes it. True: a header may set a deadline (exchange/rules/told.h). */
+/* Notes it. True: a header may set a deadline (exchange/asked/told.h). */
 bool said_note(struct tg_talk *talk, const struct http_head *head, const char *bytes);
 
 #endif

@@ -1,7 +1,7 @@
-#include "exchange/rules/until.h"
+#include "exchange/asked/until.h"
 
+#include "exchange/asked/told.h"
 #include "exchange/rules/plan.h"
-#include "exchange/rules/told.h"
 
 bool until_take(struct tg_worker *worker, struct tg_relay *relay, const struct http_head *head, const char *bytes,
                 bool may_be_told)
