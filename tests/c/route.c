@@ -11,6 +11,7 @@
 #include "http/frame.h"
 #include "mutate.h"
 #include "route/ask.h"
+#include "route/heads/session.h"
 #include "route/route.h"
 
 enum { MOST = 8, TEXT = 64, TOKENS = 24 };
@@ -82,6 +83,7 @@ static void make_spec(tg_site_spec *spec)
     static tg_mirror mirrors[MOST];
     static tg_cors cors[MOST];
     static tg_piece pieces[MOST];
+    static tg_session sessions[MOST];
 
     for (int i = 0; i < TEXT; i++)
         text[i] = i < TOKENS ? "abx-aq1*"[chance(8)] : "/ab/x-aq1*"[chance(10)];
@@ -96,7 +98,11 @@ static void make_spec(tg_site_spec *spec)
                                   piece(),
                                   number(9),
                                   number(9),
+                                  (int32_t)number(MOST),
+                                  0,
                                   {0}};
+        sessions[i] =
+            (tg_session){(int32_t)chance(2), (int32_t)chance(2), name(), path(text), 1 + number(9), number(9)};
         conditions[i] = (tg_condition){(int32_t)number(1), chance(4) ? TG_EXACT : TG_REGEX, name(), piece()};
         backends[i] = (tg_backend){chance(9), number(9), number(MOST - 1), chance(8) > 0, 0};
         filters[i] = (tg_filters){
@@ -129,6 +135,8 @@ static void make_spec(tg_site_spec *spec)
         .mirrors = mirrors,
         .cors = cors,
         .pieces = pieces,
+        .sessions = sessions,
+        .session_count = MOST,
         .condition_count = MOST,
         .backend_count = MOST,
         .filter_count = MOST,
@@ -173,6 +181,18 @@ static void write_all(struct route_outcome *outcome, const struct http_head *hea
     free(out);
 }
 
+static void read_session(const struct tg_site *site, const tg_site_rule *rule, const struct http_head *head,
+                         const char *bytes)
+{
+    struct session_token token = {0};
+    uint32_t length;
+    if (rule->session == 0)
+        return;
+    const tg_session *session = &site->spec.sessions[rule->session - 1];
+    (void)session_read(site, session, head, bytes, 5, &token);
+    free(session_line(site, session, &token, 5, &length));
+}
+
 static void decide(struct tg_site *site, const struct text *text)
 {
     static struct http_head head;
@@ -190,6 +210,8 @@ static void decide(struct tg_site *site, const struct text *text)
             asked++;
             route_ask(&door, &head, copy, NULL, &outcome);
         }
+        if (outcome.rule >= 0)
+            read_session(site, &site->spec.rules[outcome.rule], &head, copy);
         write_all(&outcome, &head, copy, chance(4) ? head.length + site->most_added : chance(300));
         route_release(&outcome);
     } else {

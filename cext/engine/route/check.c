@@ -90,7 +90,7 @@ static bool is_rule(const tg_site_spec *spec, const tg_site_rule *rule)
         return false;
     if (!(rule->retry.budget_percent >= 0 && rule->retry.budget_percent <= 100 && rule->retry.budget_per_s >= 0))
         return false;
-    if (rule->session < -1 || (rule->session >= 0 && (uint32_t)rule->session >= spec->session_count))
+    if (rule->session < 0 || (uint32_t)rule->session > spec->session_count)
         return false;
     /* The evaluator asks for prefixes only where a segment ends. */
     return rule->path_kind != TG_PREFIX || rule->path.length == 0 ||

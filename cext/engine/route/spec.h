@@ -126,7 +126,7 @@ typedef struct {
     tg_piece route;      /* the document's name, to be told of its requests */
     uint32_t request_ms; /* for the answer's end, from the end of the request's head on; 0: no limit */
     uint32_t per_try_ms; /* for the head of the answer, of each attempt; 0: no limit */
-    int32_t session;     /* in `sessions`; -1: none */
+    int32_t session;     /* in `sessions`, counted from 1; 0: none */
     int32_t unused;
     tg_retry retry;
 } tg_site_rule;

@@ -32,7 +32,7 @@ NEW_HOST, NEW_PATH, NEW_PREFIX = 1, 2, 4
 ASK_ALWAYS, HTTPS = 1, 2
 RETRY_CONNECT, RETRY_RESET, RETRY_TIMEOUT = 1, 2, 4
 FIRST_STATUS, STATUS_WORDS = 400, 8
-NO_SESSION = -1
+NO_SESSION = 0
 NO_CLUSTER = 0
 """In place of a number: to where the connection was meant to go."""
 

@@ -46,10 +46,10 @@ class Parts:
         return number
 
     def session_of(self, session: Persistence, path: str) -> int:
-        """Its number. path: of its cookie."""
+        """Its number, from 1 on. path: of its cookie."""
         number = self._sessions.get((session, path))
         if number is None:
-            number = self._sessions[session, path] = len(self._sessions)
+            number = self._sessions[session, path] = len(self._sessions) + 1
             self.sessions += layout.SESSION.pack(
                 session.header,
                 session.permanent,

@@ -8,7 +8,7 @@
 
 #include "balance/pick.h"
 #include "exchange/exchange.h"
-#include "exchange/rules/sticky.h"
+#include "exchange/sticky.h"
 #include "route/route.h"
 #include "worker.h"
 

@@ -1,4 +1,4 @@
-#include "exchange/rules/sticky.h"
+#include "exchange/sticky.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,8 +69,8 @@ bool sticky_find(struct tg_worker *worker, struct tg_plan *plan, const struct ht
                  const tg_address *peer)
 {
     struct tg_sticky *sticky = &plan->sticky;
-    if (plan->outcome.kind == ROUTE_FORWARD && plan_rule(plan)->session >= 0) {
-        sticky->session = &plan->outcome.site->spec.sessions[plan_rule(plan)->session];
+    if (plan->outcome.kind == ROUTE_FORWARD && plan_rule(plan)->session > 0) {
+        sticky->session = &plan->outcome.site->spec.sessions[plan_rule(plan)->session - 1];
         sticky->speaks = plan->outcome.cluster != TG_NO_CLUSTER;
         join_session(worker, plan, head, bytes);
     }
