@@ -43,14 +43,14 @@ class Peers:
         if peer not in self._seen and len(self._seen) >= MOST:
             peer = Peer(peer.direction, OTHERS, peer.lane)
         seen = self._seen.setdefault(peer, Seen())
-        is_request = "method" in told
+        is_request = "method" in told or "database" in told
         if is_request:
             seen.unit = "requests"
         elif seen.unit == "requests":
             return  # a connection that carried the requests which are counted
         seen.ended += 1
         seen.total += 1
-        seen.failed += _failed_request(told["status"]) if is_request else told.get("close_reason") not in FINE
+        seen.failed += _failed(told)
         if len(seen.durations_ms) < SAMPLES and is_request:
             seen.durations_ms.append(told["duration_ms"])
 
@@ -64,18 +64,22 @@ class Peers:
 
 def peer_of(told: Mapping[str, Any], claimed: Mapping[str, str]) -> Peer | None:
     """None: a Service's row tells of it."""
-    lane = "parsed" if "method" in told else str(told.get("lane", ""))
+    lane = "parsed" if "method" in told else "splice" if "database" in told else str(told.get("lane", ""))
     if told.get("direction") == "inbound":
         return Peer("inbound", ip_of(str(told.get("source") or told.get("downstream") or "")), lane)
     if "method" in told:
         return Peer("outbound", str(told["upstream"]), lane) if told.get("service") == "-" else None
     at = str(told.get("original_destination", ""))
-    return None if at in claimed or told.get("service") else Peer("outbound", at, lane)
+    return None if at in claimed or told.get("service", "-") not in ("", "-") else Peer("outbound", at, lane)
 
 
 def ip_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]") or address
 
 
-def _failed_request(status: int) -> bool:
-    return status >= 500 or status == 0
+def _failed(told: Mapping[str, Any]) -> bool:
+    if "database" in told:
+        return bool(told["outcome"] == "error")
+    if "method" in told:
+        return bool(told["status"] >= 500 or told["status"] == 0)
+    return told.get("close_reason") not in FINE

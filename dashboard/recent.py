@@ -56,6 +56,12 @@ def passes(told: Mapping[str, Any], wanted: Wanted) -> bool:
     source = str(told.get("source") or told.get("downstream") or "")
     if wanted.source and source.rpartition(":")[0].strip("[]") != wanted.source:
         return False
+    if "database" in told:
+        return (
+            not (wanted.statuses or wanted.path)
+            and wanted.route in ("", f"{told['database']} {told['kind']}")
+            and is_named(wanted.service, told["service"])
+        )
     if "method" not in told:
         return not (wanted.service or wanted.route or wanted.statuses or wanted.path)
     return (

@@ -11,7 +11,7 @@ def line(told: dict[str, Any], width: int | None, proxy: str | None = None) -> s
     """told: an object of the `/tap` stream. width: columns to fit into; None: nothing is cut. proxy: whose it is, where
     several are followed."""
     text = ("" if proxy is None else f"{proxy}: ") + printable(
-        _request(told) if "method" in told else _connection(told)
+        _request(told) if "method" in told else _statement(told) if "database" in told else _connection(told)
     )
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
@@ -38,6 +38,18 @@ def _request(told: dict[str, Any]) -> str:
         *(told[key] for key in ("service", "route") if told[key] != "-"),
     ]
     return " ".join(words)
+
+
+def _statement(told: dict[str, Any]) -> str:
+    words = [
+        _clock(told["time"]),
+        _ARROWS.get(told["direction"], "--"),
+        told["outcome"],
+        f"{told['duration_ms']:.1f}ms",
+        f"{told['database']} {told['kind']}",
+        f"{told['source']} to {told['upstream']}",
+    ]
+    return " ".join(words if told["service"] == "-" else [*words, told["service"]])
 
 
 def _connection(told: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ int tg_engine_new(unsigned threads, size_t capacity, tg_engine **out)
     pthread_mutex_init(&engine->submitting, NULL);
     pthread_mutex_init(&engine->collecting, NULL);
     pthread_mutex_init(&engine->control, NULL);
+    pthread_mutex_init(&engine->statements.lock, NULL);
     lookups_init(&engine->lookups);
     engine->clusters.endpoints.room.fd = -1;
     for (int i = 0; i < TG_SIGNALS; i++)
@@ -237,6 +238,7 @@ void tg_engine_free(tg_engine *engine)
     free(engine->workers);
     free(engine->announced);
     pthread_mutex_destroy(&engine->control);
+    pthread_mutex_destroy(&engine->statements.lock);
     pthread_mutex_destroy(&engine->submitting);
     pthread_mutex_destroy(&engine->collecting);
     free(engine);

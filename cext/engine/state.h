@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/put.h"
 #include "decide/affinity.h"
+#include "database/waiting.h"
 #include "decide/groups.h"
 #include "decide/own.h"
 #include "decide/table.h"
@@ -60,6 +61,7 @@ struct tg_engine {
     struct tg_signal signals[TG_SIGNALS];
     _Atomic bool stopping;
     _Atomic bool follows_databases;
+    struct statement_ring statements;
     _Atomic bool draining; /* connections that stay open for another request are asked to go, or closed */
     _Atomic bool parting;  /* they are asked to go, and closed only when they were asked */
     _Atomic size_t outstanding;

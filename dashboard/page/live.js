@@ -14,13 +14,13 @@ const columns = [
   { name: "time", of: (one) => one.time.slice(11, 23) },
   { name: "proxy", of: (one) => one.proxy },
   { name: "", of: (one) => arrow(one.direction) },
-  { name: "status", of: (one) => one.status ?? one.close_reason, mark: (one) => (isBad(one) ? "bad" : "") },
+  { name: "status", of: (one) => one.status ?? one.outcome ?? one.close_reason, mark: (one) => (isBad(one) ? "bad" : "") },
   { name: "flags", of: (one) => one.flags ?? "" },
   { name: "time", kind: "number", of: (one) => milliseconds(one.duration_ms) },
   { name: "what", kind: "text", of: what },
   { name: "from", kind: "text", of: (one) => one.source ?? one.downstream },
   { name: "to", kind: "text", of: (one) => one.upstream },
-  { name: "route", of: (one) => (one.method ? [one.service, one.route].filter((word) => word !== "-").join(" ") : one.lane) },
+  { name: "route", of: (one) => [one.service, one.route, one.lane].filter((word) => word && word !== "-").join(" ") },
   {
     name: "", act: (one) =>
       one.method && { text: "Path", label: `The path of ${what(one)}`, run: () => explain(one.number) },
@@ -71,8 +71,9 @@ async function explain(number) {
 }
 
 function what(one) {
+  if (one.database) return `${one.database} ${one.kind}`;
   if (!one.method) return `${one.protocol} ${one.original_destination}, ${one.bytes_sent} B sent, ${one.bytes_received} B received`;
   return `${one.method} ${one.authority === "-" ? "" : one.authority}${one.path}`;
 }
 
-const isBad = (one) => (one.method ? one.status >= 500 || one.status === 0 : !/^(finished|idle|draining)/.test(one.close_reason));
+const isBad = (one) => one.outcome ? one.outcome === "error" : (one.method ? one.status >= 500 || one.status === 0 : !/^(finished|idle|draining)/.test(one.close_reason));

@@ -25,6 +25,7 @@ from proxy.telemetry.request_metrics import RequestMetrics, RequestSources
 from proxy.telemetry.requests import Requests
 from proxy.telemetry.sources import Kept, MetricSources
 from proxy.telemetry.spans import Spans, spans_as_configured
+from proxy.telemetry.statements import Statements
 from proxy.telemetry.tap import Tap
 from proxy.telemetry.totals import TotalsView
 
@@ -88,10 +89,17 @@ def request_parts(
         service = str(found.of.service) if found.of.service else "-"
         return Place(found.direction, found.of.cluster, service, endpoint, str(found.verdict.lane))
 
-    databases = DatabaseCounts(Databases(engine).counts, place)
+    engines = Databases(engine)
+    databases = DatabaseCounts(engines.counts, place)
     exchanges = Exchanges(engine)
     exchanges.make_spans(None if spans is None else spans.share)
-    tap = Tap(lambda is_on: lane().tell_each(is_on))
+
+    def looked_at(is_on: bool) -> None:
+        lane().tell_each(is_on)
+        statements.follow(is_on)
+
+    tap = Tap(looked_at)
+    statements = Statements(engines, place, tap.statement, tap.missed)
     requests = Requests(exchanges, log, tap, tell=tell, spans=None if spans is None else spans.take)
     counts = RequestCounts(exchanges, group)
     sources = RequestSources(counts, lambda: requests.dropped, exchanges.cpu_s, time.process_time, databases)

@@ -9,7 +9,9 @@ from typing import Protocol
 from cext.engine.exchange_records import heads, record
 from cext.engine.exchanges import Batch
 from proxy.core.report import fields, request_fields
+from proxy.core.report import statement as statements
 from proxy.core.report.record import ConnectionRecord
+from proxy.core.report.statement import StatementRecord
 from proxy.core.report.wanted import Wanted
 from proxy.telemetry.exchange_told import told
 from proxy.telemetry.sieve import Sieve
@@ -75,6 +77,17 @@ class Tap:
         for one in self._following:
             if one.wanted.takes_connection(connection):
                 one.viewer.put(line)
+
+    def statement(self, statement: StatementRecord) -> None:
+        line = statements.json_line(statement).encode() + b"\n"
+        for one in self._following:
+            if one.wanted.takes_statement(statement):
+                one.viewer.put(line)
+
+    def missed(self, items: int) -> None:
+        """So many ended that nobody could look at."""
+        for one in self._following:
+            one.viewer.put(notice(items), 0)
 
     def requests(self, batch: Batch) -> None:
         """batch: with records, and with JSON lines where they are needed."""

@@ -1,14 +1,38 @@
 #include "database/watch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "database/counts.h"
 #include "state.h"
 
+struct looking {
+    struct tg_worker *worker;
+    const struct tg_connection *connection;
+};
+
 static void told(void *context, const struct follow_told *request)
 {
-    const struct tg_relay *relay = context;
-    statements_count(relay->connection->group, request);
+    const struct looking *looking = context;
+    const struct tg_connection *connection = looking->connection;
+    struct statement_ring *ring = &looking->worker->engine->statements;
+    statements_count(connection->group, request);
+    if (!atomic_load_explicit(&ring->on, memory_order_relaxed))
+        return;
+    enum database database;
+    const char *kind = kind_name(request->kind, &database);
+    tg_statement one = {
+        .group = connection->group->id,
+        .ended_us = looking->worker->now_us,
+        .duration_us = request->us,
+        .peer = connection->peer,
+        .original = connection->original,
+        .upstream = connection->upstream,
+        .database = (int32_t)database,
+        .failed = request->failed,
+    };
+    memcpy(one.kind, kind, sizeof one.kind);
+    statements_put(ring, &one);
 }
 
 static void give_up(struct tg_connection *connection)
@@ -32,7 +56,8 @@ void database_look(struct tg_worker *worker, struct tg_relay *relay, int from, c
         connection->follow->database = database;
         connection->watch = WATCH_FOLLOW;
     }
-    if (!follow_saw(connection->follow, from, bytes, length, worker->now_us, told, relay))
+    struct looking looking = {worker, connection};
+    if (!follow_saw(connection->follow, from, bytes, length, worker->now_us, told, &looking))
         give_up(connection);
 }
 
@@ -54,4 +79,14 @@ int tg_engine_statements(tg_engine *engine, uint64_t *cursor, tg_statements *out
     }
     pthread_mutex_unlock(&engine->control);
     return count;
+}
+
+void tg_engine_tell_statements(tg_engine *engine, int on)
+{
+    statements_switch(&engine->statements, on != 0);
+}
+
+int tg_engine_take_statements(tg_engine *engine, tg_statement *out, int max, uint64_t *dropped)
+{
+    return statements_take(&engine->statements, out, max, dropped);
 }

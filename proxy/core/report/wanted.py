@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from proxy.core.report.record import ConnectionRecord
 from proxy.core.report.request import RequestRecord
+from proxy.core.report.statement import StatementRecord
 
 KEYS = ("service", "route", "status", "path", "source")
 
@@ -47,6 +48,16 @@ class Wanted:
         service = connection.verdict.service
         return is_named(self.service, "" if service is None else str(service)) and (
             self.source in ("", connection.peer.ip)
+        )
+
+    def takes_statement(self, statement: StatementRecord) -> bool:
+        """Of requests to databases, which have neither a path nor a status of HTTP; their route is `redis GET`."""
+        if self.statuses or self.path:
+            return False
+        return (
+            self.route in ("", f"{statement.database} {statement.kind}")
+            and is_named(self.service, statement.service)
+            and self.source in ("", statement.source.ip)
         )
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from prometheus_client import parser
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from cext.engine.databases import Statements
+from dashboard.recent import passes
+from proxy.core.addresses import Address, ClientAddress, OriginalDestination, UpstreamAddress
 from proxy.core.lanes import Direction
+from proxy.core.report.statement import StatementRecord, json_line
 from proxy.core.report.totals import rows, summed
+from proxy.core.report.wanted import wanted
 from proxy.telemetry.databases import DatabaseCounts, Place
+from tidegate.tapped import line
 
 PLACES = {
     1: Place(Direction.OUTBOUND, "outbound|6379||cache.shop", "shop/cache", "10.0.0.9:6379", "splice"),
@@ -51,6 +58,45 @@ def test_metrics(openmetrics: bool) -> None:
     assert counts == {"GET": 5, "INCR": 3, "SELECT": 3}
     (total,) = (one.value for one in samples if one.name.endswith("seconds_sum") and one.labels["kind"] == "INCR")
     assert total == pytest.approx(0.0021)
+
+
+RECORD = StatementRecord(
+    1.0,
+    Direction.OUTBOUND,
+    "redis",
+    "GET",
+    False,
+    1500,
+    ClientAddress(Address("10.0.0.2", 5000)),
+    OriginalDestination(Address("10.0.0.80", 6379)),
+    UpstreamAddress(Address("10.0.0.9", 6379)),
+    "shop/cache",
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        ({}, True),
+        ({"service": "cache"}, True),
+        ({"service": "other"}, False),
+        ({"route": "redis GET"}, True),
+        ({"route": "redis SET"}, False),
+        ({"source": "10.0.0.2"}, True),
+        ({"source": "10.0.0.3"}, False),
+        ({"status": "2xx"}, False),
+        ({"path": "/"}, False),
+    ],
+)
+def test_filters(asked: dict[str, str], passed: bool) -> None:
+    assert wanted(asked).takes_statement(RECORD) is passed
+    told = json.loads(json_line(RECORD))
+    assert passes(told, wanted(asked)) is passed
+
+
+def test_a_line_for_people() -> None:
+    told = json.loads(json_line(RECORD))
+    assert line(told, None).endswith("-> ok 1.5ms redis GET 10.0.0.2:5000 to 10.0.0.9:6379 shop/cache")
 
 
 def test_totals_have_a_row_for_each_kind() -> None:
