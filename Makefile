@@ -4,7 +4,7 @@ PYTHON  := $(VENV)/bin/python
 STAMP   := $(VENV)/.setup-done
 INPUTS  := pyproject.toml setup.py scripts/needs.py scripts/setup scripts/packages.apt
 
-.PHONY: setup demo test unit lint fuzz faults bench soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke numbers clean
+.PHONY: setup demo test unit lint fuzz faults bench drills drills-smoke soak bench-smoke kernels kernel-smoke vm-test vagrant-validate wheel deb deliver-test deliver-smoke numbers clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -38,6 +38,17 @@ bench: $(STAMP)
 	bench/setup
 	$(PYTHON) -m bench
 	$(PYTHON) -m bench.http
+
+# Ten endpoints of which one is unwell, with each mechanism and beside HAProxy and Envoy: some 45 minutes. Writes the
+# tables of docs/resilience.md.
+drills: $(STAMP)
+	bench/setup
+	$(PYTHON) -m bench.drills
+
+# Whether the drills work: three seconds each, the figures are thrown away.
+drills-smoke: $(STAMP)
+	bench/setup
+	$(PYTHON) -m bench.drills --short
 
 # A million short connections through the proxy, and what they leave: some four minutes.
 soak: $(STAMP)
