@@ -68,7 +68,7 @@ def postgres(lab: Lab, folder: Path) -> Iterator[None]:
 def mariadb(lab: Lab, folder: Path) -> Iterator[None]:
     """User and password `shop`, database `shop`."""
     home = _owned(folder, "mysql")
-    data = ["--no-defaults", f"--datadir={home}/data"]
+    data = ["--no-defaults", f"--datadir={home}/data", f"--tmpdir={home}"]
     install = [
         "mariadb-install-db",
         *data,

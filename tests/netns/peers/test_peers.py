@@ -73,7 +73,8 @@ class Way:
 def upstream(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp(str(request.param))
     for one in (folder, *folder.parents[:2]):
-        one.chmod(0o755)
+        if one != Path("/tmp"):  # with --basetemp
+            one.chmod(0o755)
     with servers.server(lab.peer, request.param, folder):
         yield request.param
 
@@ -82,7 +83,8 @@ def upstream(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.
 def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("proxy")
     for one in (folder, *folder.parents[:2]):
-        one.chmod(0o755)
+        if one != Path("/tmp"):  # with --basetemp
+            one.chmod(0o755)
     with rules(lab.app), proxy_with(lab, folder / "config.yaml", http_service("web", FAR, ip=VIP)):
         yield
 
