@@ -215,12 +215,11 @@ def test_what_it_proposes_is_accepted_and_claims_what_was_seen(lab: Lab, tmp_pat
 def test_a_terminal_gets_a_live_table_that_fits(lab: Lab) -> None:
     """80 columns and ten lines; what is shown at the end is whole."""
     ours, theirs = pty.openpty()
+    argv = [sys.executable, "-P", "-m", "tidegate", "discover", "--duration", "0"]
+    environment = {**os.environ, "COLUMNS": "80", "LINES": "10", "TERM": "xterm"}
+    process = lab.app.popen(argv, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, env=environment)
     try:
-        os.set_inheritable(theirs, True)
-        argv = [sys.executable, "-P", "-m", "tidegate", "discover", "--duration", "0"]
-        environment = {**os.environ, "COLUMNS": "80", "LINES": "10", "TERM": "xterm"}
         with Server(lab.peer, PEER_V4, PORT, echo):
-            process = lab.app.popen(argv, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, env=environment)
             seen = b""
 
             def read(wanted: bytes) -> bool:
@@ -244,6 +243,8 @@ def test_a_terminal_gets_a_live_table_that_fits(lab: Lab) -> None:
         text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
         assert all(len(line) <= 80 for line in text.split("Ctrl-C ends it", 1)[1].splitlines()[1:]), text
     finally:
+        process.kill()
+        process.wait()
         os.close(ours)
         os.close(theirs)
 
