@@ -16,13 +16,13 @@ from tests.netns.proxy.config_rig import ONE, TWO, ask, file, says, web, write
 from tests.netns.proxy.proxy_rig import PEER_V4, Server, dial, echo, rules, until
 from tests.netns.proxy.test_proxy_dns import RESOLVER, UdpServer, answer, question
 from tests.netns.proxy.test_proxy_dns import ask as ask_dns
-from tests.netns.take_over.upgrading import starting
+from tests.netns.take_over import upgrading
+from tests.netns.take_over.upgrading import WEB, starting
 
 pytestmark = [pytest.mark.kernel, pytest.mark.takes(6)]
 __all__ = ["file"]
 PORT = 12351
 UNPRIVILEGED = ("setpriv", "--reuid=1337", "--regid=1337", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
-SECOND_DRAIN_S = 40
 
 
 def test_without_any_privilege_ports_that_are_asked_for_and_the_order_of_ends(lab: Lab) -> None:
@@ -155,3 +155,15 @@ def test_in_the_direct_lane_the_new_ones_companion_is_the_hand_in_the_kernel(lab
                     assert lines
     finally:
         lab.tidegate("cleanup").ok()
+
+
+def test_the_explicit_proxys_listener_moves_over_too(lab: Lab) -> None:
+    flags = ("--explicit-port", "3128")
+    ask_it = ["curl", "-s", "-x", "http://127.0.0.1:3128", f"http://{PEER_V4}:{WEB}/"]
+    with upgrading.web(lab.peer), starting(lab, *flags) as old:
+        assert lab.app.run(ask_it).stdout == "x" * 512
+        with starting(lab, *flags) as new:
+            assert "took over" in new.stderr()
+            assert [lab.app.run(ask_it).stdout for _ in range(5)] == ["x" * 512] * 5
+            assert old.process.wait(patient(15)) == 0
+            assert lab.app.run(ask_it).stdout == "x" * 512
