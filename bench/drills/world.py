@@ -16,6 +16,14 @@ from demo.network import Network, ip
 ENDPOINTS = tuple(f"10.77.0.{last}" for last in range(10, 20))
 SICK = ENDPOINTS[0]
 VIP = "10.77.0.200"
+_HOLE = f"""
+table ip hole {{
+  chain in {{
+    type filter hook input priority 0
+    ip daddr {SICK} drop
+  }}
+}}
+"""
 
 
 @dataclass(slots=True)
@@ -39,8 +47,7 @@ def drill(kind: str) -> Iterator[Drill]:
         for address in ENDPOINTS:
             ip("-n", network.peer, "addr", "add", f"{address}/24", "dev", "eth0")
         if kind == BLACK_HOLED:
-            rule = f"table ip hole {{ chain in {{ type filter hook input priority 0; ip daddr {SICK} drop; }} }}"
-            run(network.peer, ["nft", "-f", "-"], 10, rule)
+            run(network.peer, ["nft", "-f", "-"], 10, _HOLE)
         kinds = [f"{address}={kind if address == SICK else HEALTHY}" for address in ENDPOINTS]
         counts = home / "counts.json"
         argv = [sys.executable, "-m", "bench.drills.endpoints", str(counts), *kinds]
