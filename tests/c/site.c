@@ -49,8 +49,10 @@ static void put_site(tg_engine *engine)
 {
     const tg_edit edit = {(int32_t)faults_random(2), NAME, VALUE};
     const tg_range one = {0, 1};
+    const tg_mirror mirror = {CLUSTER, 1, 2};
     const tg_filters filters[2] = {{.cors = -1},
                                    {.cors = -1,
+                                    .mirrors = one,
                                     .request_edits = faults_random(2) ? one : (tg_range){0, 0},
                                     .answer_edits = faults_random(2) ? one : (tg_range){0, 0}}};
     const tg_backend backends[2] = {{.cluster = CLUSTER, .weight = 3, .filters = 1, .resolved = 1},
@@ -62,8 +64,14 @@ static void put_site(tg_engine *engine)
                             .budget_percent = 100,
                             .budget_per_s = 10};
     const tg_site_rule rules[2] = {
-        {.path_kind = TG_REGEX, .method = METHOD, .backends = {0, 2}, .route = ROUTE, .retry = retry},
-        {.path_kind = TG_PREFIX, .filters = 1, .backends = {0, 2}, .route = ROUTE, .per_try_ms = 1500, .retry = retry},
+        {.path_kind = TG_REGEX, .method = METHOD, .backends = {0, 2}, .route = ROUTE, .session = -1, .retry = retry},
+        {.path_kind = TG_PREFIX,
+         .filters = 1,
+         .backends = {0, 2},
+         .route = ROUTE,
+         .session = -1,
+         .per_try_ms = 1500,
+         .retry = retry},
     };
     const tg_site_spec spec = {.tag = 1,
                                .flags = faults_random(8) == 0 ? TG_ASK_ALWAYS : 0,
@@ -77,7 +85,9 @@ static void put_site(tg_engine *engine)
                                .filters = filters,
                                .filter_count = 2,
                                .edits = &edit,
-                               .edit_count = 1};
+                               .edit_count = 1,
+                               .mirrors = &mirror,
+                               .mirror_count = 1};
     const int error = tg_engine_set_site(engine, SITE, &spec);
     if (error < 0 && error != -ENOMEM)
         fail("set_site: %s", strerror(-error));

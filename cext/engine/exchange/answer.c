@@ -171,6 +171,8 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
     /* What it said before it failed is still to be read: it may be the whole answer. */
     if (!upstream->side.readable)
         return upstream->side.error != 0 && upstream_ended(worker, relay, upstream->side.error);
+    if (talk->exchange.answer == ANSWER_BODY && talk_pours(worker, talk, UPSTREAM, &upstream->side))
+        return true;
     switch (flow_read(&worker->pool, &talk->flow[UPSTREAM], &upstream->side)) {
     case FLOW_MOVED:
         if (!talk->exchange.has_sent && flow_unframed(&talk->flow[UPSTREAM]) > 0)

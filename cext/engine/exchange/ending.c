@@ -9,6 +9,10 @@
 #include "state.h"
 #include "tell/talk.h"
 
+enum {
+    BULKY = 256 * 1024, /* bytes of a body: for fewer a pipe costs as much as it saves */
+    REST = 32 * 1024    /* bytes of it that are to come: likewise */
+};
 enum { LINGER_MS = 2000 /* for a client to read an answer that it did not expect, before a RST could take it away */ };
 
 bool talk_is_pooled(const struct tg_relay *relay)
@@ -32,6 +36,28 @@ void talk_moved(struct tg_worker *worker, struct tg_relay *relay, int from, size
     else
         exchange->bytes_received += bytes;
     atomic_store_explicit(&relay->active_ms, worker->now_us / 1000, memory_order_relaxed);
+}
+
+/* One whose length is not known counts as large once it has shown to be. */
+static uint64_t pourable(const struct frame *frame)
+{
+    const uint64_t opaque = frame_opaque(frame);
+    const uint64_t whole = opaque == UINT64_MAX ? frame->body : frame->body + opaque;
+    return opaque >= REST && whole >= BULKY ? opaque : 0;
+}
+
+bool talk_pours(struct tg_worker *worker, struct tg_talk *talk, int from, struct tg_side *side)
+{
+    struct tg_flow *flow = &talk->flow[from];
+    const uint64_t most = pourable(&talk->frame[from]);
+    if (most == 0 || flow->buffer != NULL || flow_owes(flow))
+        return false;
+    const size_t moved = flow_pour(&worker->pool, flow, side, most, worker->now_us);
+    if (moved == 0)
+        return false;
+    frame_skip(&talk->frame[from], moved);
+    counter_add(&worker->spliced, moved);
+    return true;
 }
 
 void talk_drop_upstream(struct tg_worker *worker, struct tg_relay *relay, bool reset)

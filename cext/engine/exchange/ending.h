@@ -7,6 +7,9 @@
 /* Bytes have been written to the side opposite of `from`. */
 void talk_moved(struct tg_worker *worker, struct tg_relay *relay, int from, size_t bytes);
 
+/* Moves bytes of a large body that nothing need look at, kernel to kernel. False: there are none, or none that way. */
+bool talk_pours(struct tg_worker *worker, struct tg_talk *talk, int from, struct tg_side *side);
+
 /* Lets go of the talk's upstream, which is closed; reset: by RST. */
 void talk_drop_upstream(struct tg_worker *worker, struct tg_relay *relay, bool reset);
 

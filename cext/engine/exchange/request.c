@@ -200,13 +200,18 @@ static bool read_more(struct tg_worker *worker, struct tg_relay *relay)
     struct tg_side *side = talk_downstream(relay);
     if (!side->readable || talk->has_ended)
         return false;
+    if (talk->exchange.request == REQUEST_BODY && !talk->exchange.is_whole &&
+        talk_pours(worker, talk, DOWNSTREAM, side))
+        return true;
     switch (flow_read(&worker->pool, &talk->flow[DOWNSTREAM], side)) {
     case FLOW_MOVED:
         return true;
     case FLOW_FULL:
         return too_long(worker, relay);
     case FLOW_END:
-        return ended(worker, relay);
+        if (side->error == 0)
+            return ended(worker, relay);
+        /* fall through */
     case FLOW_FAILED:
         talk->exchange.flags |= TG_FLAG_DC;
         talk_end(worker, relay, TG_DOWNSTREAM_RESET, side->error);

@@ -9,7 +9,7 @@
 /* All bytes of a flow, framed or not, become what a direction of the relay owes. */
 static bool hand_over(struct tg_worker *worker, struct tg_flow *flow, struct tg_direction *direction)
 {
-    if (flow->first != NULL && flow->buffer != NULL)
+    if (flow->piped > 0 || (flow->first != NULL && flow->buffer != NULL))
         return false;
     direction->buffer = flow->first != NULL ? flow->first : flow->buffer;
     flow->first = flow->buffer = NULL;

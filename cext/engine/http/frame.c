@@ -150,6 +150,7 @@ static const llhttp_settings_t SETTINGS = {
 static void begin(struct frame *frame)
 {
     frame->head = NULL;
+    frame->shape = HTTP_NO_BODY;
     frame->state = AT_METHOD;
     frame->part = NO_HEADER;
     frame->is_whole = frame->has_ended = frame->has_version = false;
@@ -194,6 +195,7 @@ bool frame_is_inside(const struct frame *frame)
 static enum frame_step failed(struct frame *frame, enum frame_refusal refusal)
 {
     refuse(frame, refusal);
+    frame->shape = HTTP_NO_BODY;
     frame->state = AT_FAILED;
     return FRAME_REFUSED;
 }
@@ -272,7 +274,7 @@ static enum frame_step pass_head(struct frame *frame, const char *bytes, size_t 
     if (frame->is_whole) {
         frame->state = AT_BODY;
         frame->body = 0;
-        frame->is_chunked = frame->head->body == HTTP_CHUNKED;
+        frame->shape = frame->head->body;
         frame->head->length = (uint32_t)end;
         frame->head = NULL;
         *used = end - from;
@@ -306,7 +308,7 @@ static enum frame_step pass_body(struct frame *frame, const char *bytes, size_t 
     }
     if (error != HPE_OK)
         return failed_by(frame, error);
-    if (frame->is_chunked) {
+    if (frame->shape == HTTP_CHUNKED) {
         frame->extra =
             frame->payload_end ? (uint32_t)(bytes + length - frame->payload_end) : frame->extra + (uint32_t)length;
         if (frame->extra > HTTP_MAX_TRAILERS)

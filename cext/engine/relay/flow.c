@@ -1,13 +1,18 @@
 #include "relay/flow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/socket.h"
 
-enum { FEW = 4096 };
+enum {
+    FEW = 4096,
+    THIN = 8 * 1024, /* a pour of less would have been cheaper as a copy */
+    THIN_LIMIT = 8
+};
 
 static void put_back_if_empty(struct tg_pool *pool, struct tg_flow *flow)
 {
@@ -74,6 +79,39 @@ enum flow_step flow_read(struct tg_pool *pool, struct tg_flow *flow, struct tg_s
     return FLOW_FAILED;
 }
 
+/* The usual doubt about EAGAIN (socket empty or pipe full?) doesn't arise: the pipe is empty. Errors are flow_read's to
+ * find: reporting one here would clear it in the socket, but for those, the caller reads as after EAGAIN. */
+size_t flow_pour(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *from, uint64_t most, uint64_t now_us)
+{
+    if (flow->thin >= THIN_LIMIT)
+        return 0;
+    if (flow->pipe == NULL)
+        flow->pipe = pool_get_pipe(pool, now_us);
+    if (flow->pipe == NULL)
+        return 0;
+    const size_t size = most < flow->pipe->size ? (size_t)most : flow->pipe->size;
+    const ssize_t got = splice(from->fd, NULL, flow->pipe->write_fd, NULL, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (got <= 0) {
+        if (got < 0 && errno != EAGAIN && errno != EINTR) {
+            flow->thin = THIN_LIMIT;
+            if (errno != EINVAL && !socket_is_shortage(errno))
+                from->error = errno;
+        }
+        return 0;
+    }
+    flow->piped = (size_t)got;
+    flow->thin = got < THIN ? (uint8_t)(flow->thin + 1) : 0;
+    return (size_t)got;
+}
+
+static void give_back_pipe(struct tg_pool *pool, struct tg_flow *flow)
+{
+    if (flow->pipe != NULL)
+        pool_put_pipe(pool, flow->pipe, flow->piped == 0);
+    flow->pipe = NULL;
+    flow->piped = 0;
+}
+
 static void take(struct tg_pool *pool, struct tg_flow *flow, size_t sent)
 {
     if (flow->first != NULL) {
@@ -92,24 +130,9 @@ static void take(struct tg_pool *pool, struct tg_flow *flow, size_t sent)
     }
 }
 
-enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *to, size_t *sent)
+/* Neither call gives 0 for a request that is not empty; taken for a success it would spin. */
+static enum flow_step not_written(struct tg_side *to, ssize_t done)
 {
-    struct iovec parts[2];
-    struct msghdr message = {.msg_iov = parts};
-    *sent = 0;
-    if (flow->first != NULL)
-        parts[message.msg_iovlen++] =
-            (struct iovec){flow->first->data + flow->first->begin, flow->first->end - flow->first->begin};
-    if (flow->buffer != NULL && flow->ready > flow->buffer->begin)
-        parts[message.msg_iovlen++] =
-            (struct iovec){flow->buffer->data + flow->buffer->begin, flow->ready - flow->buffer->begin};
-    const ssize_t done = message.msg_iovlen == 1 ? send(to->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
-                                                 : sendmsg(to->fd, &message, MSG_NOSIGNAL);
-    if (done > 0) {
-        *sent = (size_t)done;
-        take(pool, flow, *sent);
-        return FLOW_MOVED;
-    }
     const int error = done < 0 ? errno : EIO;
     if (error == EAGAIN) {
         to->writable = false;
@@ -121,6 +144,36 @@ enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_
         return FLOW_STARVED;
     to->error = error;
     return FLOW_FAILED;
+}
+
+enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *to, size_t *sent)
+{
+    struct iovec parts[2];
+    struct msghdr message = {.msg_iov = parts};
+    ssize_t done;
+    *sent = 0;
+    if (flow->piped > 0) {
+        done = splice(flow->pipe->read_fd, NULL, to->fd, NULL, flow->piped, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        if (done > 0) {
+            *sent = (size_t)done;
+            flow->piped -= (size_t)done;
+            return FLOW_MOVED;
+        }
+        return not_written(to, done);
+    }
+    if (flow->first != NULL)
+        parts[message.msg_iovlen++] =
+            (struct iovec){flow->first->data + flow->first->begin, flow->first->end - flow->first->begin};
+    if (flow->buffer != NULL && flow->ready > flow->buffer->begin)
+        parts[message.msg_iovlen++] =
+            (struct iovec){flow->buffer->data + flow->buffer->begin, flow->ready - flow->buffer->begin};
+    done = message.msg_iovlen == 1 ? send(to->fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
+                                   : sendmsg(to->fd, &message, MSG_NOSIGNAL);
+    if (done <= 0)
+        return not_written(to, done);
+    *sent = (size_t)done;
+    take(pool, flow, *sent);
+    return FLOW_MOVED;
 }
 
 void flow_skip(struct tg_pool *pool, struct tg_flow *flow, size_t bytes)
@@ -149,6 +202,8 @@ bool flow_replace(struct tg_pool *pool, struct tg_flow *flow, size_t length, con
 
 void flow_rest(struct tg_pool *pool, struct tg_flow *flow)
 {
+    if (flow->piped == 0)
+        give_back_pipe(pool, flow);
     put_back_if_empty(pool, flow);
     struct tg_buffer *old = flow->buffer;
     if (old == NULL || old->size != TG_BUFFER_SIZE || old->end - old->begin > FEW)
@@ -163,6 +218,8 @@ void flow_rest(struct tg_pool *pool, struct tg_flow *flow)
 
 void flow_forget(struct tg_pool *pool, struct tg_flow *flow)
 {
+    give_back_pipe(pool, flow);
+    flow->thin = 0;
     if (flow->first != NULL)
         pool_put_buffer(pool, flow->first);
     flow->first = NULL;
@@ -174,6 +231,7 @@ void flow_forget(struct tg_pool *pool, struct tg_flow *flow)
 
 void flow_drop(struct tg_pool *pool, struct tg_flow *flow)
 {
+    give_back_pipe(pool, flow);
     if (flow->first != NULL)
         pool_put_buffer(pool, flow->first);
     if (flow->buffer != NULL)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/pool.h"
 #include "relay/side.h"
@@ -12,6 +13,9 @@
 struct tg_flow {
     struct tg_buffer *first;  /* goes out before the others: an edited head, a repeated request, an answer of ours */
     struct tg_buffer *buffer; /* what was read */
+    struct tg_pipe *pipe;     /* what was poured: only while nothing waits in the two above */
+    size_t piped;             /* bytes in the pipe, all of them framed */
+    uint8_t thin;             /* consecutive small pours: at its limit the rest is read */
     size_t ready;             /* data[begin..ready) of it is framed and may be written, data[ready..end) is not */
 };
 
@@ -26,7 +30,7 @@ enum flow_step {
 
 static inline bool flow_owes(const struct tg_flow *flow)
 {
-    return flow->first != NULL || (flow->buffer != NULL && flow->ready > flow->buffer->begin);
+    return flow->first != NULL || flow->piped > 0 || (flow->buffer != NULL && flow->ready > flow->buffer->begin);
 }
 
 static inline size_t flow_unframed(const struct tg_flow *flow)
@@ -41,6 +45,10 @@ static inline const char *flow_at(const struct tg_flow *flow)
 
 /* Reads once. */
 enum flow_step flow_read(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *from);
+
+/* Moves at most `most` bytes from the side into a pipe, unseen: the caller has framed them already. Nothing may wait in
+ * the flow. How many; 0: nothing came that way, flow_read says why. */
+size_t flow_pour(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *from, uint64_t most, uint64_t now_us);
 
 /* Writes once what may be written; there must be something. *sent: how many bytes were. */
 enum flow_step flow_write(struct tg_pool *pool, struct tg_flow *flow, struct tg_side *to, size_t *sent);
