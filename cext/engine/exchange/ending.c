@@ -5,6 +5,7 @@
 
 #include "base/counter.h"
 #include "exchange/rules/plan.h"
+#include "http/opaque.h"
 #include "relay/ending.h"
 #include "state.h"
 #include "tell/talk.h"

@@ -67,13 +67,6 @@ void frame_expect(struct frame *frame, bool to_head, bool to_connect);
  * before; after FRAME_HEAD `from` is 0. *used: how many bytes behind `from` the step is about. */
 enum frame_step frame_pass(struct frame *frame, const char *bytes, size_t from, size_t length, size_t *used);
 
-/* How many of the next bytes are of the body for certain, whatever they are. Behind them there is more of the message,
- * or its end by the stream's. */
-uint64_t frame_opaque(const struct frame *frame);
-
-/* So many of those have passed unseen. */
-void frame_skip(struct frame *frame, uint64_t bytes);
-
 /* The stream has ended. FRAME_END: so has the message, by that or before; FRAME_REFUSED: it was cut short. */
 enum frame_step frame_close(struct frame *frame);
 

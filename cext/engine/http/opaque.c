@@ -1,5 +1,4 @@
-/* What of a body may pass unseen. */
-#include "http/frame.h"
+#include "http/opaque.h"
 
 /* The parser counts a body's length down as it comes; the last byte ends the message, so it has to see that. */
 uint64_t frame_opaque(const struct frame *frame)
