@@ -38,7 +38,11 @@ static void put_cluster(tg_engine *engine)
                                   .endpoint_count = 2,
                                   .endpoints = endpoints,
                                   .in_a_row = {3, 3, 3},
-                                  .limits = {0, 0, faults_random(2) ? 0 : 3, 0},
+                                  .limits = {faults_random(3) ? 0 : 4, faults_random(3) ? 0 : 2,
+                                             faults_random(2) ? 0 : 3, faults_random(3) ? 0 : 1},
+                                  .endpoint_connections = faults_random(3) ? 0 : 3,
+                                  .connection_requests = faults_random(3) ? 0 : 5,
+                                  .idle_timeout_ms = faults_random(2) ? 0 : 50,
                                   .connect_timeout_ms = 2000};
     const int error = tg_engine_set_cluster(engine, CLUSTER, &spec);
     if (error < 0 && error != -ENOMEM)
@@ -73,7 +77,20 @@ static void put_site(tg_engine *engine)
          .per_try_ms = 1500,
          .retry = retry},
     };
+    const tg_request_policy policy = {.rate_per_s = faults_random(3) ? 0 : 1e6,
+                                      .rate_burst = 50,
+                                      .shed_percent = 2,
+                                      .delay_percent = faults_random(2) ? 0 : 10,
+                                      .delay_ms = 3,
+                                      .abort_percent = 2,
+                                      .abort_status = 503,
+                                      .hedge_quantile = faults_random(3) ? 0.5 : 0,
+                                      .hedge_percent = 100,
+                                      .hedge_least_ms = 1,
+                                      .deadline_header = NAME};
     const tg_site_spec spec = {.tag = 1,
+                               .policies = &policy,
+                               .policy_count = faults_random(4) ? 1 : 0,
                                .flags = faults_random(8) == 0 ? TG_ASK_ALWAYS : 0,
                                .port = 80,
                                .text = TEXT,
