@@ -90,6 +90,7 @@ EVERYTHING = AS_WORKLOAD + (
     "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
     "            except OSError: pass\n"
     "            if len(held) > 800: break\n"
+    "assert held\n"
 )
 
 
