@@ -196,7 +196,8 @@ def library() -> tuple[Any, Any]:
     sources = [path for path in sorted((ENGINE / "balance").glob("*.c")) if path.name != "put.c"]
     sources += [ENGINE / "base" / f"{name}.c" for name in ("stride", "epoch")]
     others = ("decide/groups.c", "route/path.c", "limits/callers.c", "limits/hedger.c")
-    sources += [*SOURCES, *(ENGINE / one for one in others)]
+    counted = ("database/counts.c", "database/kinds.c", "tell/buckets.c")  # what a group counts of databases
+    sources += [*SOURCES, *(ENGINE / one for one in (*others, *counted))]
     builder.set_source(
         "_chooser",
         _SOURCE,
