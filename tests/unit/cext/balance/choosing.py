@@ -16,7 +16,17 @@ from cext.engine.build import declared
 
 ENGINE = Path(__file__).resolve().parents[4] / "cext" / "engine"
 FLAGS = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
-NAMES = ("decide/choose", "decide/verdict", "decide/groups", "decide/affinity", "base/address", "base/stride")
+NAMES = (
+    "decide/choose",
+    "decide/verdict",
+    "decide/groups",
+    "decide/affinity",
+    "base/address",
+    "base/stride",
+    "database/counts",
+    "database/kinds",
+    "tell/buckets",
+)
 _DECLARED = """
 struct tg_affinity { uint64_t of; uint64_t ms; };
 struct bench *bench_new(void);
