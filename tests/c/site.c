@@ -68,12 +68,12 @@ static void put_site(tg_engine *engine)
                             .budget_percent = 100,
                             .budget_per_s = 10};
     const tg_site_rule rules[2] = {
-        {.path_kind = TG_REGEX, .method = METHOD, .backends = {0, 2}, .route = ROUTE, .session = -1, .retry = retry},
+        {.path_kind = TG_REGEX, .method = METHOD, .backends = {0, 2}, .route = ROUTE, .retry = retry},
         {.path_kind = TG_PREFIX,
          .filters = 1,
          .backends = {0, 2},
          .route = ROUTE,
-         .session = -1,
+
          .per_try_ms = 1500,
          .retry = retry},
     };
