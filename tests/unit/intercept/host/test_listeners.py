@@ -9,12 +9,22 @@ from intercept.intent.intent import Listeners
 from intercept.intent.listeners import Sign
 
 
+def at_free_port(host: str, *, family: int = socket.AF_INET, both: bool = False) -> socket.socket:
+    """A listener at a port that nobody uses in the other family: other processes of this host have sockets, too."""
+    while True:
+        used = taken(socket.IPPROTO_TCP)
+        sock = socket.create_server((host, 0), family=family, dualstack_ipv6=both)
+        if sock.getsockname()[1] not in used[4] | used[6]:
+            return sock
+        sock.close()
+
+
 def test_families_of_a_listener_are_told_apart() -> None:
     with (
-        socket.create_server(("127.0.0.1", 0)) as v4,
-        socket.create_server(("::", 0), family=socket.AF_INET6) as v6,
-        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both,
-        socket.create_server(("::1", 0), family=socket.AF_INET6) as one_address,
+        at_free_port("127.0.0.1") as v4,
+        at_free_port("::", family=socket.AF_INET6) as v6,
+        at_free_port("::", family=socket.AF_INET6, both=True) as both,
+        at_free_port("::1", family=socket.AF_INET6) as one_address,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         socket.socket() as silent,
     ):
