@@ -41,9 +41,6 @@ def _owned(folder: Path, user: str) -> Path:
     made.mkdir()
     account = pwd.getpwnam(user)
     os.chown(made, account.pw_uid, account.pw_gid)
-    for parent in folder, *folder.parents:
-        if parent.stat().st_uid == 0 and parent not in (Path("/"), Path("/tmp")):
-            parent.chmod(0o755)
     return made
 
 

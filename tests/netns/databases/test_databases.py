@@ -15,6 +15,7 @@ import pytest
 from tests.lab import Lab
 from tests.netns.databases import servers
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, Server, dial, echo, rules, until
+from tests.netns.shared_folder import shared_folder
 
 pytestmark = pytest.mark.kernel
 PORT = str(servers.POSTGRES_PORT)
@@ -22,8 +23,9 @@ Counts = dict[tuple[str, str, str], int]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("databases")
+def folder() -> Iterator[Path]:
+    with shared_folder("databases") as made:
+        yield made
 
 
 @pytest.fixture(scope="module", autouse=True)

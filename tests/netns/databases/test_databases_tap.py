@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -15,6 +14,7 @@ from tests.netns.dashboard.rig import Dashboard, opened, rows
 from tests.netns.databases import servers
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, rules, until
 from tests.netns.proxy.test_proxy_tap import tapped
+from tests.netns.shared_folder import shared_folder
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.kernel
@@ -22,9 +22,8 @@ ASKED = "SET secret-key secret-value\nGET secret-key\nINCR secret-key\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def redis(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder: Path = tmp_path_factory.mktemp("redis")
-    with servers.redis(lab, folder), rules(lab.app):
+def redis(lab: Lab) -> Iterator[None]:
+    with shared_folder("redis") as folder, servers.redis(lab, folder), rules(lab.app):
         yield
 
 

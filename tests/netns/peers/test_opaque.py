@@ -3,9 +3,8 @@ is what it prints without a proxy, and the connection is told of as what it is."
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.lab import Lab
 from tests.lab.namespaces import Namespace
 from tests.netns.peers import opaque_servers as servers
 from tests.netns.proxy.proxy_rig import PEER_V4, ProxyProcess, rules, until
+from tests.netns.shared_folder import shared_folder
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180), pytest.mark.takes(5)]
 MEMCACHED_TALK = """
@@ -69,11 +69,9 @@ PEERS: dict[str, tuple[Served, Callable[[Path], list[str]], int]] = {
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    for one in (tmp_path, *tmp_path.parents[:3]):
-        with contextlib.suppress(PermissionError):
-            one.chmod(0o755)
-    return tmp_path
+def home() -> Iterator[Path]:
+    with shared_folder("opaque") as made:
+        yield made
 
 
 @pytest.mark.parametrize("name", PEERS)

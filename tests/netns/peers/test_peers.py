@@ -17,6 +17,7 @@ from tests.netns.peers import clients, servers
 from tests.netns.peers.recorder import Recorder
 from tests.netns.proxy.config_rig import proxy_with
 from tests.netns.proxy.proxy_rig import PEER_V4, dial, rules, until
+from tests.netns.shared_folder import shared_folder
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 NEAR, FAR, VIP = 8800, 8801, "10.0.0.80"
@@ -70,22 +71,15 @@ class Way:
 
 
 @pytest.fixture(scope="module", params=servers.PORTS)
-def upstream(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp(str(request.param))
-    for one in (folder, *folder.parents[:2]):
-        if one != Path("/tmp"):  # with --basetemp
-            one.chmod(0o755)
-    with servers.server(lab.peer, request.param, folder):
+def upstream(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
+    with shared_folder(str(request.param)) as folder, servers.server(lab.peer, request.param, folder):
         yield request.param
 
 
 @pytest.fixture(scope="module")
-def proxied(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("proxy")
-    for one in (folder, *folder.parents[:2]):
-        if one != Path("/tmp"):  # with --basetemp
-            one.chmod(0o755)
-    with rules(lab.app), proxy_with(lab, folder / "config.yaml", http_service("web", FAR, ip=VIP)):
+def proxied(lab: Lab) -> Iterator[None]:
+    documents = http_service("web", FAR, ip=VIP)
+    with rules(lab.app), shared_folder("proxy") as folder, proxy_with(lab, folder / "config.yaml", documents):
         yield
 
 
