@@ -76,6 +76,9 @@ class TestDecided:
         got = Counter(world.greeting() for _ in range(200))
         if balance is Balance.ROUND_ROBIN:
             assert got == {"three": 150, "one": 50}
+        elif balance is Balance.BY_SOURCE:
+            assert len(got) == 1, "one client has one endpoint"
+            assert "none" not in got
         else:
             assert set(got) == {"three", "one"}
             assert 20 < got["one"] < 90  # p below 1e-6 on either side

@@ -74,7 +74,15 @@ def has_one(proxy: OwnProxy, name: str) -> bool:
 
 
 def named(lab: Lab, name: str) -> list[int]:
-    return [pid for pid in lab.app.processes() if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"]
+    return [pid for pid in lab.app.processes() if _comm(pid) == f"{name}\n"]
+
+
+def _comm(pid: int) -> str:
+    """Empty: the process has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.mark.usefixtures("cleaned")

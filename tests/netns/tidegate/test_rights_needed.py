@@ -167,7 +167,7 @@ import sys
 from proxy.errors import PrivilegeMissing
 from proxy.start import privileges
 if sys.argv[1] == "without":
-    privileges.documented = lambda *, mark: ()
+    privileges.documented = lambda **_: ()
 try:
     privileges.become(1337, 1337, mark=7)
 except PrivilegeMissing as missing:
