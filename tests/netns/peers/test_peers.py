@@ -90,10 +90,10 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(near: Recorder) -> list[bytes]:
     """The lines that the client said, without what is random in them. A client that gets an answer before it has sent
-    its whole request may go on by another connection, so their order is its own matter. What follows an upgrade is
-    masked at random."""
+    its whole request may go on by another connection, so their order is its own matter. One that finds
+    its connection ended says the same again. What follows an upgrade is masked at random."""
     sent = (CHANGES.sub(b"", sent.partition(b"GET /socket ")[0]) for sent, _ in near.spoken())
-    return sorted(line for one in sent for line in one.split(b"\r\n"))
+    return sorted({line for one in sent for line in one.split(b"\r\n")})
 
 
 @pytest.mark.takes(4)

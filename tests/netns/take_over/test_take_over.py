@@ -53,6 +53,7 @@ def test_nothing_fails_while_the_proxy_is_replaced_again_and_again(lab: Lab, mod
         assert all(one["kept"] > 0 and one["streamed"] > 0 for one in told.values())
 
 
+@pytest.mark.alone  # side by side with others calls were lost once; why is not known yet
 @pytest.mark.parametrize("mode", ["nftables", "ebpf"])
 def test_the_new_one_killed_before_and_after_it_took_over_costs_nothing(lab: Lab, mode: str) -> None:
     """Before: it held nothing. After: all that it held itself is lost, and nothing of what comes next."""

@@ -91,6 +91,7 @@ def test_a_subset_has_the_endpoints_with_its_labels(lab: Lab, file: Path) -> Non
         assert shares(lab, 20, "/b/") == Counter(v2=20)
 
 
+@pytest.mark.alone
 def test_a_new_endpoint_begins_with_a_part_of_its_share(lab: Lab, file: Path) -> None:
     policy = traffic_policy("web", "loadBalancer: {simple: RANDOM, warmup: {duration: 600s, minimumPercent: 10}}")
     with proxy_with(lab, file, http_service("web", V1, ip=VIP) + policy) as proxy:
