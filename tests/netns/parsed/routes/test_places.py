@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab
-from tests.netns.parsed.routes_rig import DEAD, HTTP, V1, V2, VIP, curl, http_service, shares
+from tests.netns.parsed.routes_rig import DEAD, HTTP, V1, V2, VIP, curl, http_service, quiet, shares
 from tests.netns.proxy.config_rig import dump, in_force, proxy_with, write
 from tests.netns.proxy.proxy_rig import PEER_V4, until
 from tests.unit.mesh.support import http_route, service, traffic_policy
@@ -99,6 +99,7 @@ def test_a_new_endpoint_begins_with_a_part_of_its_share(lab: Lab, file: Path) ->
         digest = dump(proxy)["digest"]
         write(file, http_service("web", V1, V2, ip=VIP) + policy)
         in_force(proxy, digest)
+        quiet(2.5)  # health, of which slow start is a part, is looked at once a second
         found = shares(lab, 600)
         # A tenth of what the other one gets: 55 of 600, and not half of them.
         assert 10 < found["v2"] < 140, found
