@@ -14,9 +14,8 @@
 #include "exchange/rules/repeat.h"
 #include "exchange/rules/written.h"
 #include "exchange/tunnel.h"
+#include "relay/schedule.h"
 #include "state.h"
-
-enum { RETRY_MS = 64 };
 
 static bool asks_to_bind(const struct http_head *head, const char *bytes)
 {

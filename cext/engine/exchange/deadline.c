@@ -11,7 +11,6 @@ static uint64_t sooner(uint64_t one, uint64_t other_or_none)
 void talk_schedule(struct tg_worker *worker, struct tg_relay *relay)
 {
     const struct tg_talk *talk = relay->talk;
-    const uint64_t now_ms = worker->now_us / 1000;
     uint64_t wakeup_ms = sooner(relay_idle_deadline_ms(relay), relay_lifetime_deadline_ms(relay));
     wakeup_ms = sooner(wakeup_ms, talk->head_deadline_ms);
     wakeup_ms = sooner(wakeup_ms, talk->connect_deadline_ms);
@@ -25,10 +24,5 @@ void talk_schedule(struct tg_worker *worker, struct tg_relay *relay)
     wakeup_ms = sooner(wakeup_ms, talk->retry_ms);
     if (talk->lingers)
         wakeup_ms = sooner(wakeup_ms, talk->linger_ms);
-    if (wakeup_ms <= now_ms)
-        wakeup_ms = now_ms + 1;
-    if (wakeup_ms == UINT64_MAX || (relay->timer.link != NULL && relay->wakeup_ms <= wakeup_ms))
-        return;
-    relay->wakeup_ms = wakeup_ms;
-    wheel_arm(&worker->wheel, &relay->timer, wakeup_ms);
+    relay_arm(worker, relay, wakeup_ms);
 }

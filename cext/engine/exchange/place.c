@@ -19,9 +19,10 @@
 #include "relay/connect.h"
 #include "relay/dial.h"
 #include "relay/ending.h"
+#include "relay/schedule.h"
 #include "state.h"
 
-enum { RETRY_MS = 64, MOST_ATTEMPTS = 3 };
+enum { MOST_ATTEMPTS = 3 };
 
 static const tg_address *aim(const struct tg_relay *relay, struct tg_group **group)
 {

@@ -18,11 +18,10 @@
 #include "exchange/rules/written.h"
 #include "explicit/requests.h"
 #include "http/head_line.h"
+#include "relay/schedule.h"
 #include "relay/side.h"
 #include "state.h"
 #include "trace/spans.h"
-
-enum { RETRY_MS = 64 };
 
 /* The head as it came, or as the rules have it, or with headers more: where spans are made and no trace came in, and
  * those that the operator asked for. False: it can't be written as the rules have it. */

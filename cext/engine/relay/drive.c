@@ -22,10 +22,7 @@
 #include "relay/schedule.h"
 #include "relay/transfer.h"
 
-enum {
-    RETRY_MS = 64, /* after a shortage of memory */
-    SETTLE_MS = 40 /* for the other side's FIN, after it has acknowledged ours */
-};
+enum { SETTLE_MS = 40 /* for the other side's FIN, after it has acknowledged ours */ };
 
 void relay_begin(struct tg_worker *worker, struct tg_relay *relay)
 {

@@ -2,10 +2,7 @@
 
 #include "base/counter.h"
 
-enum {
-    LOOK_MS = 32, /* between looks at what the survivor has not acknowledged: no event tells */
-    RETRY_MS = 64 /* after a shortage */
-};
+enum { LOOK_MS = 32 /* between looks at what the survivor has not acknowledged: no event tells */ };
 
 static uint64_t sooner(uint64_t one, uint64_t other)
 {
@@ -34,6 +31,18 @@ bool relay_is_looked_at(const struct tg_relay *relay)
            (relay->settling && !is_connecting(relay));
 }
 
+void relay_arm(struct tg_worker *worker, struct tg_relay *relay, uint64_t wakeup_ms)
+{
+    const uint64_t now_ms = worker->now_us / 1000;
+    /* The wheel wants the future: a deadline that is just being served would come due again at once. */
+    if (wakeup_ms <= now_ms)
+        wakeup_ms = now_ms + 1;
+    if (wakeup_ms == UINT64_MAX || (relay->timer.link != NULL && relay->wakeup_ms <= wakeup_ms))
+        return;
+    relay->wakeup_ms = wakeup_ms;
+    wheel_arm(&worker->wheel, &relay->timer, wakeup_ms);
+}
+
 /* Arms the timer for the earliest of the relay's deadlines. Activity only moves deadlines back, and then the timer
  * finds out when it fires. */
 void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
@@ -49,13 +58,7 @@ void relay_schedule(struct tg_worker *worker, struct tg_relay *relay)
         wakeup_ms = sooner(wakeup_ms, relay->retry_ms);
     if (relay->side[UPSTREAM].plain && !is_connecting(relay))
         wakeup_ms = sooner(wakeup_ms, relay->started_us / 1000 + TUNE_MS);
-    /* The wheel wants the future: a deadline that is just being served would come due again at once. */
-    if (wakeup_ms <= now_ms)
-        wakeup_ms = now_ms + 1;
-    if (wakeup_ms == UINT64_MAX || (relay->timer.link != NULL && relay->wakeup_ms <= wakeup_ms))
-        return;
-    relay->wakeup_ms = wakeup_ms;
-    wheel_arm(&worker->wheel, &relay->timer, wakeup_ms);
+    relay_arm(worker, relay, wakeup_ms);
 }
 
 void relay_retry_later(struct tg_worker *worker, struct tg_relay *relay)
